@@ -1,0 +1,35 @@
+// What the CPU and the kernel can tell or do, and Swift cannot reach: instructions, macros, masks.
+#pragma once
+#include <stdint.h>
+
+/// One spin of a waiting loop: tells the core to go easy (PAUSE, YIELD).
+static inline void bn_pause(void) {
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
+
+/// Subnormal Float32 results and inputs count as zero on the calling thread from here on. Every
+/// worker sets this at entry: a subnormal costs over 100 cycles, and the bits must not depend on
+/// which thread met it.
+void bn_flush_subnormals_to_zero(void);
+
+/// Cores that the affinity mask of this process allows.
+int bn_affinity_cores(void);
+
+/// Index of the CPU the calling thread runs on, or -1.
+int bn_current_cpu(void);
+
+/// 1 if the instructions this binary was compiled for (-march) run on this CPU, else 0.
+int bn_cpu_runs_this_binary(void);
+
+/// The instruction set this binary was compiled for: "AVX-512", "AVX2", "SSE2", "NEON", "generic".
+const char *bn_compiled_instruction_set(void);
+
+/// The widest instruction set of this CPU, in the same words.
+const char *bn_cpu_instruction_set(void);
+
+/// Name and version of the C library ("glibc 2.36").
+const char *bn_c_library_version(void);
