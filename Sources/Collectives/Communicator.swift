@@ -1,0 +1,84 @@
+/// A worker's end of the world: its place, and how it meets the others.
+///
+/// Confined to its worker's thread. All workers must make the same collectives in the same order;
+/// layers run in order and backward in reverse, so the order is fixed by construction.
+public final class Communicator {
+    /// Ranks, threads, and this rank.
+    public let world: World
+
+    /// The thread in the team, 0 ..< threadsPerRank.
+    public let thread: Int
+
+    /// The optimizer step that fingerprints carry; set by the training loop.
+    public var step = 0
+
+    /// Messages between ranks; only worker 0 of a rank has it.
+    let exchange: RankExchange?
+
+    private let table: TeamTable
+    private var parity = 0
+    private var kept: [AnyObject] = []
+
+    init(world: World, thread: Int, table: TeamTable, exchange: RankExchange?) {
+        self.world = world
+        self.thread = thread
+        self.table = table
+        self.exchange = exchange
+    }
+
+    /// The worker's index in the world.
+    public var worker: Int { world.rank * world.threadsPerRank + thread }
+
+    /// Rank 0's worker 0, which speaks for all.
+    public var isSpeaker: Bool { worker == 0 }
+
+    /// Zeroed memory that team-mates may read in collectives; it lives as long as the team.
+    package func buffer<Element>(of type: Element.Type, count: Int) -> MessageBuffer<Element> {
+        let buffer = MessageBuffer<Element>(count: count)
+        kept.append(buffer)
+        return buffer
+    }
+
+    /// Meets all workers of the world; nothing is exchanged.
+    public func barrier() throws(CollectiveError) {
+        let fingerprint = Fingerprint(step: step, layer: -1, kind: .barrier, length: 0)
+        try meetTeam(nil, fingerprint)
+        guard world.ranks > 1 else { return }
+        if let exchange { try exchange.barrier(fingerprint) }
+        try meetTeam(nil, fingerprint)
+    }
+
+    /// Meets the workers of this rank; nothing is exchanged.
+    package func teamBarrier() throws(CollectiveError) {
+        try meetTeam(nil, Fingerprint(step: step, layer: -1, kind: .barrier, length: 0))
+    }
+
+    /// Shows `address` to the team and waits for all of it. What each worker wrote before is then
+    /// visible to all, and `address(ofThread:)` gives theirs until the next meeting but one.
+    ///
+    /// - Throws: `.peerFailed`; `.mismatch` where two workers met in different collectives.
+    func meetTeam(
+        _ address: UnsafeRawPointer?, _ fingerprint: Fingerprint
+    ) throws(CollectiveError) {
+        guard world.threadsPerRank > 1 else {
+            if table.rendezvous.isPoisoned { throw .peerFailed }
+            table.entry(0, parity: 0).pointee.address = address
+            return
+        }
+        parity ^= 1
+        table.entry(thread, parity: parity).pointee = .init(
+            address: address, fingerprint: fingerprint)
+        try table.rendezvous.arrive()
+        let first = table.entry(0, parity: parity).pointee.fingerprint
+        if first != fingerprint {
+            throw .mismatch(
+                here: worker, mine: fingerprint, there: worker - thread, theirs: first)
+        }
+    }
+
+    /// What worker `thread` of this rank showed at the last meeting.
+    @inline(__always)
+    func address(ofThread thread: Int) -> UnsafeRawPointer? {
+        table.entry(thread, parity: parity).pointee.address
+    }
+}

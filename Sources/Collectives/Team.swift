@@ -1,0 +1,142 @@
+import Dispatch
+import Synchronization
+
+/// The first error of a team, and who had it.
+public struct WorkerFailure: Error {
+    /// The worker's index in the world.
+    public let worker: Int
+
+    /// What it threw.
+    public let error: any Error
+}
+
+/// The workers of one rank: threads that compute side by side and meet in collectives.
+///
+/// Worker 0 runs on the calling thread (under MPI the one that initialised it, and the only one
+/// that sends messages). Every other worker is one block on its own serial Dispatch queue: a
+/// queue's successive blocks may run on different threads, and oneDNN's primitives and the
+/// thread's floating-point mode must not change hands.
+public enum Team {
+    /// Dispatch runs at most 255 blocked queues; a rank of more threads would hang.
+    public static let mostThreads = 250
+
+    /// Runs `body` once on each worker of this rank, and returns worker 0's result.
+    ///
+    /// - Parameters:
+    ///   - world: ranks, threads and this rank.
+    ///   - transport: messages between ranks; needed when there is more than one.
+    ///   - timeout: seconds after which a silent rank counts as lost.
+    ///   - spinning: whether a waiting thread may keep its core busy; give false where threads
+    ///     outnumber the cores.
+    /// - Throws: `WorkerFailure` with the first error of the team that is not `peerFailed`. A
+    ///   worker's error poisons the rendezvous, so that the others leave their next collective
+    ///   with `peerFailed` instead of waiting for it.
+    package static func run<Result>(
+        _ world: World, transport: (any RankTransport)? = nil, timeout: Double = 300,
+        spinning: Bool = true, _ body: @escaping @Sendable (Communicator) throws -> Result
+    ) throws(WorkerFailure) -> Result {
+        precondition(world.threadsPerRank <= mostThreads, "too many threads for one rank")
+        precondition(world.ranks == 1 || transport != nil, "ranks need a transport")
+        let table = TeamTable(threads: world.threadsPerRank, spinning: spinning)
+        let group = DispatchGroup()
+        let first = world.rank * world.threadsPerRank
+        for thread in 1..<max(world.threadsPerRank, 1) {
+            let queue = DispatchQueue(label: "bn-train.worker-\(first + thread)")
+            queue.async(group: group) {
+                let communicator = Communicator(
+                    world: world, thread: thread, table: table, exchange: nil)
+                table.keep(communicator, thread: thread)
+                do {
+                    _ = try body(communicator)
+                } catch {
+                    table.fail(worker: first + thread, error)
+                }
+            }
+        }
+        let exchange = transport.map {
+            RankExchange(transport: $0, timeout: timeout) { table.rendezvous.isPoisoned }
+        }
+        let communicator = Communicator(world: world, thread: 0, table: table, exchange: exchange)
+        table.keep(communicator, thread: 0)
+        var result: Result?
+        do {
+            result = try body(communicator)
+        } catch {
+            table.fail(worker: first, error)
+        }
+        group.wait()
+        table.release()
+        if let failure = table.failure { throw failure }
+        guard let result else { preconditionFailure("a worker without a result has failed") }
+        return result
+    }
+}
+
+/// What the workers of a team share: the rendezvous, the published addresses, the first failure.
+final class TeamTable: Sendable {
+    /// What a worker shows its team-mates when they meet.
+    struct Entry {
+        var address: UnsafeRawPointer?
+        var fingerprint: Fingerprint
+    }
+
+    let rendezvous: Rendezvous
+    let threads: Int
+
+    /// Entries of a thread are this far apart, so that no two share a cache line.
+    private static let stride = 2
+
+    // Written by their owner before the rendezvous, read by all after it; two sets in turn,
+    // because a fast worker publishes for the next collective while a slow one still reads.
+    nonisolated(unsafe) private let entries: UnsafeMutablePointer<Entry>
+
+    // Set once by each thread before it computes, released when the team is over: a communicator
+    // owns memory that team-mates read, and must outlive its worker's failure.
+    nonisolated(unsafe) private let communicators: UnsafeMutablePointer<Communicator?>
+
+    private let firstFailure = Mutex<WorkerFailure?>(nil)
+
+    init(threads: Int, spinning: Bool) {
+        self.threads = threads
+        rendezvous = Rendezvous(threads: threads, spinning: spinning)
+        let count = 2 * threads * Self.stride
+        entries = .allocate(capacity: count)
+        entries.initialize(
+            repeating: Entry(
+                address: nil,
+                fingerprint: Fingerprint(step: 0, layer: -1, kind: .barrier, length: 0)),
+            count: count)
+        communicators = .allocate(capacity: threads)
+        communicators.initialize(repeating: nil, count: threads)
+    }
+
+    deinit {
+        entries.deallocate()
+        communicators.deinitialize(count: threads)
+        communicators.deallocate()
+    }
+
+    func entry(_ thread: Int, parity: Int) -> UnsafeMutablePointer<Entry> {
+        entries + (parity * threads + thread) * Self.stride
+    }
+
+    func keep(_ communicator: Communicator, thread: Int) {
+        communicators[thread] = communicator
+    }
+
+    /// Lets go of the communicators, which hold this table; after all threads have ended.
+    func release() { communicators.update(repeating: nil, count: threads) }
+
+    func fail(worker: Int, _ error: any Error) {
+        firstFailure.withLock { first in
+            let isEcho = (error as? CollectiveError) == .peerFailed
+            let firstIsEcho = (first?.error as? CollectiveError) == .peerFailed
+            if first == nil || (firstIsEcho && !isEcho) {
+                first = WorkerFailure(worker: worker, error: error)
+            }
+        }
+        rendezvous.poison()
+    }
+
+    var failure: WorkerFailure? { firstFailure.withLock { $0 } }
+}

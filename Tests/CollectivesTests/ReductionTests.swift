@@ -1,0 +1,210 @@
+import Foundation
+import TensorCore
+import TestSupport
+import Testing
+
+@testable import Collectives
+
+/// A plain readable fold along the tree, which all routes are compared with.
+func foldReference<Value>(
+    _ leaves: [Value], _ range: Range<Int>, merge: (Value, Value, Range<Int>, Range<Int>) -> Value
+) -> Value {
+    if range.count == 1 { return leaves[range.lowerBound] }
+    let middle = ShardTree.middle(of: range)
+    let (left, right) = (range.lowerBound..<middle, middle..<range.upperBound)
+    return merge(
+        foldReference(leaves, left, merge: merge), foldReference(leaves, right, merge: merge),
+        left, right)
+}
+
+/// Values of shard `shard`: far apart in size, so that another order of addition shows.
+func shardValues(_ shard: Int, _ length: Int, salt: Int = 0) -> [Double] {
+    let random = CounterRandom(seed: UInt64(salt), purpose: .benchmark, index: UInt64(shard))
+    return (0..<length).map {
+        random.uniform(in: -1...1, at: 2 * $0)
+            * Double(
+                sign: .plus, exponent: random.integer(below: 30, at: 2 * $0 + 1), significand: 1)
+    }
+}
+
+@Suite("Reductions over shards")
+struct ReductionTests {
+    static func statistics(
+        _ communicator: Communicator, shards: Int, group: Int, length: Int, rounds: Int
+    ) throws -> [[Double]] {
+        let reduction = StatisticsReduction(
+            communicator, shards: shards, group: group, length: length, moments: false,
+            kind: .moments, layer: 0)
+        var results: [[Double]] = []
+        for round in 0..<rounds {
+            communicator.step = round
+            reduction.begin(ShardedBatch(samples: shards * 3 - 1, shards: shards))
+            for shard in reduction.shards {
+                let values = shardValues(shard, length, salt: round)
+                for i in 0..<length { reduction.leaf[i] = values[i] }
+                reduction.push()
+            }
+            try reduction.finish()
+            let mine = Set(reduction.shards.map(reduction.group(ofShard:))).sorted()
+            for group in mine {
+                let pointer = reduction.result(ofGroup: group)
+                results.append([Double(group)] + (0..<length).map { pointer[$0] })
+            }
+        }
+        return results
+    }
+
+    @Test(
+        "sums have the bits of the plain fold, in every world, group size and length",
+        arguments: [1, 3, 5, 8, 12], [3, 700])
+    func sums(shards: Int, length: Int) throws {
+        let rounds = 3
+        for group in 1...shards where shards % group == 0 {
+            let expected = (0..<rounds).map { round in
+                (0..<shards / group).map { index in
+                    foldReference(
+                        (0..<shards).map { shardValues($0, length, salt: round) },
+                        index * group..<(index + 1) * group
+                    ) { left, right, _, _ in zip(left, right).map(+) }
+                }
+            }
+            for (ranks, threads) in testWorlds where ranks * threads <= shards {
+                let outcomes = runWorld(ranks: ranks, threads: threads) {
+                    try Self.statistics(
+                        $0, shards: shards, group: group, length: length, rounds: rounds)
+                }
+                #expect(outcomes.count == ranks)
+                for outcome in outcomes {
+                    let rows = try outcome.get()
+                    #expect(rows.count % rounds == 0 && !rows.isEmpty)
+                    for (index, row) in rows.enumerated() {
+                        let round = index / (rows.count / rounds)
+                        #expect(Array(row.dropFirst()) == expected[round][Int(row[0])])
+                    }
+                }
+            }
+        }
+    }
+
+    @Test("merged moments have the bits of the plain fold, empty shards included")
+    func moments() throws {
+        let (channels, shards) = (5, 8)
+        for samples in [0, 1, 3, 7, 8, 9, 30] {
+            let batch = ShardedBatch(samples: samples, shards: shards)
+            @Sendable func leaf(_ shard: Int) -> [Double] {
+                batch.samples(ofShard: shard).isEmpty
+                    ? Array(repeating: 0, count: 2 * channels)
+                    : shardValues(shard, 2 * channels).map(abs)
+            }
+            let expected = foldReference((0..<shards).map(leaf), 0..<shards) {
+                left, right, leftShards, rightShards in
+                let n1 = Double(batch.samples(ofShards: leftShards).count)
+                let n2 = Double(batch.samples(ofShards: rightShards).count)
+                if n2 == 0 { return left }
+                if n1 == 0 { return right }
+                return (0..<2 * channels).map { i in
+                    let delta = right[i % channels] - left[i % channels]
+                    return i < channels
+                        ? left[i] + delta * (n2 / (n1 + n2))
+                        : left[i] + right[i] + delta * delta * (n1 * (n2 / (n1 + n2)))
+                }
+            }
+            for (ranks, threads) in testWorlds where ranks * threads <= shards {
+                let outcomes = runWorld(ranks: ranks, threads: threads) { communicator in
+                    let reduction = StatisticsReduction(
+                        communicator, shards: shards, group: shards, length: 2 * channels,
+                        moments: true, kind: .moments, layer: 0)
+                    reduction.begin(batch)
+                    for shard in reduction.shards {
+                        let values = leaf(shard)
+                        for i in values.indices { reduction.leaf[i] = values[i] }
+                        reduction.push()
+                    }
+                    try reduction.finish()
+                    let pointer = reduction.result(ofGroup: 0)
+                    return (0..<2 * channels).map { pointer[$0] }
+                }
+                for outcome in outcomes { #expect(try outcome.get() == expected) }
+            }
+        }
+    }
+
+    static func gradient(
+        _ communicator: Communicator, shards: Int, length: Int
+    ) throws -> [Float] {
+        let reduction = GradientReduction(communicator, shards: shards, length: length)
+        // The rank's result, which its workers share; here every worker of a rank has its own copy
+        // of the slice it completes, gathered by a statistics reduction below.
+        let result = UnsafeMutablePointer<Float>.allocate(capacity: length)
+        result.initialize(repeating: 0, count: length)
+        defer { result.deallocate() }
+        var height = 0
+        let spare = UnsafeMutablePointer<Float>.allocate(capacity: reduction.depth * length)
+        defer { spare.deallocate() }
+        func slot(_ height: Int) -> UnsafeMutablePointer<Float> {
+            height < reduction.nodeCount ? reduction.node(height) : spare + height * length
+        }
+        let world = communicator.world
+        for (position, shard) in world.shards(ofWorker: communicator.worker, of: shards)
+            .enumerated()
+        {
+            let values = shardValues(shard, length).map(Float.init)
+            slot(height).update(from: values, count: length)
+            height += 1
+            for _ in 0..<reduction.merges[position] {
+                add(
+                    left: slot(height - 2), right: slot(height - 1), count: length,
+                    into: slot(height - 2))
+                height -= 1
+            }
+        }
+        var updated = 0
+        try reduction.sum(into: result) { updated += $0.count }
+        precondition(updated == reduction.slice(ofThread: communicator.thread).count)
+        return (0..<length).map { result[$0] }
+    }
+
+    @Test(
+        "gradients have the bits of the plain fold, by halving and doubling and by slices",
+        arguments: [1, 5, 8, 12], [1, 15, 100, 5000])
+    func gradients(shards: Int, length: Int) throws {
+        let expected = foldReference(
+            (0..<shards).map { shardValues($0, length).map(Float.init) }, 0..<shards
+        ) { left, right, _, _ in zip(left, right).map(+) }
+        for (ranks, threads) in testWorlds
+        where ranks * threads <= shards && (ranks == 1 || threads == 1) {
+            let outcomes = runWorld(ranks: ranks, threads: threads) {
+                try Self.gradient($0, shards: shards, length: length)
+            }
+            for outcome in outcomes {
+                // Threads complete slices of a buffer they would share: worker 0's is its own.
+                let mine = GradientSlice.of(thread: 0, threads: threads, length: length)
+                #expect(Array(try outcome.get()[mine]) == Array(expected[mine]))
+            }
+        }
+    }
+
+    @Test("a planted fault shows: left folds and misplaced trees move with the world")
+    func bites() throws {
+        let (shards, length) = (8, 64)
+        func bits(_ arithmetic: World.Arithmetic, _ threads: Int) throws -> [[Double]] {
+            try runWorld(ranks: 1, threads: threads, arithmetic: arithmetic) {
+                try Self.statistics(
+                    $0, shards: shards, group: shards, length: length, rounds: 1)
+            }[0].get()
+        }
+        let right = try bits(.tree, 1)
+        for threads in 2...8 { #expect(try bits(.tree, threads) == right) }
+        #expect(try (1...8).contains { try bits(.mpi, $0) != bits(.mpi, 1) })
+        #expect(try (2...8).contains { try bits(.misplacedTree, $0) != right })
+    }
+}
+
+enum GradientSlice {
+    static func of(thread: Int, threads: Int, length: Int) -> Range<Int> {
+        let lines = (length + 15) / 16
+        return min(
+            thread * lines / threads * 16, length)..<min(
+                (thread + 1) * lines / threads * 16, length)
+    }
+}
