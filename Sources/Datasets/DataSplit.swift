@@ -1,0 +1,88 @@
+/// A contiguous run of a data set's samples, numbered from 0; a view, nothing is copied.
+public struct SampleView: Sendable {
+    /// The data set it looks into.
+    public let dataset: Dataset
+
+    /// Its samples, as indices of the data set.
+    public let range: Range<Int>
+
+    /// A view of `range`, or of all samples.
+    public init(_ dataset: Dataset, range: Range<Int>? = nil) {
+        let range = range ?? 0..<dataset.count
+        precondition(
+            range.lowerBound >= 0 && range.upperBound <= dataset.count,
+            "the view reaches past the data set")
+        self.dataset = dataset
+        self.range = range
+    }
+
+    /// The number of samples; may be zero.
+    public var count: Int { range.count }
+
+    /// The class of sample `index` of this view.
+    public func label(at index: Int) -> Int {
+        precondition(index >= 0 && index < count, "the sample is outside the view")
+        return Int(dataset.labels[range.lowerBound + index])
+    }
+
+    /// The pixels of sample `index` of this view. [height, width, channels]
+    public func pixels(at index: Int) -> ArraySlice<UInt8> {
+        precondition(index >= 0 && index < count, "the sample is outside the view")
+        let start = (range.lowerBound + index) * dataset.features
+        return dataset.images[start..<start + dataset.features]
+    }
+
+    /// Writes the classes of the selected samples to the front of `labels`. Allocates nothing.
+    ///
+    /// - Parameters:
+    ///   - indices: samples of this view, in the order wanted. [n]
+    ///   - labels: at least n long; what lies beyond n stays as it is.
+    public func copyLabels(at indices: Span<Int32>, into labels: inout [Int32]) {
+        precondition(labels.count >= indices.count, "more samples than room for labels")
+        for position in indices.indices {
+            labels[position] = Int32(label(at: Int(indices[position])))
+        }
+    }
+
+    /// Writes the classes of consecutive samples to the front of `labels`. Allocates nothing.
+    public func copyLabels(at samples: Range<Int>, into labels: inout [Int32]) {
+        precondition(labels.count >= samples.count, "more samples than room for labels")
+        for (position, index) in samples.enumerated() {
+            labels[position] = Int32(label(at: index))
+        }
+    }
+}
+
+/// Which samples a run trains on, which it holds out, and which it is judged by.
+public struct DataSplit: Sendable {
+    /// The samples the parameters are fitted to.
+    public let training: SampleView
+
+    /// Training samples held out to watch a run; may be empty.
+    public let validation: SampleView
+
+    /// The test samples, all of them.
+    public let test: SampleView
+
+    /// Takes the first `limit` training samples (all without one) and holds out the last
+    /// `validation` of those. The test samples are never limited.
+    ///
+    /// - Throws: `limitOutOfRange` unless 1 ≤ limit ≤ samples there are; `validationOutOfRange`
+    ///   unless 0 ≤ validation < limit.
+    public init(
+        _ pair: DatasetPair, limit: Int? = nil, validation: Int = 0
+    ) throws(DatasetError) {
+        let available = pair.training.count
+        let used = limit ?? available
+        guard used >= 1 && used <= available else {
+            throw .limitOutOfRange(limit: used, available: available)
+        }
+        guard validation >= 0 && validation < used else {
+            throw .validationOutOfRange(validation: validation, used: used)
+        }
+        let kept = used - validation
+        training = SampleView(pair.training, range: 0..<kept)
+        self.validation = SampleView(pair.training, range: kept..<used)
+        test = SampleView(pair.test)
+    }
+}

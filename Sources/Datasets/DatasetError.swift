@@ -1,0 +1,176 @@
+/// What can be wrong with data, or with what a run asks of it.
+public enum DatasetError: Error, Equatable, Sendable {
+    /// The kinds of error, for exit codes.
+    public enum Category: Sendable {
+        /// The run asks for what the data cannot give.
+        case settings
+        /// A file is there, but its content is wrong.
+        case badData
+        /// A file or directory is not there.
+        case missingFile
+        /// The system refused to read.
+        case inputOutput
+    }
+
+    /// There is no such directory, or it is something else.
+    case directoryMissing(path: String)
+    /// None of the names under which a file may appear exists.
+    case fileMissing(directory: String, tried: [String])
+    /// The system refused to open or read.
+    case unreadable(path: String, reason: String)
+
+    /// The first bytes are not those of an IDX file.
+    case notIDX(file: String, firstBytes: [UInt8])
+    /// An IDX file of other elements than unsigned bytes; `code` is its third byte.
+    case wrongElementType(file: String, code: UInt8)
+    /// An IDX file of another rank.
+    case wrongDimensionCount(file: String, expected: Int, actual: Int)
+    /// One of the extents in the header is zero.
+    case emptyExtent(file: String, extents: [Int])
+    /// The header asks for more bytes than `limit`, or more than can be counted.
+    case tooLarge(file: String, extents: [Int], limit: Int)
+    /// The content ends before the header's extents are filled.
+    case truncated(file: String, expected: Int, actual: Int)
+    /// The content goes on after the header's extents are filled.
+    case oversized(file: String, expected: Int)
+    /// Compressed data that cannot be read.
+    case corruptGzip(file: String, reason: String)
+
+    /// A label that is not below the number of classes.
+    case labelOutOfRange(file: String, index: Int, label: Int, classes: Int)
+    /// As many images as labels there must be.
+    case countsDiffer(images: String, imageCount: Int, labels: String, labelCount: Int)
+    /// More samples than an order of 32-bit indices can hold.
+    case tooManySamples(file: String, count: Int)
+    /// Training and test images of different sizes, [height, width].
+    case sizesDiffer(training: String, trainingSize: [Int], test: String, testSize: [Int])
+
+    /// `limit` asks for no samples, or more than there are.
+    case limitOutOfRange(limit: Int, available: Int)
+    /// `validation` leaves nothing to train on, or is negative.
+    case validationOutOfRange(validation: Int, used: Int)
+    /// With `dropLast`, an epoch would have no batch.
+    case noFullBatch(batch: Int, samples: Int)
+    /// Given means and deviations are not one a channel.
+    case scalingChannels(means: Int, deviations: Int, channels: Int)
+    /// A given mean is not finite, or a deviation is not finite and positive.
+    case scalingValue(channel: Int, mean: Double, deviation: Double)
+    /// All values of a channel are equal, so that there is no deviation to divide by.
+    case constantChannel(channel: Int, value: Double)
+
+    /// Which kind of error it is.
+    public var category: Category {
+        switch self {
+        case .directoryMissing, .fileMissing:
+            .missingFile
+        case .unreadable:
+            .inputOutput
+        case .notIDX, .wrongElementType, .wrongDimensionCount, .emptyExtent, .tooLarge, .truncated,
+            .oversized, .corruptGzip, .labelOutOfRange, .countsDiffer, .tooManySamples,
+            .sizesDiffer,
+            .constantChannel:
+            .badData
+        case .limitOutOfRange, .validationOutOfRange, .noFullBatch, .scalingChannels,
+            .scalingValue:
+            .settings
+        }
+    }
+}
+
+extension DatasetError: CustomStringConvertible {
+    /// One line: what, where, what to do.
+    public var description: String {
+        switch self {
+        case .directoryMissing(let path):
+            "there is no data directory \(path): set data.directory to the folder that holds "
+                + "\(sourceOfFiles)"
+        case .fileMissing(let directory, let tried):
+            "\(directory) holds none of \(tried.joined(separator: ", ")): it needs \(sourceOfFiles)"
+        case .unreadable(let path, let reason):
+            "\(path) cannot be read: \(reason)"
+        case .notIDX(let file, let firstBytes):
+            "\(file) is not an IDX file: it begins with \(hexadecimal(firstBytes)), not with "
+                + "00 00 08; download it again, it is one of \(sourceOfFiles)"
+        case .wrongElementType(let file, let code):
+            "\(file) holds \(elementName(code)), but images and labels are unsigned bytes "
+                + "(type 08): convert it"
+        case .wrongDimensionCount(let file, let expected, let actual):
+            "\(file) has \(counted(actual, "dimension")), but \(expected) "
+                + "\(expected == 1 ? "is needed, as labels have" : "are needed, as images have"): "
+                + "check that images and labels are not swapped"
+        case .emptyExtent(let file, let extents):
+            "\(file) is empty: its header says \(product(extents)); download it again"
+        case .tooLarge(let file, let extents, let limit):
+            "\(file) cannot be kept in memory: its header says \(product(extents)) bytes, the "
+                + "limit is \(limit); if the file is not meant to be so large, download it again"
+        case .truncated(let file, let expected, let actual):
+            "\(file) is truncated: it should have \(expected) bytes but ends after \(actual); "
+                + "download it again"
+        case .oversized(let file, let expected):
+            "\(file) goes on after the \(expected) bytes that its header declares: download it "
+                + "again"
+        case .corruptGzip(let file, let reason):
+            "\(file) is damaged gzip data (\(reason)): download it again"
+        case .labelOutOfRange(let file, let index, let label, let classes):
+            "\(file) has label \(label) at index \(index), but the training labels are "
+                + "0…\(classes - 1): the files do not belong together, or are damaged"
+        case .countsDiffer(let images, let imageCount, let labels, let labelCount):
+            "\(images) has \(counted(imageCount, "image")), but \(labels) has "
+                + "\(counted(labelCount, "label")): the files do not belong together"
+        case .tooManySamples(let file, let count):
+            "\(file) has \(count) samples, but \(Int32.max) is the most: split the file"
+        case .sizesDiffer(let training, let trainingSize, let test, let testSize):
+            "\(training) has images of \(product(trainingSize)), but \(test) of "
+                + "\(product(testSize)): the files do not belong together"
+        case .limitOutOfRange(let limit, let available):
+            "data.limit is \(limit), but there are \(counted(available, "training sample")): "
+                + "give 1…\(available), or null for all"
+        case .validationOutOfRange(let validation, let used):
+            "data.validation is \(validation), but \(counted(used, "training sample")) "
+                + "\(used == 1 ? "is" : "are") in use: give 0…\(used - 1)"
+        case .noFullBatch(let batch, let samples):
+            "batch.size is \(batch), but there are \(counted(samples, "training sample")), and "
+                + "data.dropLast leaves no batch: give at most \(samples), or dropLast: false"
+        case .scalingChannels(let means, let deviations, let channels):
+            "data.scaling has \(counted(means, "mean")) and \(counted(deviations, "deviation")), "
+                + "but the images have \(counted(channels, "channel")): give one of each a channel"
+        case .scalingValue(let channel, let mean, let deviation):
+            "data.scaling has mean \(mean) and deviation \(deviation) for channel \(channel): "
+                + "give finite numbers, and a deviation above 0"
+        case .constantChannel(let channel, let value):
+            "data.scaling cannot standardize channel \(channel): all values are \(value) in the "
+                + "training samples in use; use \"unit\" or more samples"
+        }
+    }
+}
+
+/// What a data directory must hold, and where it comes from.
+private let sourceOfFiles =
+    "four IDX files (train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte, "
+    + "t10k-labels-idx1-ubyte, plain or .gz), as MNIST (http://yann.lecun.com/exdb/mnist) and "
+    + "Fashion-MNIST (https://github.com/zalandoresearch/fashion-mnist) come"
+
+private func counted(_ count: Int, _ noun: String) -> String {
+    "\(count) \(noun)\(count == 1 ? "" : "s")"
+}
+
+private func product(_ extents: [Int]) -> String {
+    extents.map { "\($0)" }.joined(separator: " × ")
+}
+
+private func hexadecimal(_ bytes: [UInt8]) -> String {
+    bytes.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined(separator: " ")
+}
+
+/// The element types of the format's description (Y. LeCun, "The MNIST database").
+private func elementName(_ code: UInt8) -> String {
+    switch code {
+    case 0x08: "unsigned bytes (type 08)"
+    case 0x09: "signed bytes (type 09)"
+    case 0x0b: "16-bit integers (type 0b)"
+    case 0x0c: "32-bit integers (type 0c)"
+    case 0x0d: "32-bit floats (type 0d)"
+    case 0x0e: "64-bit floats (type 0e)"
+    default: "elements of unknown type \(hexadecimal([code]))"
+    }
+}

@@ -1,0 +1,90 @@
+public import TensorCore
+
+extension InputScaling {
+    /// Writes the selected samples as Float32 into `batch`, one after the other.
+    ///
+    /// The batch has a row a sample, or a row a pixel: either way sample i begins
+    /// i · features values after the start. Allocates nothing.
+    ///
+    /// - Parameters:
+    ///   - batch: [≥ n, features] or [≥ n · height · width, channels]; the rest stays as it is.
+    ///   - samples: the view that `indices` count in.
+    ///   - indices: samples of the view, in the order wanted. [n]
+    public func fill(_ batch: Tensor, from samples: SampleView, at indices: Span<Int32>) {
+        checkRoom(in: batch, for: indices.count, of: samples)
+        for position in indices.indices {
+            fill(position, of: batch, from: samples, sample: Int(indices[position]))
+        }
+    }
+
+    /// Writes consecutive samples, as an evaluation takes them.
+    public func fill(_ batch: Tensor, from samples: SampleView, at range: Range<Int>) {
+        checkRoom(in: batch, for: range.count, of: samples)
+        for (position, sample) in range.enumerated() {
+            fill(position, of: batch, from: samples, sample: sample)
+        }
+    }
+
+    private func checkRoom(in batch: Tensor, for count: Int, of samples: SampleView) {
+        let features = samples.dataset.features
+        precondition(features % batch.columns == 0, "the batch has other columns than the samples")
+        precondition(count * features <= batch.rows * batch.columns, "the batch is too small")
+        precondition(scale.count == samples.dataset.channels, "scaled for other channels")
+    }
+
+    private func fill(
+        _ position: Int, of batch: Tensor, from samples: SampleView, sample: Int
+    ) {
+        precondition(sample >= 0 && sample < samples.count, "the sample is outside the view")
+        let features = samples.dataset.features
+        let target = batch.pointer + position * features
+        samples.dataset.images.withUnsafeBufferPointer { images in
+            guard let base = images.baseAddress else { return }
+            let source = base + (samples.range.lowerBound + sample) * features
+            if scale.count == 1 {
+                scaleBytes(
+                    source, into: target, count: features, scale: scale[0], offset: offset[0])
+            } else {
+                scaleChannels(source, into: target, count: features)
+            }
+        }
+    }
+
+    /// target = source · scale + offset, where channels lie side by side.
+    private func scaleChannels(
+        _ source: UnsafePointer<UInt8>, into target: UnsafeMutablePointer<Float>, count: Int
+    ) {
+        let channels = scale.count
+        scale.withUnsafeBufferPointer { scale in
+            offset.withUnsafeBufferPointer { offset in
+                for pixel in stride(from: 0, to: count, by: channels) {
+                    for channel in 0..<channels {
+                        target[pixel + channel] = offset[channel].addingProduct(
+                            scale[channel], Float(source[pixel + channel]))
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// target = source · scale + offset: one channel.
+private func scaleBytes(
+    _ source: UnsafePointer<UInt8>, into target: UnsafeMutablePointer<Float>, count: Int,
+    scale: Float, offset: Float
+) {
+    let bytes = UnsafeRawPointer(source)
+    let values = UnsafeMutableRawPointer(target)
+    let (scales, offsets) = (SIMD16(repeating: scale), SIMD16(repeating: offset))
+    let whole = count & ~15
+    for index in stride(from: 0, to: whole, by: 16) {
+        let lanes = SIMD16<Float>(
+            bytes.loadUnaligned(fromByteOffset: index, as: SIMD16<UInt8>.self))
+        values.storeBytes(
+            of: offsets.addingProduct(scales, lanes), toByteOffset: index * 4,
+            as: SIMD16<Float>.self)
+    }
+    for index in whole..<count {
+        target[index] = offset.addingProduct(scale, Float(source[index]))
+    }
+}

@@ -1,0 +1,132 @@
+/// How bytes become the inputs of a network.
+public enum Scaling: Hashable, Sendable {
+    /// As they are: 0…255.
+    case none
+
+    /// Divided by 255: 0…1.
+    case unit
+
+    /// On the unit scale, less the mean and divided by the deviation of the training samples in
+    /// use, channel by channel.
+    case standardize
+
+    /// On the unit scale, less a given mean and divided by a given deviation, per channel.
+    case fixed(mean: [Double], deviation: [Double])
+}
+
+/// A scaling whose numbers are known: input = byte · scale + offset, per channel.
+///
+/// The product is fused with the sum and rounded once, everywhere.
+public struct InputScaling: Hashable, Sendable {
+    /// What a byte is multiplied by. [channels]
+    public let scale: [Float]
+
+    /// What is then added. [channels]
+    public let offset: [Float]
+
+    /// The numbers of `scaling` for `samples`, which are looked at only for `standardize`.
+    ///
+    /// Mean and deviation come from exact integer counts of the 256 values in Float64, so that
+    /// they are a pure function of the samples. The deviation is that of the population (÷ n).
+    ///
+    /// - Throws: `scalingChannels`, `scalingValue` for given numbers that do not fit;
+    ///   `constantChannel` where there is no deviation to divide by.
+    public init(_ scaling: Scaling, for samples: SampleView) throws(DatasetError) {
+        let channels = samples.dataset.channels
+        switch scaling {
+        case .none:
+            self.init(factor: 1, channels: channels)
+        case .unit:
+            self.init(factor: 1.0 / 255, channels: channels)
+        case .standardize:
+            let moments = PixelMoments(of: samples)
+            if let channel = moments.deviation.firstIndex(of: 0) {
+                throw .constantChannel(channel: channel, value: moments.mean[channel] * 255)
+            }
+            self.init(mean: moments.mean, deviation: moments.deviation)
+        case .fixed(let mean, let deviation):
+            guard mean.count == channels && deviation.count == channels else {
+                throw .scalingChannels(
+                    means: mean.count, deviations: deviation.count, channels: channels)
+            }
+            for channel in 0..<channels {
+                let (μ, σ) = (mean[channel], deviation[channel])
+                guard μ.isFinite && σ.isFinite && σ > 0 else {
+                    throw .scalingValue(channel: channel, mean: μ, deviation: σ)
+                }
+            }
+            self.init(mean: mean, deviation: deviation)
+        }
+    }
+
+    /// byte · factor, in every channel.
+    private init(factor: Float, channels: Int) {
+        scale = Array(repeating: factor, count: channels)
+        offset = Array(repeating: 0, count: channels)
+    }
+
+    /// (byte / 255 − mean) / deviation.
+    private init(mean: [Double], deviation: [Double]) {
+        scale = deviation.map { Float(1 / (255 * $0)) }
+        offset = zip(mean, deviation).map { Float(-$0 / $1) }
+    }
+}
+
+/// Mean and population deviation of each channel, on the unit scale.
+public struct PixelMoments: Hashable, Sendable {
+    /// [channels]
+    public let mean: [Double]
+
+    /// [channels]
+    public let deviation: [Double]
+
+    /// The moments of these samples, from exact integer counts of the 256 values.
+    ///
+    /// - Precondition: at least one sample.
+    public init(of samples: SampleView) {
+        precondition(samples.count > 0, "no samples, no moments")
+        let counts = valueCounts(of: samples)
+        var mean: [Double] = []
+        var deviation: [Double] = []
+        for histogram in counts {
+            let total = Double(histogram.reduce(0, +))
+            let sum = histogram.enumerated().reduce(0) { $0 + $1.offset * $1.element }
+            let μ = Double(sum) / total
+            let squares = histogram.enumerated().reduce(0.0) {
+                $0 + Double($1.element) * (Double($1.offset) - μ) * (Double($1.offset) - μ)
+            }
+            mean.append(μ / 255)
+            deviation.append((squares / total).squareRoot() / 255)
+        }
+        self.mean = mean
+        self.deviation = deviation
+    }
+}
+
+/// How often each value occurs. [channels][256]
+private func valueCounts(of samples: SampleView) -> [[Int]] {
+    let dataset = samples.dataset
+    let channels = dataset.channels
+    // Four tables in turn: images are full of equal neighbours, and adding to one counter twice
+    // in a row waits for the first sum to be stored.
+    let tables = 4
+    var counts = [Int](repeating: 0, count: tables * channels * 256)
+    counts.withUnsafeMutableBufferPointer { counts in
+        dataset.images.withUnsafeBufferPointer { images in
+            let first = samples.range.lowerBound * dataset.features
+            let pixels = samples.count * dataset.height * dataset.width
+            for pixel in 0..<pixels {
+                let table = (pixel % tables) * channels
+                for channel in 0..<channels {
+                    let value = Int(images[first + pixel * channels + channel])
+                    counts[(table + channel) * 256 + value] += 1
+                }
+            }
+        }
+    }
+    return (0..<channels).map { channel in
+        (0..<256).map { value in
+            (0..<tables).reduce(0) { $0 + counts[($1 * channels + channel) * 256 + value] }
+        }
+    }
+}
