@@ -1,0 +1,70 @@
+import COneDNN
+import TensorCore
+
+/// The best rate of fused multiply-adds in Float32 that the calling thread reaches, in GFLOP/s
+/// (a multiply-add counts as two), from runs of about a millisecond in `seconds`. What a bench
+/// compares products with.
+public func measureFMAPeak(seconds: Double = 0.02) -> Double {
+    // Enough independent chains to cover a latency of 4 cycles twice a cycle, few enough for the
+    // registers there are: 12 of 32 with AVX-512, 6 pairs of 16 with AVX2.
+    bn_compiled_for_512_bit_vectors() == 1
+        ? fmaPeak(TileRow2.self, seconds: seconds) : fmaPeak(TileRow1.self, seconds: seconds)
+}
+
+@inline(__always)
+private func fmaPeak<Row: TileRow>(_: Row.Type, seconds: Double) -> Double {
+    let steps = 10_000
+    let flops = Double(2 * steps * Tile<Row>.rows * Tile<Row>.columns)
+    let factors = alignedAllocation(of: Float.self, count: Tile<Row>.rows)
+    factors.initialize(repeating: 0.5, count: Tile<Row>.rows)
+    let sink = alignedAllocation(of: Float.self, count: Tile<Row>.rows * Tile<Row>.columns)
+    sink.initialize(repeating: 1, count: Tile<Row>.rows * Tile<Row>.columns)
+    defer {
+        factors.deallocate()
+        sink.deallocate()
+    }
+    return bestRate(seconds: seconds, work: flops) {
+        var tile = Tile<Row>()
+        let row = Row(from: sink)
+        for _ in 0..<steps {
+            tile.add(factors, at: .consecutive, times: row)
+        }
+        tile.store(to: sink, at: .consecutive, stride: Tile<Row>.columns)
+        sink.update(repeating: 1, count: Tile<Row>.columns)
+    }
+}
+
+/// The best rate at which the calling thread reads memory, in GB/s, over 128 MiB: more than caches
+/// hold. Takes `seconds` and the time to fill the memory (about 0.05 s).
+public func measureMemoryBandwidth(seconds: Double = 0.05) -> Double {
+    let count = 32 << 20
+    let memory = alignedAllocation(of: Float.self, count: count)
+    memory.initialize(repeating: 1, count: count)
+    let sink = alignedAllocation(of: Float.self, count: 64)
+    defer {
+        memory.deallocate()
+        sink.deallocate()
+    }
+    return bestRate(seconds: seconds, work: Double(count * 4)) {
+        var sum = TileRow4.zero
+        for offset in stride(from: 0, to: count, by: 64) {
+            sum.add(left: TileRow4(from: memory + offset))
+        }
+        sum.store(to: sink)
+    }
+}
+
+/// work / time, in 1e9 a second, of the fastest of the runs that fit in `seconds`; at least two.
+@inline(__always)
+private func bestRate(seconds: Double, work: Double, _ run: () -> Void) -> Double {
+    let clock = ContinuousClock()
+    let start = clock.now
+    var best = Double.infinity
+    var runs = 0
+    while runs < 2 || start.duration(to: clock.now) < .seconds(seconds) {
+        let time = clock.measure(run)
+        best = min(best, time / .seconds(1))
+        runs += 1
+    }
+    return work / best * 1e-9
+}
