@@ -1,0 +1,109 @@
+/// Why a model file cannot be used.
+public enum CheckpointError: Error, Equatable, Sendable, CustomStringConvertible {
+    /// There is no file.
+    case missingFile(path: String)
+    /// The file ends before what its header promises; sizes in bytes.
+    case truncated(path: String, expected: Int, actual: Int)
+    /// The header would not fit into the file; bytes.
+    case headerBeyondFile(path: String, length: UInt64, available: Int)
+    /// The header is longer than any sensible one; bytes.
+    case headerTooLong(path: String, length: UInt64, limit: Int)
+    /// The header is not UTF-8 text.
+    case headerNotText(path: String)
+    /// The header is not JSON, or names something twice.
+    case headerNotJSON(path: String, cause: JSONSyntaxError)
+    /// The header is JSON, but not an object that starts with its first byte.
+    case headerNotObject(path: String)
+    /// `__metadata__` is not an object of strings.
+    case metadataNotStrings(path: String)
+    /// A tensor's entry lacks a field or has one of the wrong type.
+    case malformedEntry(path: String, tensor: String, field: String)
+    /// A tensor's values are of a type other than F32 and I64.
+    case unsupportedDataType(path: String, tensor: String, dataType: String)
+    /// A tensor's shape has more values than can be counted.
+    case shapeTooLarge(path: String, tensor: String, shape: [Int])
+    /// A tensor's range ends before it begins; bytes of the data.
+    case invertedRange(path: String, tensor: String, begin: Int, end: Int)
+    /// A tensor's range has another size than its shape and type give; bytes.
+    case wrongByteCount(path: String, tensor: String, expected: Int, actual: Int)
+    /// Two tensors share bytes.
+    case overlap(path: String, first: String, second: String)
+    /// Bytes that belong to no tensor; offsets in the data.
+    case unusedBytes(path: String, begin: Int, end: Int)
+
+    /// The model has a tensor that the file lacks; `nearest` is a name the model does not know.
+    case missingTensor(path: String, tensor: String, nearest: String?)
+    /// The file has a tensor that the model lacks; `nearest` is the model's closest name.
+    case unexpectedTensor(path: String, tensor: String, nearest: String?)
+    /// A tensor has another shape than in the model.
+    case wrongShape(path: String, tensor: String, expected: [Int], actual: [Int])
+    /// A tensor has another type than in the model.
+    case wrongDataType(path: String, tensor: String, expected: String, actual: String)
+
+    /// What, where, what to do; one line.
+    public var description: String {
+        switch self {
+        case .missingFile(let path):
+            return "no file '\(oneLine(path))': give the path of a model, "
+                + "such as runs/NAME-1/final.safetensors"
+        case .truncated(let path, let expected, let actual):
+            return "'\(oneLine(path))' is cut off: it should have at least \(expected) bytes and "
+                + "has \(actual); \(copyAgain)"
+        case .headerBeyondFile(let path, let length, let available):
+            return "'\(oneLine(path))' is not a whole safetensors file: its header should have "
+                + "\(length) bytes and \(available) follow; \(copyAgain)"
+        case .headerTooLong(let path, let length, let limit):
+            return "'\(oneLine(path))' is not a safetensors file: its header would have \(length) "
+                + "bytes, more than the \(limit) allowed; give a .safetensors file"
+        case .headerNotText(let path):
+            return "'\(oneLine(path))' has a damaged header, which is not UTF-8; \(copyAgain)"
+        case .headerNotJSON(let path, let cause):
+            return "'\(oneLine(path))' has a damaged header, which is not JSON: \(cause); "
+                + copyAgain
+        case .headerNotObject(let path):
+            return "'\(oneLine(path))' has a damaged header, which is not a JSON object; "
+                + copyAgain
+        case .metadataNotStrings(let path):
+            return "'\(oneLine(path))' has a damaged header: __metadata__ holds something other "
+                + "than strings; \(saveAgain)"
+        case .malformedEntry(let path, let tensor, let field):
+            return "\(place(tensor, path)) has no valid '\(field)' in the header; \(saveAgain)"
+        case .unsupportedDataType(let path, let tensor, let dataType):
+            return "\(place(tensor, path)) has values of type \(oneLine(dataType)): "
+                + "convert it to F32 (or I64) and save again"
+        case .shapeTooLarge(let path, let tensor, let shape):
+            return "\(place(tensor, path)) has the impossible shape \(shape); \(saveAgain)"
+        case .invertedRange(let path, let tensor, let begin, let end):
+            return "\(place(tensor, path)) has a range from byte \(begin) back to \(end); "
+                + saveAgain
+        case .wrongByteCount(let path, let tensor, let expected, let actual):
+            return "\(place(tensor, path)) has \(actual) bytes where its shape needs \(expected); "
+                + saveAgain
+        case .overlap(let path, let first, let second):
+            return "\(place(first, path)) shares bytes with '\(oneLine(second))'; \(saveAgain)"
+        case .unusedBytes(let path, let begin, let end):
+            return "'\(oneLine(path))' has \(end - begin) bytes at \(begin) of its data that "
+                + "belong to no tensor; \(saveAgain)"
+        case .missingTensor(let path, let tensor, let nearest):
+            return "'\(oneLine(path))' lacks the tensor '\(oneLine(tensor))'"
+                + (nearest.map { " (it has '\(oneLine($0))')" } ?? "") + "; \(sameModel)"
+        case .unexpectedTensor(let path, let tensor, let nearest):
+            return "\(place(tensor, path)) is not in the model"
+                + (nearest.map { " (nearest: '\(oneLine($0))')" } ?? "") + "; \(sameModel)"
+        case .wrongShape(let path, let tensor, let expected, let actual):
+            return "\(place(tensor, path)) has the shape \(actual) where the model has "
+                + "\(expected); \(sameModel)"
+        case .wrongDataType(let path, let tensor, let expected, let actual):
+            return "\(place(tensor, path)) has values of type \(actual) where the model has "
+                + "\(expected); \(sameModel)"
+        }
+    }
+
+    private func place(_ tensor: String, _ path: String) -> String {
+        "tensor '\(oneLine(tensor))' in '\(oneLine(path))'"
+    }
+
+    private var copyAgain: String { "copy or save it again" }
+    private var saveAgain: String { "save it again" }
+    private var sameModel: String { "use the config that the file was trained with" }
+}
