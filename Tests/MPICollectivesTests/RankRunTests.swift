@@ -1,0 +1,125 @@
+#if MPI
+    import Collectives
+    import Foundation
+    import TestSupport
+    import Testing
+
+    @testable import MPICollectives
+
+    private let canRun = rankTestRanks == nil && mpirunIsInstalled
+
+    /// Starts this bundle under mpirun, so that a plain `swift test` covers the ranks too.
+    @Suite(.serialized, .enabled(if: canRun, "mpirun is not installed, or this is a rank"))
+    struct RankRunTests {
+        @Test("the rank contract holds in worlds of one to four ranks", arguments: 1...4)
+        func contract(_ ranks: Int) throws {
+            let result = try runRankTests(ranks: ranks, filter: "MPICollectivesTests.RankContract")
+            #expect(result.status == 0, "\(result.stdout)\n\(result.stderr)")
+            let passed = passedTests(result)
+            #expect(passed.count == ranks, "\(result.stdout)\n\(result.stderr)")
+            #expect(passed.allSatisfy { $0 == 9 }, "\(passed)")
+        }
+
+        @Test("mpirun returns the code with which a rank aborts the job")
+        func abort() throws {
+            let result = try runRankTests(ranks: 3, filter: "RankEndings.oneAborts")
+            #expect(result.status == 73, "\(result.stderr)")
+            #expect(!result.timedOut)
+            #expect((result.stdout + result.stderr).contains("the line of the failing rank"))
+        }
+
+        @Test("ranks that all leave with one code after the barrier give it to mpirun")
+        func commonCode() throws {
+            let result = try runRankTests(ranks: 3, filter: "RankEndings.allLeave")
+            #expect(result.status == 64, "\(result.stderr)")
+        }
+
+        @Test("a killed rank ends the job within ten seconds")
+        func killed() throws {
+            let run = try startRankTests(ranks: 3, filter: "RankEndings.oneIsMissed")
+            let sees = run.waitUntil(seconds: 30) { run.stdout.contains("rank 1 is ready") }
+            let victim = try #require(sees ? run.pid(ofRank: 1) : nil, "\(run.stderr)")
+            let begin = ContinuousClock.now
+            kill(victim, SIGKILL)
+            let result = run.wait(timeout: 20)
+            #expect(ContinuousClock.now - begin < .seconds(10))
+            #expect(result.status != 0)
+        }
+
+        @Test("a stopped rank is named by the others at the deadline")
+        func stopped() throws {
+            let run = try startRankTests(ranks: 3, filter: "RankEndings.oneIsMissed")
+            let sees = run.waitUntil(seconds: 30) { run.stdout.contains("rank 1 is ready") }
+            let victim = try #require(sees ? run.pid(ofRank: 1) : nil, "\(run.stderr)")
+            kill(victim, SIGSTOP)
+            let result = run.wait(timeout: 30)
+            #expect(result.status == 71, "\(result.stderr)")
+            #expect(result.stdout.contains("rank 0 waits for [1]"), "\(result.stdout)")
+        }
+
+        @Test("an Open MPI program that MPICH's mpiexec starts refuses to run N times")
+        func foreignLauncher() throws {
+            let result = try runProcess(
+                [
+                    thisProgram, "--testing-library", "swift-testing", "--filter",
+                    "RankEndings.foreignLauncher",
+                ],
+                environment: [
+                    rankTestsVariable: "4", "PMI_SIZE": "4", "PMI_RANK": "1",
+                    "MPI_LOCALNRANKS": "4", "OMPI_ALLOW_RUN_AS_ROOT": "1",
+                    "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
+                ])
+            #expect(result.status == 0, "\(result.stdout)\n\(result.stderr)")
+            #expect(passedTests(result) == [1])
+        }
+    }
+
+    /// How jobs end. Each runs alone in ranks of its own, because it ends them.
+    @Suite(.serialized, .enabled(if: rankTestRanks != nil, "only in ranks"))
+    struct RankEndings {
+        @Test("one rank aborts while the others wait for it")
+        @RankActor func oneAborts() throws {
+            let session = RankActor.session
+            try session.barrier(seconds: 20)
+            if session.rank == 1 {
+                print("the line of the failing rank")
+                session.abort(code: 73)
+            }
+            try session.barrier(seconds: 20)
+        }
+
+        @Test("all ranks leave with the same code")
+        @RankActor func allLeave() throws {
+            try RankActor.session.finish(seconds: 20)
+            exit(64)
+        }
+
+        @Test("one rank is stopped or killed from outside")
+        @RankActor func oneIsMissed() throws {
+            let session = RankActor.session
+            try session.barrier(seconds: 20)
+            if session.rank == 1 {
+                print("rank 1 is ready")
+                fflush(nil)
+                sleep(60)
+            }
+            // Not `catch .timeout(…)`: swiftc 6.3.1 crashes on the implied rethrow (CopyPropagation).
+            let error = #expect(throws: CollectiveError.self) { try session.barrier(seconds: 3) }
+            guard case .timeout(let late, _, _) = error else { return }
+            print("rank \(session.rank) waits for \(late)")
+            session.abort(code: 71)
+        }
+
+        @Test("MPI sees one process where the launcher says four")
+        @RankActor func foreignLauncher() throws {
+            let error = #expect(throws: MPISessionError.self) {
+                try MPISession.start(environment: ProcessInfo.processInfo.environment)
+            }
+            let text = error?.description ?? ""
+            #expect(
+                text.hasPrefix(
+                    "started by MPICH's or Intel MPI's mpiexec with 4 processes, but Open MPI v"))
+            #expect(text.contains(" sees 1: "))
+        }
+    }
+#endif
