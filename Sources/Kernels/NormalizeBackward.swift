@@ -1,0 +1,242 @@
+/// First pass backward: through the activation, and this shard's part of the two sums that the
+/// gradient of a normalised batch needs.
+///
+///     dz = dy·activation′(y),  sumGradient = Σdz,  sumProduct = Σdz·(x − μ)
+///
+/// dz is a function of its row alone; the sums run down the rows in order, in Float64.
+///
+/// Edge cases: no rows give 0 and 0.
+///
+/// - Parameters:
+///   - input: x, [rows, channels]
+///   - output: y, what `normalizeForward` wrote, [rows, channels]; not read for `identity`.
+///   - outputGradient: dy, [rows, channels]; holds dz afterwards.
+///   - meanHigh: [channels]
+///   - meanLow: [channels]
+///   - sumGradient: [channels]
+///   - sumProduct: [channels]
+public func normalizeBackwardSums(
+    input: UnsafePointer<Float>, output: UnsafePointer<Float>,
+    outputGradient: UnsafeMutablePointer<Float>, rows: Int, channels: Int,
+    meanHigh: UnsafePointer<Float>, meanLow: UnsafePointer<Float>, activation: ActivationKind,
+    sumGradient: UnsafeMutablePointer<Double>, sumProduct: UnsafeMutablePointer<Double>
+) {
+    let shard = BackwardShard(
+        input: input, output: output, outputGradient: outputGradient, rows: rows,
+        channels: channels, meanHigh: meanHigh, meanLow: meanLow, sumGradient: sumGradient,
+        sumProduct: sumProduct)
+    switch activation {
+    case .identity: backwardSums(Identity.self, shard)
+    case .sigmoid: backwardSums(Sigmoid.self, shard)
+    case .tanh: backwardSums(HyperbolicTangent.self, shard)
+    case .relu: backwardSums(Rectifier.self, shard)
+    }
+}
+
+/// The arguments of `normalizeBackwardSums`.
+private struct BackwardShard {
+    let input: UnsafePointer<Float>
+    let output: UnsafePointer<Float>
+    let outputGradient: UnsafeMutablePointer<Float>
+    let rows: Int
+    let channels: Int
+    let meanHigh: UnsafePointer<Float>
+    let meanLow: UnsafePointer<Float>
+    let sumGradient: UnsafeMutablePointer<Double>
+    let sumProduct: UnsafeMutablePointer<Double>
+}
+
+private func backwardSums<Activation: VectorActivation>(
+    _: Activation.Type, _ shard: BackwardShard
+) {
+    var c = 0
+    while c &+ laneCount <= shard.channels {
+        backwardSumsBlock(Activation.self, shard, c, laneCount)
+        c &+= laneCount
+    }
+    if c < shard.channels {
+        backwardSumsBlock(Activation.self, shard, c, shard.channels - c)
+    }
+}
+
+/// Channels c ..< c + lanes of all rows.
+@inline(__always)
+private func backwardSumsBlock<Activation: VectorActivation>(
+    _: Activation.Type, _ shard: BackwardShard, _ c: Int, _ lanes: Int
+) {
+    let meanHigh = loadLanes(shard.meanHigh + c, lanes)
+    let meanLow = loadLanes(shard.meanLow + c, lanes)
+    var sumGradient = SIMD16<Double>()
+    var sumProduct = SIMD16<Double>()
+    var x = shard.input + c
+    var y = shard.output + c
+    var dy = shard.outputGradient + c
+    for _ in 0..<shard.rows {
+        var gradient = loadLanes(dy, lanes)
+        if !Activation.isIdentity {
+            gradient = Activation.gradient(gradient, output: loadLanes(y, lanes))
+            storeLanes(gradient, dy, lanes)
+        }
+        let centred = (loadLanes(x, lanes) - meanHigh) - meanLow
+        let wide = widen(gradient)
+        sumGradient += wide
+        sumProduct.addProduct(wide, widen(centred))
+        x += shard.channels
+        y += shard.channels
+        dy += shard.channels
+    }
+    storeLanes(sumGradient, shard.sumGradient + c, lanes)
+    storeLanes(sumProduct, shard.sumProduct + c, lanes)
+}
+
+/// What `normalizeBackward` needs of every channel, from the sums over the statistics group; here,
+/// once, they are divided by its count m:
+///
+///     meanGradient = Σdz / m,  projection = Σdz·(x − μ) / (m·(σ² + ε))
+///
+/// Edge cases: where σ² + ε is 0 the projection is 0, as the factor is; so are both where m is 0.
+///
+/// - Parameters:
+///   - sumGradient: Σdz of the group, [channels]
+///   - sumProduct: Σdz·(x − μ) of the group, [channels]
+///   - count: m, the values of a channel in the group: samples, times positions.
+///   - variance: σ² of the group, [channels]
+///   - meanGradient: [channels]
+///   - projection: [channels]
+public func normalizationGradientCoefficients(
+    sumGradient: UnsafePointer<Double>, sumProduct: UnsafePointer<Double>, count: Int,
+    variance: UnsafePointer<Double>, epsilon: Double, channels: Int,
+    meanGradient: UnsafeMutablePointer<Float>, projection: UnsafeMutablePointer<Float>
+) {
+    let inverseCount = count == 0 ? 0 : 1 / Double(count)
+    var c = 0
+    while c < channels {
+        let lanes = min(laneCount, channels &- c)
+        storeLanes(
+            narrow(loadLanes(sumGradient + c, lanes) * inverseCount), meanGradient + c, lanes)
+        let sum = loadLanes(variance + c, lanes) + epsilon
+        let quotient = loadLanes(sumProduct + c, lanes) * inverseCount / sum
+        storeLanes(
+            narrow(quotient.replacing(with: 0, where: sum .== 0)), projection + c, lanes)
+        c &+= laneCount
+    }
+}
+
+/// Second pass backward, through the normalisation:
+///
+///     dx = factor·(dz − meanGradient − (x − μ)·projection)
+///
+/// Each row's result is a function of that row alone, whatever the number of rows in the call.
+///
+/// - Parameters:
+///   - input: x, [rows, channels]
+///   - gradient: dz, [rows, channels]
+///   - meanHigh: [channels]
+///   - meanLow: [channels]
+///   - factor: γ / √(σ² + ε), [channels]
+///   - meanGradient: [channels], as projection from `normalizationGradientCoefficients`.
+///   - projection: [channels]
+///   - inputGradient: dx, [rows, channels]; may be `gradient`.
+public func normalizeBackward(
+    input: UnsafePointer<Float>, gradient: UnsafePointer<Float>, rows: Int, channels: Int,
+    meanHigh: UnsafePointer<Float>, meanLow: UnsafePointer<Float>, factor: UnsafePointer<Float>,
+    meanGradient: UnsafePointer<Float>, projection: UnsafePointer<Float>,
+    inputGradient: UnsafeMutablePointer<Float>
+) {
+    @inline(__always)
+    func block(_ c: Int, _ lanes: Int) {
+        let high = loadLanes(meanHigh + c, lanes)
+        let low = loadLanes(meanLow + c, lanes)
+        let slope = loadLanes(factor + c, lanes)
+        let offset = loadLanes(meanGradient + c, lanes)
+        let negated = -loadLanes(projection + c, lanes)
+        var x = input + c
+        var dz = gradient + c
+        var dx = inputGradient + c
+        for _ in 0..<rows {
+            let centred = (loadLanes(x, lanes) - high) - low
+            let remaining = (loadLanes(dz, lanes) - offset).addingProduct(centred, negated)
+            storeLanes(slope * remaining, dx, lanes)
+            x += channels
+            dz += channels
+            dx += channels
+        }
+    }
+    var c = 0
+    while c &+ laneCount <= channels {
+        block(c, laneCount)
+        c &+= laneCount
+    }
+    if c < channels { block(c, channels - c) }
+}
+
+/// Backward with statistics that are constants (frozen mode): dx = factor·dz.
+///
+/// - Parameters:
+///   - gradient: dz, [rows, channels]
+///   - factor: γ / √(σ² + ε), [channels]
+///   - inputGradient: dx, [rows, channels]; may be `gradient`.
+public func normalizeBackwardFrozen(
+    gradient: UnsafePointer<Float>, rows: Int, channels: Int, factor: UnsafePointer<Float>,
+    inputGradient: UnsafeMutablePointer<Float>
+) {
+    @inline(__always)
+    func block(_ c: Int, _ lanes: Int) {
+        let slope = loadLanes(factor + c, lanes)
+        var dz = gradient + c
+        var dx = inputGradient + c
+        for _ in 0..<rows {
+            storeLanes(slope * loadLanes(dz, lanes), dx, lanes)
+            dz += channels
+            dx += channels
+        }
+    }
+    var c = 0
+    while c &+ laneCount <= channels {
+        block(c, laneCount)
+        c &+= laneCount
+    }
+    if c < channels { block(c, channels - c) }
+}
+
+/// The whole backward of a normalised batch in its readable form, for one statistics group:
+///
+///     dz = dy·activation′(y),  x̂ = (x − μ) / √(σ² + ε),  dβ = Σdz,  dγ = Σdz·x̂
+///     dx = γ / √(σ² + ε) · (dz − dβ/m − x̂·dγ/m)
+///
+/// Ioffe and Szegedy, "Batch normalization", 2015, section 3, collected; zeros instead of dγ and
+/// dx where σ² + ε is 0.
+///
+/// - Parameters:
+///   - input: x, [rows, channels]
+///   - output: y, [rows, channels]
+///   - outputGradient: dy, [rows, channels]
+///   - mean: μ, [channels]
+///   - variance: σ², [channels]
+///   - scale: γ, [channels]
+/// - Returns: dx [rows, channels], dγ and dβ [channels].
+public func normalizeBackwardReference(
+    input: [Double], output: [Double], outputGradient: [Double], channels: Int, mean: [Double],
+    variance: [Double], epsilon: Double, scale: [Double], activation: ActivationKind
+) -> (inputGradient: [Double], scaleGradient: [Double], shiftGradient: [Double]) {
+    let rows = Double(input.count / channels)
+    let inverse = variance.map { $0 + epsilon == 0 ? 0 : 1 / ($0 + epsilon).squareRoot() }
+    var normalized = input
+    var gradient = outputGradient
+    var scaleGradient = [Double](repeating: 0, count: channels)
+    var shiftGradient = scaleGradient
+    for i in input.indices {
+        let c = i % channels
+        normalized[i] = (input[i] - mean[c]) * inverse[c]
+        gradient[i] = activateBackwardReference(
+            output: output[i], outputGradient: outputGradient[i], activation)
+        shiftGradient[c] += gradient[i]
+        scaleGradient[c] += gradient[i] * normalized[i]
+    }
+    let inputGradient = input.indices.map { i in
+        let c = i % channels
+        let mean = (shiftGradient[c] + normalized[i] * scaleGradient[c]) / rows
+        return scale[c] * inverse[c] * (gradient[i] - mean)
+    }
+    return (inputGradient, scaleGradient, shiftGradient)
+}

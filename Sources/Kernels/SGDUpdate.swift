@@ -1,0 +1,76 @@
+/// One step of stochastic gradient descent over a run of parameters, with PyTorch's conventions:
+///
+///     g ← gradient + weightDecay·w
+///     v ← momentum·v + g              (first step: v ← g)
+///     w ← w − learningRate·v          (Nesterov: w ← w − learningRate·(g + momentum·v))
+///
+/// Without a velocity, w ← w − learningRate·g. Every element is computed alone: threads that
+/// update disjoint slices make the same bits as one that updates all.
+///
+/// Sutskever et al., "On the importance of initialization and momentum in deep learning", 2013,
+/// in the form of torch.optim.SGD, whose velocity does not contain the learning rate.
+///
+/// - Parameters:
+///   - parameters: w, [count]
+///   - gradient: [count]
+///   - velocity: v, [count], not read in the first step; nil without momentum.
+///   - isFirstStep: whether no step has written `velocity` yet.
+public func sgdUpdate(
+    parameters: UnsafeMutablePointer<Float>, gradient: UnsafePointer<Float>,
+    velocity: UnsafeMutablePointer<Float>?, count: Int, learningRate: Float, momentum: Float,
+    nesterov: Bool, weightDecay: Float, isFirstStep: Bool
+) {
+    // One loop for each case, so that none branches: the block is inlined with constants.
+    guard let velocity else {
+        var i = 0
+        while i < count {
+            let lanes = min(laneCount, count &- i)
+            let w = loadLanes(parameters + i, lanes)
+            let g = loadLanes(gradient + i, lanes).addingProduct(w, weightDecay)
+            storeLanes(w.addingProduct(g, -learningRate), parameters + i, lanes)
+            i &+= laneCount
+        }
+        return
+    }
+
+    @inline(__always)
+    func update(nesterov: Bool, isFirstStep: Bool) {
+        var i = 0
+        while i < count {
+            let lanes = min(laneCount, count &- i)
+            let w = loadLanes(parameters + i, lanes)
+            let g = loadLanes(gradient + i, lanes).addingProduct(w, weightDecay)
+            let v = isFirstStep ? g : g.addingProduct(loadLanes(velocity + i, lanes), momentum)
+            let direction = nesterov ? g.addingProduct(v, momentum) : v
+            storeLanes(v, velocity + i, lanes)
+            storeLanes(w.addingProduct(direction, -learningRate), parameters + i, lanes)
+            i &+= laneCount
+        }
+    }
+    switch (nesterov, isFirstStep) {
+    case (false, false): update(nesterov: false, isFirstStep: false)
+    case (false, true): update(nesterov: false, isFirstStep: true)
+    case (true, false): update(nesterov: true, isFirstStep: false)
+    case (true, true): update(nesterov: true, isFirstStep: true)
+    }
+}
+
+/// `sgdUpdate` in its readable form.
+///
+/// - Parameters:
+///   - parameters: w, [count]
+///   - gradient: [count]
+///   - velocity: v, [count]; nil before the first step, and afterwards if momentum is 0.
+public func sgdUpdateReference(
+    parameters: inout [Double], gradient: [Double], velocity: inout [Double]?,
+    learningRate: Double, momentum: Double, nesterov: Bool, weightDecay: Double
+) {
+    let g = zip(gradient, parameters).map { $0 + weightDecay * $1 }
+    var direction = g
+    if momentum != 0 {
+        let v = velocity.map { zip($0, g).map { momentum * $0 + $1 } } ?? g
+        direction = nesterov ? zip(g, v).map { $0 + momentum * $1 } : v
+        velocity = v
+    }
+    for i in parameters.indices { parameters[i] -= learningRate * direction[i] }
+}

@@ -1,0 +1,120 @@
+import Foundation
+
+/// Softmax cross-entropy of a shard, forward and backward in one pass over its rows:
+///
+///     p = e^(x − max x) / Σe^(x − max x)
+///     loss = log Σe^(x − max x) + max x − x[label],  dx = (p − onehot(label))·gradientScale
+///
+/// Each row's gradient is a function of that row alone. The loss is summed in row order, in
+/// Float64, and is not divided: the caller divides once, by the global count.
+///
+/// Edge cases: a row with NaN, with +∞, or of nothing but −∞ has loss NaN and counts as wrong.
+///
+/// - Parameters:
+///   - logits: x, [rows, classes]
+///   - labels: [rows], each below `classes`.
+///   - gradientScale: 1 / the global count.
+///   - logitsGradient: dx, [rows, classes], or nil where only the loss is wanted; may be `logits`.
+/// - Returns: the sum of the rows' losses, and how many rows have their (first) largest logit at
+///   the label.
+public func softmaxCrossEntropy(
+    logits: UnsafePointer<Float>, rows: Int, classes: Int, labels: UnsafePointer<UInt8>,
+    gradientScale: Float, logitsGradient: UnsafeMutablePointer<Float>?
+) -> (lossSum: Double, correct: Int) {
+    var lossSum = 0.0
+    var correct = 0
+    for row in 0..<rows {
+        let x = logits + row * classes
+        let label = Int(labels[row])
+        precondition(label < classes, "a label is not below the number of classes")
+        let labelLogit = x[label]
+        let maximum = rowMaximum(x, classes)
+        if labelLogit == maximum && !(0..<label).contains(where: { x[$0] == maximum }) {
+            correct += 1
+        }
+        let sum: Double
+        if let gradient = logitsGradient.map({ $0 + row * classes }) {
+            sum = rowExponentials(x, classes, maximum, gradient)
+            let inverse = Float(1 / sum)
+            // Not p·scale − scale, which would round p·scale before the cancellation at p ≈ 1.
+            let labelGradient = (gradient[label] * inverse - 1) * gradientScale
+            scaleRow(gradient, classes, inverse * gradientScale)
+            gradient[label] = labelGradient
+        } else {
+            sum = rowExponentials(x, classes, maximum, nil)
+        }
+        lossSum += log(sum) + (Double(maximum) - Double(labelLogit))
+    }
+    return (lossSum, correct)
+}
+
+/// Class probabilities of every row: p = e^(x − max x) / Σe^(x − max x).
+///
+/// - Parameters:
+///   - logits: x, [rows, classes]
+///   - probabilities: p, [rows, classes]; may be `logits`.
+public func softmax(
+    logits: UnsafePointer<Float>, rows: Int, classes: Int,
+    probabilities: UnsafeMutablePointer<Float>
+) {
+    for row in 0..<rows {
+        let x = logits + row * classes
+        let p = probabilities + row * classes
+        let sum = rowExponentials(x, classes, rowMaximum(x, classes), p)
+        scaleRow(p, classes, Float(1 / sum))
+    }
+}
+
+/// The largest of the values that are not NaN.
+@inline(__always)
+private func rowMaximum(_ x: UnsafePointer<Float>, _ classes: Int) -> Float {
+    var maximum = SIMD16<Float>(repeating: -.infinity)
+    var c = 0
+    while c < classes {
+        let lanes = min(laneCount, classes &- c)
+        maximum = larger(maximum, loadLanes(x + c, lanes, padding: -.infinity))
+        c &+= laneCount
+    }
+    return laneMaximum(maximum)
+}
+
+/// Σe^(x − maximum) in Float64; the exponentials themselves go to `output` if there is one.
+@inline(__always)
+private func rowExponentials(
+    _ x: UnsafePointer<Float>, _ classes: Int, _ maximum: Float,
+    _ output: UnsafeMutablePointer<Float>?
+) -> Double {
+    var sum = SIMD16<Double>()
+    var c = 0
+    while c < classes {
+        let lanes = min(laneCount, classes &- c)
+        let e = exponential(loadLanes(x + c, lanes, padding: -.infinity) - maximum)
+        sum += widen(e)
+        if let output { storeLanes(e, output + c, lanes) }
+        c &+= laneCount
+    }
+    return laneSum(sum)
+}
+
+@inline(__always)
+private func scaleRow(_ x: UnsafeMutablePointer<Float>, _ count: Int, _ factor: Float) {
+    var c = 0
+    while c < count {
+        let lanes = min(laneCount, count &- c)
+        storeLanes(loadLanes(x + c, lanes) * factor, x + c, lanes)
+        c &+= laneCount
+    }
+}
+
+/// `softmaxCrossEntropy` in its readable form, for one row.
+///
+/// - Parameter logits: [classes]
+/// - Returns: the loss, and p [classes], of which the gradient is (p − onehot)·gradientScale.
+public func softmaxCrossEntropyReference(
+    logits: [Double], label: Int
+) -> (loss: Double, probabilities: [Double]) {
+    let maximum = logits.max() ?? 0
+    let exponentials = logits.map { exp($0 - maximum) }
+    let sum = exponentials.reduce(0, +)
+    return (log(sum) + maximum - logits[label], exponentials.map { $0 / sum })
+}
