@@ -12,6 +12,9 @@ package final class GradientReduction {
     /// This worker's nodes.
     package let nodeCount: Int
 
+    /// The shards of each node, counted from the worker's first.
+    package let nodeShards: [Range<Int>]
+
     /// How many nodes are merged after each of this worker's shards, and how high the stack grows.
     package let merges: [Int]
     package let depth: Int
@@ -42,6 +45,10 @@ package final class GradientReduction {
         self.plan = plan
         let mine = plan.workers[communicator.worker]
         nodeCount = mine.results.count
+        let firstShard = world.shards(ofWorker: communicator.worker, of: shards).lowerBound
+        nodeShards = mine.results.map {
+            $0.lowerBound - firstShard..<$0.upperBound - firstShard
+        }
         merges = mine.merges.map(\.count)
         depth = mine.depth
         let stride = (length + 15) / 16 * 16

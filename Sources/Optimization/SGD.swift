@@ -1,5 +1,4 @@
 import Kernels
-public import TensorCore
 
 /// Stochastic gradient descent with momentum, Nesterov's or plain, and weight decay, on ranges of
 /// flat buffers; conventions and formula are those of `sgdUpdate` (torch.optim.SGD).
@@ -35,7 +34,7 @@ public struct SGD: Sendable, Equatable {
     /// Whether `update` needs a velocity.
     public var needsVelocity: Bool { momentum != 0 }
 
-    /// Updates the parameters in `range`, as step `step` (from 1 on) of `totalSteps`.
+    /// Updates the parameters in `range` at `learningRate`.
     ///
     /// Disjoint ranges may be updated at the same time and in any order: bits do not depend on
     /// how the parameters are cut.
@@ -46,23 +45,19 @@ public struct SGD: Sendable, Equatable {
     ///   - velocity: as long, of any content before step 1; needed if `needsVelocity`.
     ///   - range: the elements to update.
     ///   - decays: whether weight decay applies to this range.
+    ///   - learningRate: this step's, from `schedule`.
     ///   - isFirstStep: whether no step has written `velocity` yet.
-    public func update(
-        parameters: Tensor, gradient: Tensor, velocity: Tensor?, range: Range<Int>, decays: Bool,
-        step: Int, of totalSteps: Int, isFirstStep: Bool
+    package func update(
+        parameters: UnsafeMutablePointer<Float>, gradient: UnsafePointer<Float>,
+        velocity: UnsafeMutablePointer<Float>?, range: Range<Int>, decays: Bool,
+        learningRate: Double, isFirstStep: Bool
     ) {
-        let count = parameters.rows * parameters.columns
-        precondition(range.lowerBound >= 0 && range.upperBound <= count, "range is outside")
-        precondition(gradient.rows * gradient.columns == count, "gradient has another length")
-        precondition(
-            !needsVelocity || velocity.map { $0.rows * $0.columns } == count,
-            "velocity is missing or has another length")
+        precondition(!needsVelocity || velocity != nil, "momentum needs a velocity")
         sgdUpdate(
-            parameters: parameters.pointer + range.lowerBound,
-            gradient: gradient.pointer + range.lowerBound,
-            velocity: needsVelocity ? velocity.map { $0.pointer + range.lowerBound } : nil,
-            count: range.count, learningRate: Float(schedule.rate(step: step, of: totalSteps)),
-            momentum: Float(momentum), nesterov: nesterov,
-            weightDecay: decays ? Float(weightDecay) : 0, isFirstStep: isFirstStep)
+            parameters: parameters + range.lowerBound, gradient: gradient + range.lowerBound,
+            velocity: needsVelocity ? velocity.map { $0 + range.lowerBound } : nil,
+            count: range.count, learningRate: Float(learningRate), momentum: Float(momentum),
+            nesterov: nesterov, weightDecay: decays ? Float(weightDecay) : 0,
+            isFirstStep: isFirstStep)
     }
 }

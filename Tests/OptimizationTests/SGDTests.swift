@@ -24,9 +24,10 @@ struct SGDTests {
             let gradient = tensor(UInt64(step))
             for range in ranges {
                 sgd.update(
-                    parameters: parameters, gradient: gradient,
-                    velocity: sgd.needsVelocity ? velocity : nil, range: range, decays: true,
-                    step: step, of: 20, isFirstStep: step == 1)
+                    parameters: parameters.pointer, gradient: gradient.pointer,
+                    velocity: sgd.needsVelocity ? velocity.pointer : nil, range: range,
+                    decays: true, learningRate: sgd.schedule.rate(step: step, of: 20),
+                    isFirstStep: step == 1)
             }
         }
         return parameters.elements
@@ -72,8 +73,8 @@ struct SGDTests {
         let gradient = Tensor(rows: 1, columns: 4)
         for (range, decays) in [(0..<2, true), (2..<3, false)] {
             sgd.update(
-                parameters: parameters, gradient: gradient, velocity: nil, range: range,
-                decays: decays, step: 1, of: 1, isFirstStep: true)
+                parameters: parameters.pointer, gradient: gradient.pointer, velocity: nil,
+                range: range, decays: decays, learningRate: 0.5, isFirstStep: true)
         }
         #expect(parameters.elements == [0.95, 0.95, 1, 1])
     }

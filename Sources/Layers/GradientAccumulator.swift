@@ -1,0 +1,72 @@
+import Kernels
+import TensorCore
+
+/// A worker's share of the gradient tree: adds up what its shards contribute, as they come.
+///
+/// A binary counter. A shard's contribution to a parameter is written to the slot on top of a
+/// stack; then the top two are merged as often as the tree says. The lowest slots end up as the
+/// worker's nodes, which other workers read; the others are scratch, as large as the largest
+/// parameter and shared by all of them.
+public final class GradientAccumulator {
+    /// One of the worker's nodes: a maximal subtree of the tree over all shards.
+    package struct Node {
+        /// Its shards, counted from the worker's first.
+        package let shards: Range<Int>
+        /// Its flat vector, laid out like the parameters.
+        package let values: UnsafeMutablePointer<Float>
+
+        package init(shards: Range<Int>, values: UnsafeMutablePointer<Float>) {
+            self.shards = shards
+            self.values = values
+        }
+    }
+
+    /// The worker's nodes, in shard order. A kernel that can add up several shards by itself
+    /// writes here directly, along the same tree.
+    package let nodes: [Node]
+
+    private let merges: [Int]
+    private let scratch: [Tensor]
+
+    /// - Parameters:
+    ///   - nodes: this worker's nodes.
+    ///   - merges: merges due after each of this worker's shards.
+    ///   - depth: the largest height of the stack.
+    ///   - largest: values of the largest parameter that goes through `accumulate`.
+    package init(
+        nodes: [Node], merges: [Int], depth: Int, largest: Int
+    ) {
+        self.nodes = nodes
+        self.merges = merges
+        scratch = (nodes.count..<max(depth, nodes.count)).map { _ in
+            Tensor(rows: 1, columns: largest)
+        }
+    }
+
+    /// The number of this worker's shards.
+    public var shards: Int { merges.count }
+
+    /// Adds up every shard's contribution to the values `range` of the flat gradient.
+    ///
+    /// - Parameter write: writes what shard `position` (of this worker's) contributes; a shard
+    ///   without samples contributes zeros, which it must write.
+    @inline(__always)
+    package func accumulate(
+        _ range: Range<Int>,
+        write: (_ position: Int, _ destination: UnsafeMutablePointer<Float>) throws -> Void
+    ) rethrows {
+        func slot(_ height: Int) -> UnsafeMutablePointer<Float> {
+            height < nodes.count
+                ? nodes[height].values + range.lowerBound : scratch[height - nodes.count].pointer
+        }
+        var height = 0
+        for position in merges.indices {
+            try write(position, slot(height))
+            height += 1
+            for _ in 0..<merges[position] {
+                add(slot(height - 1), into: slot(height - 2), count: range.count)
+                height -= 1
+            }
+        }
+    }
+}

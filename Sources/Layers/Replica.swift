@@ -1,0 +1,107 @@
+import TensorCore
+
+/// One rank's copy of the model: parameters, their gradient, running statistics.
+///
+/// The workers of a rank share it: they read it together during a step, and each writes its own
+/// slice in the update, between two meetings of the team. That discipline, kept by the training
+/// loop, is what makes sharing sound.
+public final class Replica: Sendable {
+    /// Where everything lies.
+    public let layout: ModelLayout
+
+    /// The flat parameters, `layout.length` values.
+    nonisolated(unsafe) public let parameters: UnsafeMutablePointer<Float>
+
+    /// The flat gradient of the step, as `parameters`.
+    nonisolated(unsafe) public let gradient: UnsafeMutablePointer<Float>
+
+    /// The flat running means and variances, `layout.statisticsLength` values.
+    nonisolated(unsafe) public let statistics: UnsafeMutablePointer<Float>
+
+    /// Batches that the running statistics have seen: PyTorch's num_batches_tracked, one for all.
+    nonisolated(unsafe) private let batches: UnsafeMutablePointer<Int>
+
+    /// A replica of γ = 1, running variances 1, and everything else 0.
+    public init(_ layout: ModelLayout) {
+        self.layout = layout
+        func zeros(_ count: Int) -> UnsafeMutablePointer<Float> {
+            let memory = alignedAllocation(of: Float.self, count: count)
+            memory.initialize(repeating: 0, count: max(count, 1))
+            return memory
+        }
+        parameters = zeros(layout.length)
+        gradient = zeros(layout.length)
+        statistics = zeros(layout.statisticsLength)
+        batches = .allocate(capacity: 1)
+        batches.initialize(to: 0)
+        for parameter in layout.parameters where parameter.role == .scale {
+            (parameters + parameter.range.lowerBound).update(
+                repeating: 1, count: parameter.range.count)
+        }
+        for entry in layout.statistics {
+            (statistics + entry.variance.lowerBound).update(repeating: 1, count: entry.channels)
+        }
+    }
+
+    deinit {
+        parameters.deallocate()
+        gradient.deallocate()
+        statistics.deallocate()
+        batches.deallocate()
+    }
+
+    /// Batches that the running statistics have seen.
+    public var batchesTracked: Int {
+        get { batches.pointee }
+        set { batches.pointee = newValue }
+    }
+
+    /// Bytes that one replica holds, without optimizer state.
+    public var byteCount: Int { (2 * layout.length + layout.statisticsLength) * 4 }
+
+    /// Fills the weights: the same for a given seed, whatever lies between them.
+    public func initialize(_ initialization: Initialization, seed: UInt64) {
+        for parameter in layout.parameters {
+            guard case .weight(let ordinal) = parameter.role else { continue }
+            setValues(
+                initialization.values(shape: parameter.shape, seed: seed, ordinal: ordinal),
+                of: parameter)
+        }
+    }
+
+    /// The values of `parameter` in the layout of files.
+    public func values(of parameter: Parameter) -> [Float] {
+        inFileLayout(parameter, from: parameters)
+    }
+
+    /// The gradient of `parameter` in the layout of files.
+    public func gradient(of parameter: Parameter) -> [Float] {
+        inFileLayout(parameter, from: gradient)
+    }
+
+    /// Values of `parameter` in a flat buffer laid out like the parameters, in the layout of files.
+    public func inFileLayout(
+        _ parameter: Parameter, from flat: UnsafeMutablePointer<Float>
+    ) -> [Float] {
+        let memory = flat + parameter.range.lowerBound
+        guard parameter.isTransposed else {
+            return Array(UnsafeBufferPointer(start: memory, count: parameter.range.count))
+        }
+        let (outputs, inputs) = (parameter.shape[0], parameter.shape[1])
+        return (0..<outputs * inputs).map { memory[$0 % inputs * outputs + $0 / inputs] }
+    }
+
+    /// Sets `parameter` from values in the layout of files.
+    public func setValues(_ values: [Float], of parameter: Parameter) {
+        precondition(values.count == parameter.range.count, "a parameter keeps its shape")
+        let memory = parameters + parameter.range.lowerBound
+        guard parameter.isTransposed else {
+            memory.update(from: values, count: values.count)
+            return
+        }
+        let (outputs, inputs) = (parameter.shape[0], parameter.shape[1])
+        for (index, value) in values.enumerated() {
+            memory[index % inputs * outputs + index / inputs] = value
+        }
+    }
+}

@@ -1,0 +1,37 @@
+public import TensorCore
+
+/// Layers one after the other.
+public final class Sequential: Layer {
+    public let name: String
+
+    /// The layers, first to last.
+    public let layers: [any Layer]
+
+    /// Layers of which each takes the output of the one before it; at least one.
+    public init(name: String = "layers", _ layers: [any Layer]) {
+        precondition(!layers.isEmpty, "a sequence has a layer")
+        self.name = name
+        self.layers = layers
+    }
+
+    public var outputs: Int { layers[layers.count - 1].outputs }
+
+    public func forward(_ input: Tensor, _ pass: Pass) throws -> Tensor {
+        var value = input
+        for layer in layers { value = try layer.forward(value, pass) }
+        return value
+    }
+
+    public func backward(
+        _ outputGradient: Tensor, _ pass: Pass, needsInputGradient: Bool
+    ) throws -> Tensor? {
+        var gradient = outputGradient
+        for index in layers.indices.reversed() {
+            let next = try layers[index].backward(
+                gradient, pass, needsInputGradient: index > 0 || needsInputGradient)
+            guard let next else { return nil }
+            gradient = next
+        }
+        return gradient
+    }
+}

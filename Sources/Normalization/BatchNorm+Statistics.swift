@@ -1,0 +1,204 @@
+import Collectives
+import Kernels
+import Layers
+import TensorCore
+
+// The collectives of BN: what each is for, and what is made of it.
+extension BatchNorm {
+    /// Mean and variance of every statistics group this worker belongs to.
+    ///
+    /// The collective: a shard sees only its own samples, and the group's mean and M2 are needed
+    /// before anything can be normalised. All workers call it at the same place because layers run
+    /// in order; a worker whose shards are empty joins all the same.
+    func reduceMoments(_ input: Tensor, _ pass: Pass) throws {
+        let batch = ShardedBatch(samples: pass.samples, shards: shards)
+        moments.begin(batch, positions: positions)
+        for shard in pass.shardRows {
+            let leaf = moments.leaf
+            let first = input.row(shard.lowerBound * positions)
+            let rows = shard.count * positions
+            if isLiteral {
+                channelSums(
+                    input: first, rows: rows, channels: channels, sum: leaf,
+                    squares: leaf + channels)
+            } else {
+                channelMoments(
+                    input: first, rows: rows, channels: channels, mean: leaf, m2: leaf + channels)
+            }
+            moments.push()
+        }
+        try moments.finish()
+        for (index, group) in coefficients.enumerated() {
+            let number = firstGroup + index
+            group.count = moments.count(of: moments.shards(ofGroup: number))
+            guard group.count > 0 else { continue }
+            // Division by the group's count, the forward one of BN's two.
+            let (m, result) = (Double(group.count), moments.result(ofGroup: number))
+            for c in 0..<channels {
+                if isLiteral {
+                    group.mean[c] = result[c] / m
+                    group.variance[c] = max(
+                        result[channels + c] / m - group.mean[c] * group.mean[c], 0)
+                } else {
+                    group.mean[c] = result[c]
+                    group.variance[c] = result[channels + c] / m
+                }
+            }
+            group.update(epsilon: settings.epsilon, scale: scale)
+        }
+    }
+
+    /// Σdz and Σdz(x − μ) of every statistics group, and from them the coefficients of dx, and
+    /// dγ and dβ.
+    ///
+    /// The collective: dx of one sample depends on the gradients of all samples of its group. In
+    /// scope global the two sums are dβ and, scaled, dγ of the whole batch: every worker knows
+    /// them, and they are not reduced again with the gradients. In the other scopes each group's
+    /// own dγ and dβ travel with the gradients, as the contribution of the group's first shard.
+    func reduceSums(_ input: Tensor, _ outputGradient: Tensor, _ pass: Pass) throws {
+        sums.begin(ShardedBatch(samples: pass.samples, shards: shards), positions: positions)
+        for (position, shard) in sums.shards.enumerated() {
+            let group = coefficients[sums.group(ofShard: shard) - firstGroup]
+            shardSums(
+                input, outputGradient, rows: pass.shardRows[position], group, into: sums.leaf)
+            sums.push()
+        }
+        try sums.finish()
+        for (index, group) in coefficients.enumerated() where group.count > 0 {
+            let result = sums.result(ofGroup: firstGroup + index)
+            // Division by the group's count, the backward one of BN's two.
+            let m = Double(group.count)
+            for c in 0..<channels {
+                let inverse = group.inverseDeviation(c, epsilon: settings.epsilon)
+                group.meanGradient.pointer[c] = Float(result[c] / m)
+                group.projection.pointer[c] = Float(result[channels + c] / m * inverse * inverse)
+            }
+        }
+        addParameterGradients()
+    }
+
+    private func addParameterGradients() {
+        guard let scale = placement.scale, let shift = placement.shift else { return }
+        if sums.shards(ofGroup: 0).count == shards {
+            // One worker of the rank writes what all of them know; the others read it after the
+            // meeting that opens the gradient's reduction.
+            guard communicator.thread == 0 else { return }
+            writeGroup(
+                0, scale: replica.gradient + scale.range.lowerBound,
+                shift: replica.gradient + shift.range.lowerBound)
+            return
+        }
+        contribute(scale.range) { writeGroup($0, scale: $1, shift: nil) }
+        contribute(shift.range) { writeGroup($0, scale: nil, shift: $1) }
+    }
+
+    /// A group's gradient counts as its first shard's; the other shards contribute zeros.
+    private func contribute(
+        _ range: Range<Int>, write: (_ group: Int, UnsafeMutablePointer<Float>) -> Void
+    ) {
+        gradients.accumulate(range) { position, destination in
+            let shard = sums.shards.lowerBound + position
+            let group = sums.group(ofShard: shard)
+            let isFirst = sums.shards(ofGroup: group).lowerBound == shard
+            if isFirst && coefficients[group - firstGroup].count > 0 {
+                write(group, destination)
+            } else {
+                destination.update(repeating: 0, count: channels)
+            }
+        }
+    }
+
+    private func writeGroup(
+        _ number: Int, scale: UnsafeMutablePointer<Float>?, shift: UnsafeMutablePointer<Float>?
+    ) {
+        let result = sums.result(ofGroup: number)
+        let group = coefficients[number - firstGroup]
+        for c in 0..<channels {
+            let inverse = group.inverseDeviation(c, epsilon: settings.epsilon)
+            scale?[c] = Float(result[channels + c] * inverse)
+            shift?[c] = Float(result[c])
+        }
+    }
+
+    /// A frozen layer is an affine map: its sums are per shard and travel with the gradients.
+    func backwardFrozen(_ input: Tensor, _ outputGradient: Tensor, _ pass: Pass) {
+        let group = coefficients[0]
+        group.meanGradient.pointer.update(repeating: 0, count: channels)
+        group.projection.pointer.update(repeating: 0, count: channels)
+        let each = (0..<pass.shardRows.count).map { position -> [Double] in
+            var values = [Double](repeating: 0, count: 2 * channels)
+            values.withUnsafeMutableBufferPointer {
+                guard let base = $0.baseAddress else { return }
+                shardSums(
+                    input, outputGradient, rows: pass.shardRows[position], group, into: base)
+            }
+            return values
+        }
+        guard let scale = placement.scale, let shift = placement.shift else { return }
+        gradients.accumulate(scale.range) { position, destination in
+            for c in 0..<channels {
+                let inverse = group.inverseDeviation(c, epsilon: settings.epsilon)
+                destination[c] = Float(each[position][channels + c] * inverse)
+            }
+        }
+        gradients.accumulate(shift.range) { position, destination in
+            for c in 0..<channels { destination[c] = Float(each[position][c]) }
+        }
+    }
+
+    // MARK: running statistics
+
+    /// Float64 values that the step's metrics carry for this layer's running statistics: none in
+    /// scope global, where every worker has them, else the count-weighted sums [2·C].
+    public var sharedStatisticsLength: Int {
+        statistics == .frozen || moments.shards(ofGroup: 0).count == shards ? 0 : 2 * channels
+    }
+
+    /// Writes what shard `position` contributes to the count-weighted sums over groups of means
+    /// and variances: its group's, if it is the group's first.
+    package func shareStatistics(
+        position: Int, into sums: UnsafeMutablePointer<Double>
+    ) {
+        let shard = moments.shards.lowerBound + position
+        let number = moments.group(ofShard: shard)
+        let group = coefficients[number - firstGroup]
+        let isFirst = moments.shards(ofGroup: number).lowerBound == shard
+        let weight = isFirst ? Double(group.count) : 0
+        let correction = correction(count: group.count)
+        for c in 0..<channels {
+            sums[c] = weight == 0 ? 0 : weight * group.mean[c]
+            sums[channels + c] = weight == 0 ? 0 : weight * group.variance[c] * correction
+        }
+    }
+
+    /// Moves the running statistics towards the batch's; worker 0 of each rank calls it with the
+    /// update, so that a skipped step leaves no trace.
+    ///
+    /// - Parameters:
+    ///   - shared: in scopes group and shard, the sums over all groups from the metrics.
+    ///   - samples: samples of the global batch.
+    ///   - batches: batches seen before this one.
+    package func commit(
+        shared: UnsafePointer<Double>?, samples: Int, afterBatches batches: Int
+    ) {
+        guard statistics == .batch else { return }
+        let weight = settings.average.weight(afterBatches: batches)
+        let mean = replica.statistics + placement.running.mean.lowerBound
+        let variance = replica.statistics + placement.running.variance.lowerBound
+        let total = Double(samples * positions)
+        let group = coefficients[0]
+        let correction = correction(count: group.count)
+        for c in 0..<channels {
+            let newMean = shared.map { $0[c] / total } ?? group.mean[c]
+            let newVariance =
+                shared.map { $0[channels + c] / total } ?? group.variance[c] * correction
+            mean[c] = Float((1 - weight) * Double(mean[c]) + weight * newMean)
+            variance[c] = Float((1 - weight) * Double(variance[c]) + weight * newVariance)
+        }
+    }
+
+    /// m/(m − 1) where the running variance is to be unbiased.
+    private func correction(count: Int) -> Double {
+        settings.unbiasedRunningVariance && count > 1 ? Double(count) / Double(count - 1) : 1
+    }
+}

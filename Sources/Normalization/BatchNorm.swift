@@ -1,0 +1,265 @@
+public import Collectives
+public import Kernels
+public import Layers
+public import TensorCore
+
+/// Synchronised batch normalisation, with the activation behind it fused in.
+///
+///     y = f(γ·(x − μ)/√(σ² + ε) + β),   μ, σ² over the m values of a statistics group
+///     dz = dy·f′(y)
+///     dx = γ/√(σ² + ε)·(dz − Σdz/m − (x − μ)·Σdz(x − μ)/(m(σ² + ε)))
+///     dβ = Σdz,  dγ = Σdz(x − μ)/√(σ² + ε)
+///
+/// - input, output [N·positions, C]: [N, C], or [N, H, W, C] with positions = H·W
+/// - γ, β, running mean and variance [C]
+///
+/// Forward and backward each meet the other workers once: this is the only layer that does. σ² is
+/// the biased variance, as in all frameworks. Where σ² + ε = 0 the output is exactly f(β), and the
+/// input gradient 0. Ioffe, Szegedy, "Batch normalization", 2015; shard statistics are merged by
+/// Chan's formula.
+public final class BatchNorm: Layer {
+    public let name: String
+    public let outputs: Int
+
+    /// What a training pass normalises by.
+    public enum Statistics: Hashable, Sendable {
+        /// The batch's own.
+        case batch
+        /// The running ones, which stay as they are: a frozen layer.
+        case frozen
+    }
+
+    /// Where this layer's tensors lie in the replica.
+    public struct Placement {
+        /// γ and β; nil without affine.
+        public let scale: Parameter?
+        /// β, nil without affine.
+        public let shift: Parameter?
+        /// The running statistics.
+        public let running: RunningStatistics
+
+        /// A layer's tensors.
+        public init(scale: Parameter?, shift: Parameter?, running: RunningStatistics) {
+            self.scale = scale
+            self.shift = shift
+            self.running = running
+        }
+    }
+
+    let settings: BatchNormSettings
+    let statistics: Statistics
+    let activation: ActivationKind
+    let positions: Int
+    let shards: Int
+    let communicator: Communicator
+    let replica: Replica
+    let gradients: GradientAccumulator
+    let placement: Placement
+    let isLiteral: Bool
+
+    /// Forward and backward collectives; nil in frozen layers, which meet nobody.
+    let moments: StatisticsReduction
+    let sums: StatisticsReduction
+
+    private let output: Tensor
+    private let inputGradient: Tensor
+    private var input: Tensor?
+
+    /// Per statistics group that this worker has a shard of, its coefficients [groups, C].
+    let coefficients: [GroupCoefficients]
+    let firstGroup: Int
+
+    /// γ where there is none: 1; β: 0.
+    private let ones: Tensor
+    private let zeros: Tensor
+
+    /// - Parameters:
+    ///   - activation: what follows at once, `.identity` for nothing.
+    ///   - positions: values a channel of one sample, H·W.
+    ///   - ordinal: counts the layers that communicate, for fingerprints.
+    ///   - shards: the number of shards of every batch.
+    ///   - rows: the most samples of a pass on this worker.
+    public init(
+        name: String, channels: Int, settings: BatchNormSettings,
+        statistics: Statistics = .batch, activation: ActivationKind = .identity,
+        positions: Int = 1, ordinal: Int, shards: Int, rows: Int, placement: Placement,
+        communicator: Communicator, replica: Replica, gradients: GradientAccumulator
+    ) {
+        self.name = name
+        outputs = channels
+        self.settings = settings
+        self.statistics = statistics
+        self.activation = activation
+        self.positions = positions
+        self.shards = shards
+        self.communicator = communicator
+        self.replica = replica
+        self.gradients = gradients
+        self.placement = placement
+        isLiteral = communicator.world.arithmetic == .mpi
+        let group = settings.scope.groupSize(shards: shards)
+        moments = StatisticsReduction(
+            communicator, shards: shards, group: group, length: 2 * channels, moments: true,
+            kind: .moments, layer: ordinal)
+        sums = StatisticsReduction(
+            communicator, shards: shards, group: group, length: 2 * channels, moments: false,
+            kind: .momentGradients, layer: ordinal)
+        output = Tensor(rows: rows * positions, columns: channels)
+        inputGradient = Tensor(rows: rows * positions, columns: channels)
+        let first = moments.group(ofShard: moments.shards.lowerBound)
+        let last = moments.group(ofShard: moments.shards.upperBound - 1)
+        firstGroup = first
+        coefficients = (first...last).map { _ in GroupCoefficients(channels: channels) }
+        ones = Tensor(rows: 1, columns: channels)
+        ones.pointer.update(repeating: 1, count: channels)
+        zeros = Tensor(rows: 1, columns: channels)
+    }
+
+    var channels: Int { outputs }
+
+    var scale: UnsafePointer<Float> {
+        UnsafePointer(
+            placement.scale.map { replica.parameters + $0.range.lowerBound } ?? ones.pointer)
+    }
+
+    private var shift: UnsafePointer<Float> {
+        UnsafePointer(
+            placement.shift.map { replica.parameters + $0.range.lowerBound } ?? zeros.pointer)
+    }
+
+    // MARK: forward
+
+    public func forward(_ input: Tensor, _ pass: Pass) throws -> Tensor {
+        if pass.mode == .inference || statistics == .frozen {
+            self.input = input
+            let running = coefficients[0]
+            setRunning(running)
+            apply(input, rows: 0..<pass.rows, running)
+            return output
+        }
+        try reduceMoments(input, pass)
+        self.input = input
+        for (index, group) in coefficients.enumerated() where group.count > 0 {
+            apply(input, rows: rows(ofGroup: firstGroup + index, pass), group)
+        }
+        return output
+    }
+
+    /// y = f(((x − μhi) − μlo)·factor + β) for samples `rows`.
+    private func apply(_ input: Tensor, rows: Range<Int>, _ group: GroupCoefficients) {
+        let first = rows.lowerBound * positions
+        normalizeForward(
+            input: input.row(first), rows: rows.count * positions, channels: channels,
+            meanHigh: group.meanHigh.pointer, meanLow: group.meanLow.pointer,
+            factor: group.factor.pointer, shift: shift, activation: activation,
+            output: output.row(first))
+    }
+
+    private func setRunning(_ group: GroupCoefficients) {
+        let mean = replica.statistics + placement.running.mean.lowerBound
+        let variance = replica.statistics + placement.running.variance.lowerBound
+        for c in 0..<channels {
+            group.mean[c] = Double(mean[c])
+            group.variance[c] = Double(variance[c])
+        }
+        group.update(epsilon: settings.epsilon, scale: scale)
+    }
+
+    /// This worker's samples in statistics group `group`.
+    func rows(ofGroup group: Int, _ pass: Pass) -> Range<Int> {
+        let shards = moments.shards.clamped(to: moments.shards(ofGroup: group))
+        let first = moments.shards.lowerBound
+        return pass.shardRows[shards.lowerBound - first]
+            .lowerBound..<pass.shardRows[shards.upperBound - 1 - first].upperBound
+    }
+
+    // MARK: backward
+
+    public func backward(
+        _ outputGradient: Tensor, _ pass: Pass, needsInputGradient: Bool
+    ) throws -> Tensor? {
+        guard let input else { preconditionFailure("backward follows forward") }
+        if statistics == .frozen {
+            backwardFrozen(input, outputGradient, pass)
+        } else {
+            try reduceSums(input, outputGradient, pass)
+        }
+        guard needsInputGradient else { return nil }
+        for (index, group) in coefficients.enumerated() {
+            let frozen = statistics == .frozen
+            if frozen && index > 0 { break }
+            let rows = frozen ? 0..<pass.rows : self.rows(ofGroup: firstGroup + index, pass)
+            let first = rows.lowerBound * positions
+            normalizeBackward(
+                input: input.row(first), gradient: outputGradient.row(first),
+                rows: rows.count * positions, channels: channels,
+                meanHigh: group.meanHigh.pointer, meanLow: group.meanLow.pointer,
+                factor: group.factor.pointer, meanGradient: group.meanGradient.pointer,
+                projection: group.projection.pointer, inputGradient: inputGradient.row(first))
+        }
+        return inputGradient
+    }
+
+    /// dz of one shard over `outputGradient`, and its Σdz and Σdz(x − μ).
+    func shardSums(
+        _ input: Tensor, _ outputGradient: Tensor, rows: Range<Int>, _ group: GroupCoefficients,
+        into sums: UnsafeMutablePointer<Double>
+    ) {
+        let first = rows.lowerBound * positions
+        normalizeBackwardSums(
+            input: input.row(first), output: output.row(first),
+            outputGradient: outputGradient.row(first), rows: rows.count * positions,
+            channels: channels, meanHigh: group.meanHigh.pointer, meanLow: group.meanLow.pointer,
+            activation: activation, sumGradient: sums, sumProduct: sums + channels)
+    }
+}
+
+/// What one statistics group is normalised by, forward and backward; [C] each.
+final class GroupCoefficients {
+    /// μ and σ², Float64.
+    let mean: UnsafeMutablePointer<Double>
+    let variance: UnsafeMutablePointer<Double>
+    /// μ as two Float32.
+    let meanHigh: Tensor
+    let meanLow: Tensor
+    /// γ/√(σ² + ε), 0 where σ² + ε = 0.
+    let factor: Tensor
+    /// Σdz/m and Σdz(x − μ)/(m(σ² + ε)).
+    let meanGradient: Tensor
+    let projection: Tensor
+    /// Values a channel, m; 0 for a group of empty shards.
+    var count = 0
+
+    private let channels: Int
+
+    init(channels: Int) {
+        self.channels = channels
+        mean = .allocate(capacity: max(channels, 1))
+        variance = .allocate(capacity: max(channels, 1))
+        mean.initialize(repeating: 0, count: channels)
+        variance.initialize(repeating: 0, count: channels)
+        meanHigh = Tensor(rows: 1, columns: channels)
+        meanLow = Tensor(rows: 1, columns: channels)
+        factor = Tensor(rows: 1, columns: channels)
+        meanGradient = Tensor(rows: 1, columns: channels)
+        projection = Tensor(rows: 1, columns: channels)
+    }
+
+    deinit {
+        mean.deallocate()
+        variance.deallocate()
+    }
+
+    /// Sets `meanHigh`, `meanLow` and `factor` from `mean` and `variance`.
+    func update(epsilon: Double, scale: UnsafePointer<Float>) {
+        normalizationCoefficients(
+            mean: mean, variance: variance, epsilon: epsilon, scale: scale, channels: channels,
+            meanHigh: meanHigh.pointer, meanLow: meanLow.pointer, factor: factor.pointer)
+    }
+
+    /// 1/√(σ² + ε) of channel `c`, 0 where that is infinite.
+    func inverseDeviation(_ c: Int, epsilon: Double) -> Double {
+        let sum = variance[c] + epsilon
+        return sum > 0 ? 1 / sum.squareRoot() : 0
+    }
+}

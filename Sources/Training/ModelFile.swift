@@ -1,0 +1,98 @@
+public import Configuration
+public import Layers
+import TensorCore
+
+/// The program's version, as headers of files and `--help` give it.
+public let programVersion = "0.1.0"
+
+extension Replica {
+    /// The tensors as files hold them: PyTorch's names, layouts and order.
+    public var fileContents: [SafetensorsFile.Content] {
+        layout.entries.flatMap { entry -> [SafetensorsFile.Content] in
+            switch entry {
+            case .parameter(let parameter):
+                return [
+                    SafetensorsFile.Content(
+                        name: parameter.name, shape: parameter.shape.dimensions,
+                        values(of: parameter))
+                ]
+            case .statistics(let running):
+                func content(_ suffix: String, _ range: Range<Int>) -> SafetensorsFile.Content {
+                    SafetensorsFile.Content(
+                        name: "\(running.name).\(suffix)", shape: [running.channels],
+                        Array(
+                            UnsafeBufferPointer(
+                                start: statistics + range.lowerBound, count: range.count)))
+                }
+                return [
+                    content("running_mean", running.mean),
+                    content("running_var", running.variance),
+                    SafetensorsFile.Content(
+                        name: "\(running.name).num_batches_tracked", shape: [],
+                        integers: [Int64(batchesTracked)]),
+                ]
+            }
+        }
+    }
+
+    /// `parameters_digest`: SHA-256 of parameters and running statistics as files hold them.
+    public var digest: String {
+        let hash = SHA256()
+        for content in fileContents {
+            if case .float32(let values) = content.values { hash.update(values) }
+        }
+        return hash.finish()
+    }
+
+    /// The model as a file, with the run's configuration, the digest and the program's version in
+    /// its header.
+    public func file(configuration: RunConfiguration) -> SafetensorsFile {
+        SafetensorsFile(
+            fileContents,
+            metadata: [
+                "config": configuration.canonicalJSON, "parameters_digest": digest,
+                "program": "bn-train \(programVersion)", "format": "pt",
+            ])
+    }
+
+    /// What a file must hold to be this model.
+    public var expectations: [SafetensorsFile.Expectation] {
+        layout.entries.flatMap { entry -> [SafetensorsFile.Expectation] in
+            switch entry {
+            case .parameter(let parameter):
+                return [
+                    .init(name: parameter.name, shape: parameter.shape.dimensions)
+                ]
+            case .statistics(let running):
+                return [
+                    .init(name: "\(running.name).running_mean", shape: [running.channels]),
+                    .init(name: "\(running.name).running_var", shape: [running.channels]),
+                    .init(
+                        name: "\(running.name).num_batches_tracked", dataType: .int64, shape: []),
+                ]
+            }
+        }
+    }
+
+    /// Takes over parameters and running statistics from a file of this very model.
+    ///
+    /// - Throws: `CheckpointError` where a tensor is missing, unexpected or of another shape; the
+    ///   replica is then unchanged.
+    public func load(_ file: SafetensorsFile) throws(CheckpointError) {
+        try file.requireTensors(of: expectations)
+        for entry in layout.entries {
+            switch entry {
+            case .parameter(let parameter):
+                setValues(try file.floats(parameter.name), of: parameter)
+            case .statistics(let running):
+                let mean = try file.floats("\(running.name).running_mean")
+                let variance = try file.floats("\(running.name).running_var")
+                (statistics + running.mean.lowerBound).update(from: mean, count: mean.count)
+                (statistics + running.variance.lowerBound).update(
+                    from: variance, count: variance.count)
+                batchesTracked = Int(
+                    try file.integers("\(running.name).num_batches_tracked").first ?? 0)
+            }
+        }
+    }
+}

@@ -1,0 +1,170 @@
+public import Collectives
+public import Configuration
+public import Datasets
+import Kernels
+public import Layers
+public import Models
+import Normalization
+public import Optimization
+
+/// A run, resolved: the configuration together with the data it meets. Equal on every rank.
+public struct RunPlan: Sendable {
+    /// What was asked for.
+    public let configuration: RunConfiguration
+
+    /// The samples.
+    public let split: DataSplit
+
+    /// How bytes become inputs.
+    public let scaling: InputScaling
+
+    /// The network.
+    public let network: NetworkSpecification
+
+    /// Where its tensors lie.
+    public let layout: ModelLayout
+
+    /// How weights start.
+    public let initialization: Initialization
+
+    /// How parameters are updated.
+    public let optimizer: SGD
+
+    /// Shards of every batch.
+    public let shards: Int
+
+    /// Optimizer steps of the whole run.
+    public let totalSteps: Int
+
+    /// Optimizer steps of one epoch.
+    public let stepsPerEpoch: Int
+
+    /// Resolves `configuration` for the samples of `pair`.
+    ///
+    /// - Throws: `DatasetError` where the data cannot give what is asked; `ConfigurationError`
+    ///   where a batch would leave one value per channel in a statistics group.
+    public init(_ configuration: RunConfiguration, data pair: DatasetPair) throws {
+        self.configuration = configuration
+        split = try DataSplit(
+            pair, limit: configuration.data.limit, validation: configuration.data.validation)
+        scaling = try InputScaling(Scaling(configuration.data.scaling), for: split.training)
+        try configuration.checkStatisticsGroups(trainingSamples: split.training.count)
+        totalSteps = try configuration.totalSteps(trainingSamples: split.training.count)
+        stepsPerEpoch = configuration.stepsPerEpoch(trainingSamples: split.training.count)
+        shards = configuration.resolvedShards
+        network =
+            MLP(
+                configuration.model, inputs: pair.training.features,
+                classes: pair.training.classes
+            ).specification
+        layout = network.layout(shards: shards)
+        initialization = Initialization(configuration.model.initialization)
+        optimizer = SGD(configuration)
+    }
+
+    /// How the shards of a full batch fall on the workers: "2/3/3".
+    public func balance(of world: World) -> String {
+        (0..<world.workers).map { "\(world.shards(ofWorker: $0, of: shards).count)" }
+            .joined(separator: "/")
+    }
+
+    /// Sizes of the global batches that will come, and whether they train: full batches, the short
+    /// last one of an epoch, and what is left at the end of each set that is evaluated.
+    var batches: [(samples: Int, trains: Bool)] {
+        let size = configuration.batch.size
+        var trains: [Int: Bool] = [:]
+        func meet(_ samples: Int, _ isTraining: Bool) {
+            if samples > 0 { trains[samples] = (trains[samples] ?? false) || isTraining }
+        }
+        let training = split.training.count
+        if training >= size { meet(size, true) }
+        if !configuration.data.dropLast { meet(training % size, true) }
+        for set in [split.training, split.validation, split.test] where set.count > 0 {
+            if set.count >= size { meet(size, false) }
+            meet(set.count % size, false)
+        }
+        return trains.sorted { $0.key > $1.key }.map { ($0.key, $0.value) }
+    }
+}
+
+extension Scaling {
+    init(_ scaling: RunConfiguration.Data.Scaling) {
+        switch scaling {
+        case .none: self = .none
+        case .unit: self = .unit
+        case .standardize: self = .standardize
+        case .fixed(let mean, let deviation): self = .fixed(mean: mean, deviation: deviation)
+        }
+    }
+}
+
+extension Initialization {
+    init(_ initialization: RunConfiguration.Initialization) {
+        switch initialization.kind {
+        case .normal: self = .normal(standardDeviation: initialization.scale)
+        case .xavier: self = .xavier(gain: initialization.scale)
+        case .he: self = .he(gain: initialization.scale)
+        }
+    }
+}
+
+extension MLP {
+    init(_ model: RunConfiguration.Model, inputs: Int, classes: Int) {
+        var settings: BatchNormSettings?
+        if case .batch(let normalization) = model.normalization {
+            settings = BatchNormSettings(normalization)
+        }
+        self.init(
+            inputs: inputs, hidden: model.hidden, classes: classes,
+            activation: ActivationKind(model.activation),
+            placement: model.placement == .before ? .before : .after, normalization: settings)
+    }
+}
+
+extension ActivationKind {
+    init(_ activation: RunConfiguration.Model.Activation) {
+        switch activation {
+        case .sigmoid: self = .sigmoid
+        case .tanh: self = .tanh
+        case .relu: self = .relu
+        }
+    }
+}
+
+extension BatchNormSettings {
+    init(_ normalization: RunConfiguration.BatchNormalization) {
+        let scope: StatisticsScope =
+            switch normalization.scope {
+            case .global: .global
+            case .group(let size): .group(size)
+            case .shard: .shard
+            }
+        let average: RunningAverage =
+            switch normalization.momentum {
+            case .weight(let weight): .momentum(weight)
+            case .cumulative: .cumulative
+            }
+        self.init(
+            scope: scope, average: average, epsilon: normalization.epsilon,
+            unbiasedRunningVariance: normalization.runningVariance == .unbiased,
+            affine: normalization.affine)
+    }
+}
+
+extension SGD {
+    init(_ configuration: RunConfiguration) {
+        let course: Schedule.Course =
+            switch configuration.schedule.kind {
+            case .constant: .constant
+            case .step(let milestones, let factor): .step(milestones: milestones, factor: factor)
+            case .cosine(let minimum): .cosine(minimum: minimum)
+            }
+        let optimizer = configuration.optimizer
+        self.init(
+            schedule: Schedule(
+                base: optimizer.learningRate, course: course,
+                warmupSteps: configuration.schedule.warmupSteps),
+            momentum: optimizer.momentum, nesterov: optimizer.nesterov,
+            weightDecay: optimizer.weightDecay)
+    }
+}

@@ -1,0 +1,131 @@
+public import Collectives
+import Datasets
+public import Layers
+
+/// Trains: config → data → steps → evaluations, in any world, to the same bits.
+public struct Trainer: Sendable {
+    /// The run.
+    public let plan: RunPlan
+
+    /// This rank's copy of the model, which training changes.
+    public let replica: Replica
+
+    private let state: OptimizerState
+
+    /// A fault to plant in a step, for tests of what a failing worker does to the others.
+    package var plantedFault: PlantedFault?
+
+    /// A worker that throws, in a step.
+    package struct PlantedFault: Sendable {
+        package let worker: Int
+        package let step: Int
+
+        package init(worker: Int, step: Int) {
+            self.worker = worker
+            self.step = step
+        }
+    }
+
+    /// A run from initial weights.
+    public init(_ plan: RunPlan) {
+        self.plan = plan
+        replica = Replica(plan.layout)
+        replica.initialize(plan.initialization, seed: plan.configuration.seed)
+        state = OptimizerState(
+            plan.optimizer, replica: replica,
+            decayAll: plan.configuration.optimizer.decayAll)
+    }
+
+    /// Trains to the end, on this rank's workers.
+    ///
+    /// - Parameters:
+    ///   - world: ranks, threads, this rank.
+    ///   - transport: messages between ranks, where there are several.
+    ///   - timeout: seconds after which a silent rank counts as lost.
+    ///   - spinning: whether waiting threads may keep their cores busy.
+    ///   - observer: watches, on rank 0.
+    /// - Throws: `WorkerFailure` with the first error, wrapped in `TrainingError.failed` where it
+    ///   came out of a step.
+    package func run(
+        in world: World, transport: (any RankTransport)? = nil, timeout: Double = 300,
+        spinning: Bool = true, observer: (any TrainingObserver)? = nil
+    ) throws(WorkerFailure) -> TrainingOutcome {
+        try Team.run(world, transport: transport, timeout: timeout, spinning: spinning) {
+            communicator in
+            let worker = try TrainingWorker(
+                plan, replica: replica, state: state, communicator: communicator)
+            return try train(worker, observer: communicator.isSpeaker ? observer : nil)
+        }
+    }
+
+    // MARK: the loop
+
+    private func train(
+        _ worker: TrainingWorker, observer: (any TrainingObserver)?
+    ) throws -> TrainingOutcome {
+        let communicator = worker.communicator
+        var progress = Progress(plan)
+        try communicator.barrier()
+        for step in 1...plan.totalSteps {
+            communicator.step = step
+            let (batch, pass) = worker.batch(atStep: step)
+            let rate = plan.optimizer.schedule.rate(step: step, of: plan.totalSteps)
+            do {
+                try plant(step, communicator)
+                worker.load(batch)
+                try worker.forward(pass)
+                guard worker.loss.isFinite else {
+                    throw TrainingError.diverged(
+                        step: step, epoch: batch.epoch,
+                        layer: try worker.firstDivergedLayer(pass), learningRate: rate)
+                }
+                try worker.backward(pass)
+                try worker.update(
+                    pass, step: step, learningRate: rate, isFirstStep: step == 1)
+            } catch {
+                throw failure(error, step: step, epoch: batch.epoch)
+            }
+            let report = StepReport(
+                step: step, epoch: batch.epoch, loss: worker.loss,
+                accuracy: worker.correct / Double(pass.samples), learningRate: rate,
+                samples: pass.samples)
+            progress.add(report)
+            observer?.stepped(report)
+            let isLast = step == plan.totalSteps
+            if isLast || step % plan.configuration.evaluate.everySteps == 0 {
+                progress.pause()
+                let evaluation = try evaluate(
+                    worker, after: report, isLast: isLast, progress: &progress)
+                try observer?.evaluated(evaluation)
+                progress.resume()
+            }
+        }
+        return progress.outcome()
+    }
+
+    private func evaluate(
+        _ worker: TrainingWorker, after report: StepReport, isLast: Bool, progress: inout Progress
+    ) throws -> EvaluationReport {
+        let (validation, test) = (plan.split.validation, plan.split.test)
+        let heldOut = validation.count > 0 ? try worker.evaluate(validation) : nil
+        let tested = isLast || heldOut == nil ? try worker.evaluate(test) : nil
+        return progress.evaluated(
+            after: report, validation: heldOut, test: tested,
+            digest: worker.communicator.isSpeaker ? replica.digest : "")
+    }
+
+    /// What a step's error says to those who watch: where it happened, unless it says so itself or
+    /// is only the echo of a team-mate's.
+    private func failure(_ error: any Error, step: Int, epoch: Int) -> any Error {
+        if let error = error as? CollectiveError, error == .peerFailed { return error }
+        if case .diverged? = error as? TrainingError { return error }
+        return TrainingError.failed(step: step, epoch: epoch, cause: error)
+    }
+
+    private func plant(_ step: Int, _ communicator: Communicator) throws {
+        guard let plantedFault, plantedFault.step == step,
+            plantedFault.worker == communicator.worker
+        else { return }
+        throw TrainingError.planted
+    }
+}

@@ -1,0 +1,99 @@
+/// What one optimizer step came to; over the whole global batch.
+public struct StepReport: Sendable {
+    /// The step, from 1.
+    public let step: Int
+    /// Its epoch, from 1.
+    public let epoch: Int
+    /// The mean loss of the batch.
+    public let loss: Double
+    /// The share of its samples classified rightly, 0…1.
+    public let accuracy: Double
+    /// The learning rate of this step.
+    public let learningRate: Double
+    /// Samples of the batch.
+    public let samples: Int
+}
+
+/// Loss and accuracy over a whole set of samples, with inference statistics.
+public struct Evaluation: Hashable, Sendable {
+    /// The mean loss, in natural logarithms.
+    public let loss: Double
+    /// The share classified rightly, 0…1.
+    public let accuracy: Double
+}
+
+/// What is known at an evaluation.
+public struct EvaluationReport: Sendable {
+    /// Steps done.
+    public let step: Int
+    /// The epoch of the last step, from 1.
+    public let epoch: Int
+    /// The mean training loss over the steps since the last evaluation.
+    public let trainingLoss: Double
+    /// The mean training accuracy over the same steps, 0…1.
+    public let trainingAccuracy: Double
+    /// The learning rate of the last step.
+    public let learningRate: Double
+    /// Training samples a second of training, evaluations not counted, since the start.
+    public let imagesPerSecond: Double
+    /// On the samples held out, if there are any.
+    public let validation: Evaluation?
+    /// On the test samples: at the end, and where nothing is held out.
+    public let test: Evaluation?
+    /// SHA-256 of parameters and running statistics.
+    public let digest: String
+}
+
+/// What a run came to.
+public struct TrainingOutcome: Sendable {
+    /// Steps done.
+    public let steps: Int
+    /// Whole epochs and the part of the last one.
+    public let epochs: Double
+    /// Seconds of training, without evaluations.
+    public let seconds: Double
+    /// Training samples over those seconds.
+    public let imagesPerSecond: Double
+    /// The mean over the last epoch or 1 000 steps, the shorter.
+    public let trainingLoss: Double
+    /// The last evaluation.
+    public let last: EvaluationReport
+}
+
+/// Who watches a run: called by the one worker that speaks, on its thread, between steps.
+public protocol TrainingObserver: Sendable {
+    /// A step was done.
+    func stepped(_ report: StepReport)
+    /// An evaluation was done. What it throws ends the run.
+    func evaluated(_ report: EvaluationReport) throws
+}
+
+/// What ends a training run from within.
+public enum TrainingError: Error, Sendable {
+    /// The loss is no longer finite. `layer` is the first layer of the step's forward pass whose
+    /// output is not, nil where only the loss itself overflowed.
+    case diverged(step: Int, epoch: Int, layer: String?, learningRate: Double)
+
+    /// Something failed inside a step.
+    case failed(step: Int, epoch: Int, cause: any Error)
+
+    /// A fault that a test planted.
+    case planted
+}
+
+extension TrainingError: CustomStringConvertible {
+    /// What, where, what to do; one line.
+    public var description: String {
+        switch self {
+        case .diverged(let step, let epoch, let layer, let rate):
+            let place = layer.map { "layer \($0) was the first to give NaN or Inf" }
+            return "training diverged at step \(step) (epoch \(epoch)): "
+                + (place ?? "the loss overflowed behind finite logits")
+                + "; lower optimizer.learningRate (now \(rate)), add schedule.warmupSteps, "
+                + "or check the data's scaling"
+        case .failed(let step, let epoch, let cause):
+            return "epoch \(epoch), step \(step): \(cause)"
+        case .planted: return "a planted fault"
+        }
+    }
+}

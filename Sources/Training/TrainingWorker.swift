@@ -1,0 +1,228 @@
+import CPlatform
+import Collectives
+import Datasets
+import Kernels
+import Layers
+import Models
+import Normalization
+import TensorCore
+
+/// One worker's part of a run: its network, its samples of each batch, and the step's collectives
+/// beside BN's own. Lives on its worker's thread.
+final class TrainingWorker {
+    let communicator: Communicator
+    let network: Network
+    private let plan: RunPlan
+    private let state: OptimizerState
+    private let sampler: EpochSampler
+    private let myShards: Range<Int>
+
+    private let input: Tensor
+    private let labels: UnsafeMutablePointer<UInt8>
+    private let trainingPasses: [Int: Pass]
+    private let inferencePasses: [Int: Pass]
+
+    /// Loss, correct answers, and the running statistics of groups: see `reduceMetrics`.
+    private let metrics: StatisticsReduction
+    /// Loss and correct answers of an evaluation.
+    private let evaluation: StatisticsReduction
+    /// One flag for each layer: who gave a value that is not finite.
+    private let flags: StatisticsReduction
+
+    /// What the last step came to, over the global batch.
+    private(set) var loss = 0.0
+    private(set) var correct = 0.0
+
+    init(
+        _ plan: RunPlan, replica: Replica, state: OptimizerState, communicator: Communicator
+    ) throws {
+        // The floating-point mode and oneDNN's threads belong to the thread: first of all.
+        bn_flush_subnormals_to_zero()
+        OneDNN.useOneThread()
+        self.plan = plan
+        self.state = state
+        self.communicator = communicator
+        let shards = plan.shards
+        network = try Network(
+            plan.network, replica: replica, communicator: communicator, shards: shards,
+            batches: plan.batches)
+        let data = plan.configuration.data
+        sampler = try EpochSampler(
+            sampleCount: plan.split.training.count, batchSize: plan.configuration.batch.size,
+            dropLast: data.dropLast, shuffle: data.shuffle, seed: plan.configuration.seed)
+        myShards = communicator.world.shards(ofWorker: communicator.worker, of: shards)
+        let rows = network.shapes.map(\.rows).max() ?? 0
+        input = Tensor(rows: rows, columns: plan.network.inputs)
+        labels = .allocate(capacity: max(rows, 1))
+        labels.initialize(repeating: 0, count: max(rows, 1))
+        trainingPasses = Dictionary(
+            uniqueKeysWithValues: network.shapes.filter(\.trains).map {
+                ($0.samples, Pass(.training, $0))
+            })
+        inferencePasses = Dictionary(
+            uniqueKeysWithValues: network.shapes.map { ($0.samples, Pass(.inference, $0)) })
+        func reduction(_ length: Int) -> StatisticsReduction {
+            StatisticsReduction(
+                communicator, shards: shards, group: shards, length: length, moments: false,
+                kind: .metrics, layer: -1)
+        }
+        metrics = reduction(2 + network.sharedStatisticsLength)
+        evaluation = reduction(2)
+        flags = reduction(network.layers.layers.count)
+    }
+
+    deinit { labels.deallocate() }
+
+    // MARK: the parts of a step
+
+    /// The batch of step `step`: which samples, and how it falls on the shards.
+    func batch(atStep step: Int) -> (batch: EpochSampler.Batch, pass: Pass) {
+        let batch = sampler.batch(atStep: step)
+        guard let pass = trainingPasses[batch.count] else {
+            preconditionFailure("a batch of \(batch.count) samples was not planned")
+        }
+        return (batch, pass)
+    }
+
+    /// This worker's samples of the batch, as inputs and labels.
+    func load(_ batch: EpochSampler.Batch) {
+        let positions = ShardedBatch(samples: batch.count, shards: plan.shards)
+            .samples(ofShards: myShards)
+        let training = plan.split.training
+        sampler.withSamples(at: positions, of: batch) { samples in
+            plan.scaling.fill(input, from: training, at: samples)
+            for row in samples.indices {
+                labels[row] = UInt8(truncatingIfNeeded: training.label(at: Int(samples[row])))
+            }
+        }
+    }
+
+    /// Logits and loss of the worker's samples, and the metrics of the whole batch.
+    func forward(_ pass: Pass) throws {
+        let logits = try network.layers.forward(input, pass)
+        let batch = ShardedBatch(samples: pass.samples, shards: plan.shards)
+        metrics.begin(batch)
+        for position in pass.shardRows.indices {
+            let sums = network.loss.forward(logits, labels: labels, shard: position, pass)
+            let leaf = metrics.leaf
+            leaf[0] = sums.loss
+            leaf[1] = Double(sums.correct)
+            var offset = 2
+            for layer in network.normalizations where layer.sharedStatisticsLength > 0 {
+                layer.shareStatistics(position: position, into: leaf + offset)
+                offset += layer.sharedStatisticsLength
+            }
+            metrics.push()
+        }
+        // The collective: everybody must know the loss of the whole batch, so that all decide
+        // alike whether the step counts; running statistics of groups travel along.
+        try metrics.finish()
+        let result = metrics.result(ofGroup: 0)
+        // The one division by the global count for what is reported.
+        loss = result[0] / Double(pass.samples)
+        correct = result[1]
+    }
+
+    /// Gradients of the worker's shards, into its nodes of the tree.
+    func backward(_ pass: Pass) throws {
+        _ = try network.layers.backward(
+            network.loss.logitsGradient, pass, needsInputGradient: false)
+    }
+
+    /// The gradients' sum, and the update of the parameters and running statistics.
+    func update(_ pass: Pass, step: Int, learningRate: Double, isFirstStep: Bool) throws {
+        let replica = network.replica
+        // The collective: the sum over all shards; each worker gets and updates its slice.
+        try network.gradientReduction.sum(into: replica.gradient) { range in
+            state.update(
+                range, step: step, learningRate: learningRate, isFirstStep: isFirstStep)
+        }
+        if communicator.thread == 0 {
+            // γ and β of whole-batch normalisation, which needed no sum, and running statistics.
+            state.update(
+                replica.layout.reduced..<replica.layout.length, step: step,
+                learningRate: learningRate, isFirstStep: isFirstStep)
+            commitStatistics(pass)
+        }
+        // Nobody reads parameters before all slices are written.
+        try communicator.teamBarrier()
+    }
+
+    private func commitStatistics(_ pass: Pass) {
+        let replica = network.replica
+        var offset = 2
+        for layer in network.normalizations {
+            let length = layer.sharedStatisticsLength
+            layer.commit(
+                shared: length > 0 ? metrics.result(ofGroup: 0) + offset : nil,
+                samples: pass.samples, afterBatches: replica.batchesTracked)
+            offset += length
+        }
+        replica.batchesTracked += 1
+    }
+
+    /// The first layer of a repeated forward pass whose output is not finite on some worker. All
+    /// workers call it for the same step, because all have the same loss.
+    func firstDivergedLayer(_ pass: Pass) throws -> String? {
+        var value = input
+        var bad: [Bool] = []
+        for layer in network.layers.layers {
+            value = try layer.forward(value, pass)
+            bad.append(anyNonFinite(values: value.pointer, count: pass.rows * layer.outputs))
+        }
+        flags.begin(ShardedBatch(samples: pass.samples, shards: plan.shards))
+        for position in pass.shardRows.indices {
+            for (index, isBad) in bad.enumerated() {
+                flags.leaf[index] = position == 0 && isBad ? 1 : 0
+            }
+            flags.push()
+        }
+        try flags.finish()
+        let result = flags.result(ofGroup: 0)
+        let first = network.layers.layers.indices.first { result[$0] > 0 }
+        return first.map { network.layers.layers[$0].name }
+    }
+
+    // MARK: evaluation
+
+    /// Loss and accuracy over all of `samples`, with running statistics. Every worker sums its
+    /// shards' part of every batch; one collective brings the shards together.
+    func evaluate(_ samples: SampleView) throws -> Evaluation {
+        let size = plan.configuration.batch.size
+        var sums = Array(repeating: (loss: 0.0, correct: 0.0), count: myShards.count)
+        var start = 0
+        while start < samples.count {
+            let count = min(size, samples.count - start)
+            guard let pass = inferencePasses[count] else {
+                preconditionFailure("a batch of \(count) samples was not planned")
+            }
+            let part = ShardedBatch(samples: count, shards: plan.shards)
+                .samples(ofShards: myShards)
+            load(samples, at: start + part.lowerBound..<start + part.upperBound)
+            let logits = try network.layers.forward(input, pass)
+            for position in pass.shardRows.indices {
+                let result = network.loss.forward(logits, labels: labels, shard: position, pass)
+                sums[position].loss += result.loss
+                sums[position].correct += Double(result.correct)
+            }
+            start += count
+        }
+        evaluation.begin(ShardedBatch(samples: samples.count, shards: plan.shards))
+        for sum in sums {
+            evaluation.leaf[0] = sum.loss
+            evaluation.leaf[1] = sum.correct
+            evaluation.push()
+        }
+        try evaluation.finish()
+        let result = evaluation.result(ofGroup: 0)
+        let count = Double(samples.count)
+        return Evaluation(loss: result[0] / count, accuracy: result[1] / count)
+    }
+
+    private func load(_ samples: SampleView, at range: Range<Int>) {
+        plan.scaling.fill(input, from: samples, at: range)
+        for (row, sample) in range.enumerated() {
+            labels[row] = UInt8(truncatingIfNeeded: samples.label(at: sample))
+        }
+    }
+}
