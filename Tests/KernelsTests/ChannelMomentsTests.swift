@@ -17,7 +17,7 @@ struct ChannelMomentsTests {
         return (mean.values, m2.values)
     }
 
-    @Test("they are those of the Float64 reference", arguments: shapes)
+    @Test("they are those of the Float64 reference", arguments: channelShapes)
     func reference(rows: Int, channels: Int) {
         let input = normals(rows * channels, mean: 3, index: 1)
         let actual = Self.moments(input, channels: channels, offset: channels % 4)
@@ -27,7 +27,7 @@ struct ChannelMomentsTests {
         #expect(actual.m2.allSatisfy { $0 >= 0 })
     }
 
-    @Test("plain sums are those of the reference", arguments: shapes)
+    @Test("plain sums are those of the reference", arguments: channelShapes)
     func sums(rows: Int, channels: Int) {
         let values = normals(rows * channels, mean: 1, index: 2)
         let input = GuardedBuffer(values, offset: 1)

@@ -2,6 +2,8 @@ import TensorCore
 
 /// Memory at a chosen distance from an aligned address, between guard values, so that a kernel
 /// that writes outside its shape is found out.
+///
+/// Freed with the object: give it a name, since a temporary's pointer outlives it.
 final class GuardedBuffer<Scalar: BinaryFloatingPoint & BitwiseCopyable> {
     let pointer: UnsafeMutablePointer<Scalar>
     private let storage: UnsafeMutablePointer<Scalar>
@@ -47,11 +49,15 @@ func normals(_ count: Int, mean: Double = 0, deviation: Double = 1, index: UInt6
     }
 }
 
-/// max|a − b| / max|b|; 0 for nothing at all. NaN anywhere gives infinity.
-func largestDifference(_ a: [some BinaryFloatingPoint], _ b: [Double]) -> Double {
+/// max|a − b| / max|b|, or over a `magnitude` larger than that: of the terms that cancelled.
+///
+/// 0 for nothing at all. NaN anywhere gives infinity.
+func largestDifference(
+    _ a: [some BinaryFloatingPoint], _ b: [Double], magnitude: Double = 0
+) -> Double {
     guard a.count == b.count else { return .infinity }
     var difference = 0.0
-    var magnitude = 0.0
+    var magnitude = magnitude
     for (x, y) in zip(a, b) {
         let d = abs(Double(x) - y)
         if d.isNaN { return .infinity }
@@ -68,6 +74,6 @@ func bits(_ values: [Double]) -> [UInt64] { values.map(\.bitPattern) }
 func doubles(_ values: [Float]) -> [Double] { values.map(Double.init) }
 
 /// The shapes every per-channel kernel is tested with: around the width of a vector, and none.
-let shapes: [(rows: Int, channels: Int)] = [0, 1, 2, 7, 8, 15, 30, 33].flatMap { rows in
+let channelShapes: [(rows: Int, channels: Int)] = [0, 1, 2, 7, 8, 15, 30, 33].flatMap { rows in
     [1, 2, 3, 10, 15, 16, 17, 31, 64, 100, 128].map { (rows, $0) }
 }
