@@ -5,7 +5,7 @@ import TensorCore
 /// share a call.
 ///
 /// What a shard's rows *are* is defined by a plan of its own row count. One plan over all rows is
-/// faster (784 → 128 on Zen 4: 53 µs for 30 rows, 4 × 14 µs for shards of 7 and 8), and oneDNN's
+/// faster (784 → 128 on Zen 4: 52 µs for 30 rows, 13 and 14 µs for shards of 7 and 8), and oneDNN's
 /// brgemm works each row out alike however many there are; its GEMM does not, and nothing in its
 /// documentation promises either. So each plan over several shards is compared with the shards' own
 /// on random numbers, when made, and dropped if a bit differs.

@@ -2,7 +2,7 @@ import COneDNN
 import TensorCore
 
 /// The best rate of fused multiply-adds in Float32 that the calling thread reaches, in GFLOP/s
-/// (a multiply-add counts as two), from runs of about a millisecond in `seconds`. What a bench
+/// (a multiply-add counts as two), the fastest of the short runs that fit in `seconds`. What a bench
 /// compares products with.
 public func measureFMAPeak(seconds: Double = 0.02) -> Double {
     // Enough independent chains to cover a latency of 4 cycles twice a cycle, few enough for the
@@ -15,22 +15,26 @@ public func measureFMAPeak(seconds: Double = 0.02) -> Double {
 private func fmaPeak<Row: TileRow>(_: Row.Type, seconds: Double) -> Double {
     let steps = 10_000
     let flops = Double(2 * steps * Tile<Row>.rows * Tile<Row>.columns)
+    // All chains differ and all are stored, or the compiler leaves some out.
     let factors = alignedAllocation(of: Float.self, count: Tile<Row>.rows)
-    factors.initialize(repeating: 0.5, count: Tile<Row>.rows)
-    let sink = alignedAllocation(of: Float.self, count: Tile<Row>.rows * Tile<Row>.columns)
-    sink.initialize(repeating: 1, count: Tile<Row>.rows * Tile<Row>.columns)
+    let values = Tile<Row>.rows * Tile<Row>.columns
+    let tiles = alignedAllocation(of: Float.self, count: values)
+    for index in 0..<Tile<Row>.rows { (factors + index).initialize(to: 0x1p-10 * Float(index + 1)) }
+    for index in 0..<values { (tiles + index).initialize(to: Float(index)) }
+    let result = alignedAllocation(of: Float.self, count: values)
     defer {
         factors.deallocate()
-        sink.deallocate()
+        tiles.deallocate()
+        result.deallocate()
     }
     return bestRate(seconds: seconds, work: flops) {
         var tile = Tile<Row>()
-        let row = Row(from: sink)
+        tile.add(left: tiles)
+        let row = Row(from: tiles)
         for _ in 0..<steps {
             tile.add(factors, at: .consecutive, times: row)
         }
-        tile.store(to: sink, at: .consecutive, stride: Tile<Row>.columns)
-        sink.update(repeating: 1, count: Tile<Row>.columns)
+        tile.store(to: result, at: .consecutive, stride: Tile<Row>.columns)
     }
 }
 
