@@ -1,0 +1,115 @@
+import Foundation
+
+/// The readers of settings that are more than a number, a name or a flag.
+extension Reader where Value == [Int] {
+    /// The widths of hidden layers.
+    static let widths = Reader { (value, key) throws(ConfigurationError) in
+        try list(of: .whole(1...65_536), upTo: 1000, value, key)
+    }
+
+    /// Steps in rising order.
+    static let milestones = Reader { (value, key) throws(ConfigurationError) in
+        let steps = try list(of: .whole(1...1_000_000_000_000), upTo: 1000, value, key)
+        for i in steps.indices.dropFirst() where steps[i] <= steps[i - 1] {
+            throw value.error(key: key, expected: "steps in rising order")
+        }
+        return steps
+    }
+}
+
+extension Reader where Value == RunConfiguration.Batch.Shards {
+    static let shards = Reader { (value, key) throws(ConfigurationError) in
+        switch value.content {
+        case .string("auto"): return .auto
+        case .number(let number):
+            if let whole = number.whole, 1...65_536 ~= whole { return .count(Int(whole)) }
+        default: break
+        }
+        throw value.error(key: key, expected: "\"auto\" or a whole number from 1 to 65536")
+    }
+}
+
+extension Reader where Value == RunConfiguration.BatchNormalization.Scope {
+    static let scope = Reader { (value, key) throws(ConfigurationError) in
+        if case .object(let members) = value.content {
+            let group = try object(members, of: value, keys: ["group"], key)[0]
+            return .group(try Reader<Int>.whole(1...65_536).read(group, key + ".group"))
+        }
+        return try named(["global", "shard"], or: " or { group: … }", value, key) {
+            $0 == "global" ? .global : $0 == "shard" ? .shard : nil
+        }
+    }
+}
+
+extension Reader where Value == RunConfiguration.BatchNormalization.Momentum {
+    static let momentum = Reader { (value, key) throws(ConfigurationError) in
+        switch value.content {
+        case .string("cumulative"): return .cumulative
+        case .number(let number):
+            if number.value > 0, number.value <= 1 { return .weight(number.value) }
+        default: break
+        }
+        throw value.error(
+            key: key, expected: "a number above 0 and at most 1, or \"cumulative\"")
+    }
+}
+
+extension Reader where Value == RunConfiguration.Data.Scaling {
+    static let scaling = Reader { (value, key) throws(ConfigurationError) in
+        if case .object(let members) = value.content {
+            let values = try object(members, of: value, keys: ["mean", "std"], key)
+            return .fixed(
+                mean: try list(of: .finite, upTo: 1000, values[0], key + ".mean"),
+                deviation: try list(of: .positive, upTo: 1000, values[1], key + ".std"))
+        }
+        let names = ["none", "unit", "standardize"]
+        return try named(names, or: " or { mean: […], std: […] }", value, key) {
+            let none = RunConfiguration.Data.Scaling.none
+            return $0 == "none"
+                ? none : $0 == "unit" ? .unit : $0 == "standardize" ? .standardize : nil
+        }
+    }
+}
+
+extension Reader where Value == [RunConfiguration.Data.Augmentation] {
+    static let augmentations = Reader { (value, key) throws(ConfigurationError) in
+        guard case .array(let elements) = value.content else {
+            throw value.error(key: key, expected: "a list in brackets")
+        }
+        guard let first = elements.first else { return [] }
+        guard case .string(let name) = first.content else {
+            throw first.error(key: key, expected: "names in quotes")
+        }
+        throw first.range.error(.unknownName(key: key, found: name, known: []))
+    }
+}
+
+extension Reader where Value == String {
+    /// A folder; relative ones start from the folder of the file, or for a `--set` from the working
+    /// directory. The result is absolute, so that it means the same wherever it is read again.
+    static let folder = Reader { (value, key) throws(ConfigurationError) in
+        guard case .string(let path) = value.content, !path.isEmpty, !path.contains("\0") else {
+            throw value.error(key: key, expected: "the path of a folder, in quotes")
+        }
+        return absolute(path, from: value.range.source.directory)
+    }
+}
+
+/// The absolute path of `path` in the folder `directory`.
+///
+/// Links in `directory` are resolved first, so that leading `..` mean what the system takes them to
+/// mean; absolute paths stay as they are, so that reading a stored configuration changes nothing.
+func absolute(_ path: String, from directory: String) -> String {
+    if path.hasPrefix("/") { return path }
+    if path == "~" || path.hasPrefix("~/") {
+        return FileManager.default.homeDirectoryForCurrentUser.path + path.dropFirst()
+    }
+    let base = URL(fileURLWithPath: directory, isDirectory: true).resolvingSymlinksInPath().path
+    var parts = base.split(separator: "/")
+    var rest = path.split(separator: "/")[...]
+    while let first = rest.first, first == "." || first == ".." {
+        if first == ".." { _ = parts.popLast() }
+        rest = rest.dropFirst()
+    }
+    return "/" + (parts + rest.filter { $0 != "." }).joined(separator: "/")
+}

@@ -1,0 +1,173 @@
+/// The table of all settings: the one place that knows keys, defaults and their meaning.
+///
+/// The embedded default, configs/default.json5 and `--help` are made from it.
+enum Keys {
+    static let seed = Key(
+        "seed", default: "1", .seed,
+        doc: "Seed of everything random: order, augmentation, initial weights, synthetic samples.")
+
+    // MARK: model
+
+    static let modelName = Key<RunConfiguration.Model.Name>(
+        "model.name", default: "\"mlp\"", .name,
+        doc: "The architecture: \"mlp\", fully connected layers.")
+    static let hidden = Key(
+        "model.hidden", default: "[128, 128, 128]", .widths,
+        doc: "Widths of the hidden layers, from the input on; [] is a linear classifier.")
+    static let activation = Key<RunConfiguration.Model.Activation>(
+        "model.activation", default: "\"sigmoid\"", .name,
+        doc: "What follows each hidden layer: \"sigmoid\", \"tanh\" or \"relu\".")
+    static let placement = Key<RunConfiguration.Model.Placement>(
+        "model.placement", default: "\"before\"", .name,
+        doc: "Where BN stands: \"before\" or \"after\" the activation.")
+    static let initialization = Key<RunConfiguration.Initialization.Kind>(
+        "model.initialization.kind", default: "\"xavier\"", .name,
+        doc: "\"normal\" (one deviation for all), \"xavier\" or \"he\" (by each layer's size).")
+    static let initializationScale = Key(
+        "model.initialization.scale", default: "null", .positive,
+        for: Condition(
+            path: "model.initialization.kind", names: ["normal", "xavier", "he"],
+            meansTheSame: false),
+        doc: "Deviation of \"normal\" (null: 0.05), a factor on \"xavier\" and \"he\" (null: 1).")
+    static let normalization = Key<NormalizationKind>(
+        "model.normalization.kind", default: "\"batch\"", .name,
+        doc: "\"batch\" (BN) or \"none\", which leaves the other keys here without effect.")
+    static let scope = Key(
+        "model.normalization.scope", default: "\"global\"", .scope,
+        doc: "Samples that share statistics: \"global\", \"shard\", { group: 2 } (shards).")
+    static let momentum = Key(
+        "model.normalization.momentum", default: "0.1", .momentum,
+        doc: "Weight of the new value in the running statistics, or \"cumulative\": plain average.")
+    static let epsilon = Key(
+        "model.normalization.epsilon", default: "1e-5", .nonNegative,
+        doc: "Added to the variance before its square root is taken.")
+    static let runningVariance = Key<RunConfiguration.BatchNormalization.RunningVariance>(
+        "model.normalization.runningVariance", default: "\"unbiased\"", .name,
+        doc: "\"unbiased\" (over m - 1, as PyTorch) or \"biased\" (over m, as TensorFlow).")
+    static let affine = Key(
+        "model.normalization.affine", default: "true", .flag,
+        doc: "Whether BN learns a scale and a shift for each channel.")
+
+    // MARK: data
+
+    static let dataName = Key<RunConfiguration.Data.Name>(
+        "data.name", default: "\"synthetic-digits\"", .name,
+        doc: "\"synthetic-digits\" (drawn from the seed) or \"idx\" (MNIST and its family).")
+    static let directory = Key(
+        "data.directory", default: "null", .folder,
+        for: Condition(path: "data.name", names: ["idx"]),
+        doc:
+            "Folder of the files; from the config file's folder, in --set from the working directory."
+    )
+    static let samples = Key(
+        "data.samples", default: "20000", .whole(1...100_000_000),
+        for: Condition(path: "data.name", names: ["synthetic-digits"]),
+        doc: "Training samples of \"synthetic-digits\".")
+    static let testSamples = Key(
+        "data.testSamples", default: "4000", .whole(1...100_000_000),
+        for: Condition(path: "data.name", names: ["synthetic-digits"]),
+        doc: "Test samples of \"synthetic-digits\".")
+    static let scaling = Key(
+        "data.scaling", default: "\"unit\"", .scaling,
+        doc: "\"none\" (0…255), \"unit\" (0…1), \"standardize\", { mean: [0.13], std: [0.31] }.")
+    static let shuffle = Key(
+        "data.shuffle", default: "true", .flag,
+        doc: "Whether each epoch has an order of its own; false: the order of the file.")
+    static let dropLast = Key(
+        "data.dropLast", default: "false", .flag,
+        doc: "Whether the short last batch of an epoch is left out.")
+    static let limit = Key(
+        "data.limit", default: "null", .whole(1...1_000_000_000),
+        doc: "Use only the first so many training samples; null: all.")
+    static let validation = Key(
+        "data.validation", default: "0", .whole(0...1_000_000_000),
+        doc: "Hold out the last so many of them, to evaluate on during training.")
+    static let augment = Key(
+        "data.augment", default: "[]", .augmentations,
+        doc: "Random changes to training samples; there are none for these data sets.")
+
+    // MARK: batch, optimizer, schedule
+
+    static let batchSize = Key(
+        "batch.size", default: "60", .whole(1...1_048_576),
+        doc: "Samples of one optimizer step, over all workers together.")
+    static let shards = Key(
+        "batch.shards", default: "\"auto\"", .shards,
+        doc: "Parts a batch is cut into, at most one worker each; \"auto\": by its size, 1 to 64.")
+    static let optimizer = Key<RunConfiguration.Optimizer.Name>(
+        "optimizer.name", default: "\"sgd\"", .name,
+        doc: "The update rule: \"sgd\".")
+    static let learningRate = Key(
+        "optimizer.learningRate", default: "0.5", .positive,
+        doc: "The learning rate before the schedule.")
+    static let optimizerMomentum = Key(
+        "optimizer.momentum", default: "0",
+        .number("a number of at least 0 and below 1") { $0 >= 0 && $0 < 1 },
+        doc: "How much of the last update goes into the next one; 0: none.")
+    static let nesterov = Key(
+        "optimizer.nesterov", default: "false", .flag,
+        doc: "Whether the momentum is Nesterov's, which looks one update ahead.")
+    static let weightDecay = Key(
+        "optimizer.weightDecay", default: "0", .nonNegative,
+        doc: "Pulls the weights towards 0: adds so much of each to its gradient.")
+    static let decayAll = Key(
+        "optimizer.decayAll", default: "false", .flag,
+        doc: "Whether the decay also holds for BN's scales and shifts and for biases.")
+    static let schedule = Key<RunConfiguration.Schedule.Name>(
+        "schedule.kind", default: "\"constant\"", .name,
+        doc: "The learning rate's course: \"constant\", \"step\" or \"cosine\".")
+    static let warmupSteps = Key(
+        "schedule.warmupSteps", default: "0", .whole(0...1_000_000_000_000),
+        doc: "Steps over which the learning rate first rises linearly.")
+    static let milestones = Key(
+        "schedule.milestones", default: "[]", .milestones,
+        for: Condition(path: "schedule.kind", names: ["step"]),
+        doc: "\"step\": the steps at which the learning rate changes, rising.")
+    static let factor = Key(
+        "schedule.factor", default: "0.1", .positive,
+        for: Condition(path: "schedule.kind", names: ["step"]),
+        doc: "\"step\": what it is multiplied by at each of them.")
+    static let minimum = Key(
+        "schedule.minimum", default: "0", .nonNegative,
+        for: Condition(path: "schedule.kind", names: ["cosine"]),
+        doc: "\"cosine\": the learning rate at the end.")
+
+    // MARK: the run
+
+    static let steps = Key(
+        "steps", default: "null", .whole(1...1_000_000_000_000),
+        doc: "Length of the run in optimizer steps; set this or epochs.")
+    static let epochs = Key(
+        "epochs", default: "10", .whole(1...1_000_000_000),
+        doc: "Length of the run in passes over the training samples.")
+    static let everySteps = Key(
+        "evaluate.everySteps", default: "1000", .whole(1...1_000_000_000_000),
+        doc: "Steps between evaluations.")
+    static let collectives = Key<RunConfiguration.Collectives>(
+        "collectives", default: "\"tree\"", .name,
+        doc: "\"tree\" (the same bits in any world) or \"mpi\" (MPI_Allreduce, the baseline).")
+
+    /// All settings in the order of the configuration; those of a section stand together.
+    static let all: [any SettingKey] = [
+        seed, modelName, hidden, activation, placement, initialization, initializationScale,
+        normalization, scope, momentum, epsilon, runningVariance, affine, dataName, directory,
+        samples, testSamples, scaling, shuffle, dropLast, limit, validation, augment, batchSize,
+        shards, optimizer, learningRate, optimizerMomentum, nesterov, weightDecay, decayAll,
+        schedule, warmupSteps, milestones, factor, minimum, steps, epochs, everySteps, collectives,
+    ]
+
+    /// The sections and what they hold.
+    static let sections: [(path: String, doc: String)] = [
+        ("model", "The network."),
+        ("model.initialization", "The initial weights: equal with and without BN."),
+        ("model.normalization", "Batch normalisation of the hidden layers."),
+        ("data", "The samples and their order."),
+        ("batch", "The global batch: what one step sees, whatever the number of workers."),
+        ("optimizer", "The update rule."),
+        ("schedule", "The learning rate over the steps."),
+        ("evaluate", "When the model is evaluated."),
+    ]
+
+    /// The normalisations there are.
+    enum NormalizationKind: String, Sendable, CaseIterable { case batch, none }
+}

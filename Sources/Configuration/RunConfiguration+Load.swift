@@ -1,0 +1,190 @@
+import Foundation
+
+extension RunConfiguration {
+    /// The embedded default: synthetic digits, an MLP with BN.
+    public static let `default`: RunConfiguration = {
+        do { return try RunConfiguration(Settings.embedded) } catch {
+            preconditionFailure("the embedded default is a configuration: \(error)")
+        }
+    }()
+
+    /// The configuration of a run: the embedded default, a file's settings over it, and those of the
+    /// command line over both.
+    ///
+    /// - Parameters:
+    ///   - file: the path of a JSON5 file, nil for the embedded default alone.
+    ///   - settings: the texts of `--set`, `key.path=value`, the later over the earlier.
+    public static func load(
+        file: String?, settings: [String]
+    ) throws(ConfigurationError) -> RunConfiguration {
+        guard let file else { return try load(source: nil, settings: settings) }
+        return try load(bytes: try contents(of: file), name: file, settings: settings)
+    }
+
+    /// The configuration of a run from the text of a file.
+    ///
+    /// - Parameters:
+    ///   - text: JSON5.
+    ///   - name: what messages call it; relative data paths start from its folder.
+    ///   - settings: the texts of `--set`.
+    public static func load(
+        text: String, name: String, settings: [String] = []
+    ) throws(ConfigurationError) -> RunConfiguration {
+        try load(bytes: Array(text.utf8), name: name, settings: settings)
+    }
+
+    static func load(
+        bytes: [UInt8], name: String, settings: [String] = []
+    ) throws(ConfigurationError) -> RunConfiguration {
+        let url = URL(fileURLWithPath: name).deletingLastPathComponent()
+        let source = Source(name: name, bytes: bytes, origin: .file, directory: url.path)
+        return try load(source: source, settings: settings)
+    }
+
+    private static func load(
+        source: Source?, settings texts: [String]
+    ) throws(ConfigurationError) -> RunConfiguration {
+        var settings = Settings.embedded
+        if let source { try settings.apply(file: source) }
+        try settings.apply(commandLine: texts)
+        try settings.checkConditions()
+        let configuration = try RunConfiguration(settings)
+        if let conflict = configuration.conflict {
+            throw settings.error(conflict.problem, at: conflict.paths)
+        }
+        return configuration
+    }
+
+    /// The bytes of a file, of which no more are read than a configuration may have.
+    private static func contents(of path: String) throws(ConfigurationError) -> [UInt8] {
+        var isDirectory: ObjCBool = false
+        guard FileManager.default.fileExists(atPath: path, isDirectory: &isDirectory) else {
+            throw ConfigurationError(.missingFile(path))
+        }
+        if isDirectory.boolValue {
+            throw ConfigurationError(
+                .unreadableFile(path, reason: "it is a folder; name the file in it"))
+        }
+        guard let handle = FileHandle(forReadingAtPath: path) else {
+            throw ConfigurationError(.unreadableFile(path, reason: "check its permissions"))
+        }
+        defer { try? handle.close() }
+        var bytes: [UInt8] = []
+        do {
+            while bytes.count <= JSON5Parser.sizeLimit,
+                let next = try handle.read(upToCount: JSON5Parser.sizeLimit + 1 - bytes.count),
+                !next.isEmpty
+            {
+                bytes += next
+            }
+        } catch {
+            throw ConfigurationError(
+                .unreadableFile(path, reason: "reading failed; check the disk"))
+        }
+        return bytes
+    }
+
+    // MARK: Reading settings
+
+    private init(_ settings: Settings) throws(ConfigurationError) {
+        seed = try settings.value(Keys.seed)
+        model = try Model(settings)
+        data = try Data(settings)
+        batch = Batch(
+            size: try settings.value(Keys.batchSize), shards: try settings.value(Keys.shards))
+        optimizer = Optimizer(
+            name: try settings.value(Keys.optimizer),
+            learningRate: try settings.value(Keys.learningRate),
+            momentum: try settings.value(Keys.optimizerMomentum),
+            nesterov: try settings.value(Keys.nesterov),
+            weightDecay: try settings.value(Keys.weightDecay),
+            decayAll: try settings.value(Keys.decayAll))
+        schedule = try Schedule(settings)
+        length = try Length(settings)
+        evaluate = Evaluate(everySteps: try settings.value(Keys.everySteps))
+        collectives = try settings.value(Keys.collectives)
+    }
+}
+
+extension RunConfiguration.Model {
+    fileprivate init(_ settings: Settings) throws(ConfigurationError) {
+        name = try settings.value(Keys.modelName)
+        hidden = try settings.value(Keys.hidden)
+        activation = try settings.value(Keys.activation)
+        placement = try settings.value(Keys.placement)
+        let kind = try settings.value(Keys.initialization)
+        initialization = RunConfiguration.Initialization(
+            kind: kind,
+            scale: try settings.optional(Keys.initializationScale) ?? kind.defaultScale)
+        switch try settings.value(Keys.normalization) {
+        case .none: normalization = .none
+        case .batch:
+            normalization = .batch(
+                RunConfiguration.BatchNormalization(
+                    scope: try settings.value(Keys.scope),
+                    momentum: try settings.value(Keys.momentum),
+                    epsilon: try settings.value(Keys.epsilon),
+                    runningVariance: try settings.value(Keys.runningVariance),
+                    affine: try settings.value(Keys.affine)))
+        }
+    }
+}
+
+extension RunConfiguration.Data {
+    fileprivate init(_ settings: Settings) throws(ConfigurationError) {
+        switch try settings.value(Keys.dataName) {
+        case .syntheticDigits:
+            source = .syntheticDigits(
+                samples: try settings.value(Keys.samples),
+                testSamples: try settings.value(Keys.testSamples))
+        case .idx:
+            guard let directory = try settings.optional(Keys.directory) else {
+                throw settings.error(
+                    .missingValue(
+                        key: Keys.directory.path, because: "data.name \"idx\"",
+                        what: "the folder that holds train-images-idx3-ubyte and its siblings"),
+                    at: [Keys.dataName.path])
+            }
+            source = .idx(directory: directory)
+        }
+        scaling = try settings.value(Keys.scaling)
+        shuffle = try settings.value(Keys.shuffle)
+        dropLast = try settings.value(Keys.dropLast)
+        limit = try settings.optional(Keys.limit)
+        validation = try settings.value(Keys.validation)
+        augment = try settings.value(Keys.augment)
+    }
+}
+
+extension RunConfiguration.Schedule {
+    fileprivate init(_ settings: Settings) throws(ConfigurationError) {
+        switch try settings.value(Keys.schedule) {
+        case .constant: kind = .constant
+        case .step:
+            let milestones = try settings.value(Keys.milestones)
+            if milestones.isEmpty {
+                throw settings.error(
+                    .missingValue(
+                        key: Keys.milestones.path, because: "schedule.kind \"step\"",
+                        what: "a list of steps like [10000, 20000]"),
+                    at: [Keys.schedule.path, Keys.milestones.path])
+            }
+            kind = .step(milestones: milestones, factor: try settings.value(Keys.factor))
+        case .cosine: kind = .cosine(minimum: try settings.value(Keys.minimum))
+        }
+        warmupSteps = try settings.value(Keys.warmupSteps)
+    }
+}
+
+extension RunConfiguration.Length {
+    /// The later layer's of steps and epochs; one layer has only one of them.
+    fileprivate init(_ settings: Settings) throws(ConfigurationError) {
+        let steps = settings[Keys.steps.path]
+        let epochs = settings[Keys.epochs.path]
+        if steps.value.isNull || (!epochs.value.isNull && epochs.origin > steps.origin) {
+            self = .epochs(try settings.value(Keys.epochs))
+        } else {
+            self = .steps(try settings.value(Keys.steps))
+        }
+    }
+}

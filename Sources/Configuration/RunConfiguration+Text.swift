@@ -1,0 +1,214 @@
+extension RunConfiguration {
+    /// All keys in the order of the configuration, each with its default and what it means: for
+    /// `--help`. Defaults are JSON5.
+    public static var documentation: [(key: String, default: String, doc: String)] {
+        Keys.all.map { (key: $0.path, default: $0.defaultText, doc: $0.doc) }
+    }
+
+    /// The embedded default as a commented file: what configs/default.json5 holds.
+    public static let defaultText: String = {
+        var lines = [
+            "// The embedded default: what bn-train runs without --config.",
+            "// It has every key. A file needs only those it changes; --set key.path=value changes",
+            "// one from the command line, and null takes one back to its default.",
+            "{",
+        ]
+        let docs = Dictionary(uniqueKeysWithValues: Keys.sections.map { ($0.path, $0.doc) })
+        var open: [Substring] = []
+        func indent() -> String { String(repeating: "  ", count: open.count + 1) }
+        for key in Keys.all {
+            let names = key.path.split(separator: ".")
+            while !names.starts(with: open) {
+                open.removeLast()
+                lines.append(indent() + "},")
+            }
+            if open.isEmpty, lines.count > 4 { lines.append("") }
+            for name in names.dropFirst(open.count).dropLast() {
+                let path = (open + [name]).joined(separator: ".")
+                lines.append(indent() + "// " + (docs[path] ?? ""))
+                lines.append(indent() + name + ": {")
+                open.append(name)
+            }
+            lines.append(indent() + "// " + key.doc)
+            lines.append(indent() + names[names.count - 1] + ": " + key.defaultText + ",")
+        }
+        return lines.joined(separator: "\n") + "\n}\n"
+    }()
+
+    /// The configuration as JSON with every key that has an effect, in a fixed order: what a run
+    /// folder stores and the ranks compare. Loading it gives an equal configuration, anywhere.
+    public var canonicalJSON: String { json.text(indent: "") + "\n" }
+
+    private var json: JSON {
+        .object([
+            ("seed", .literal("\(seed)")),
+            ("model", model.json),
+            ("data", data.json),
+            ("batch", .object([("size", .whole(batch.size)), ("shards", batch.shards.json)])),
+            (
+                "optimizer",
+                .object([
+                    ("name", .string(optimizer.name.rawValue)),
+                    ("learningRate", .number(optimizer.learningRate)),
+                    ("momentum", .number(optimizer.momentum)),
+                    ("nesterov", .flag(optimizer.nesterov)),
+                    ("weightDecay", .number(optimizer.weightDecay)),
+                    ("decayAll", .flag(optimizer.decayAll)),
+                ])
+            ),
+            ("schedule", schedule.json),
+            length.json,
+            ("evaluate", .object([("everySteps", .whole(evaluate.everySteps))])),
+            ("collectives", .string(collectives.rawValue)),
+        ])
+    }
+}
+
+extension RunConfiguration.Model {
+    fileprivate var json: JSON {
+        .object([
+            ("name", .string(name.rawValue)),
+            ("hidden", .list(hidden.map(JSON.whole))),
+            ("activation", .string(activation.rawValue)),
+            ("placement", .string(placement.rawValue)),
+            (
+                "initialization",
+                .object([
+                    ("kind", .string(initialization.kind.rawValue)),
+                    ("scale", .number(initialization.scale)),
+                ])
+            ),
+            ("normalization", normalization.json),
+        ])
+    }
+}
+
+extension RunConfiguration.Normalization {
+    fileprivate var json: JSON {
+        guard case .batch(let batch) = self else { return .object([("kind", .string("none"))]) }
+        let scope: JSON =
+            switch batch.scope {
+            case .global: .string("global")
+            case .group(let size): .object([("group", .whole(size))])
+            case .shard: .string("shard")
+            }
+        let momentum: JSON =
+            switch batch.momentum {
+            case .weight(let weight): .number(weight)
+            case .cumulative: .string("cumulative")
+            }
+        return .object([
+            ("kind", .string("batch")),
+            ("scope", scope),
+            ("momentum", momentum),
+            ("epsilon", .number(batch.epsilon)),
+            ("runningVariance", .string(batch.runningVariance.rawValue)),
+            ("affine", .flag(batch.affine)),
+        ])
+    }
+}
+
+extension RunConfiguration.Data {
+    fileprivate var json: JSON {
+        var members: [(String, JSON)] = [("name", .string(source.name))]
+        switch source {
+        case .syntheticDigits(let samples, let testSamples):
+            members += [("samples", .whole(samples)), ("testSamples", .whole(testSamples))]
+        case .idx(let directory): members.append(("directory", .string(directory)))
+        }
+        let scaling: JSON =
+            switch scaling {
+            case .none: .string("none")
+            case .unit: .string("unit")
+            case .standardize: .string("standardize")
+            case .fixed(let mean, let deviation):
+                .object([
+                    ("mean", .list(mean.map(JSON.number))),
+                    ("std", .list(deviation.map(JSON.number))),
+                ])
+            }
+        return .object(
+            members + [
+                ("scaling", scaling),
+                ("shuffle", .flag(shuffle)),
+                ("dropLast", .flag(dropLast)),
+                ("limit", limit.map(JSON.whole) ?? .literal("null")),
+                ("validation", .whole(validation)),
+                ("augment", .list([])),
+            ])
+    }
+}
+
+extension RunConfiguration.Batch.Shards {
+    fileprivate var json: JSON {
+        switch self {
+        case .auto: .string("auto")
+        case .count(let count): .whole(count)
+        }
+    }
+}
+
+extension RunConfiguration.Schedule {
+    fileprivate var json: JSON {
+        let warmup = ("warmupSteps", JSON.whole(warmupSteps))
+        switch kind {
+        case .constant: return .object([("kind", .string("constant")), warmup])
+        case .step(let milestones, let factor):
+            return .object([
+                ("kind", .string("step")), warmup,
+                ("milestones", .list(milestones.map(JSON.whole))), ("factor", .number(factor)),
+            ])
+        case .cosine(let minimum):
+            return .object([("kind", .string("cosine")), warmup, ("minimum", .number(minimum))])
+        }
+    }
+}
+
+extension RunConfiguration.Length {
+    fileprivate var json: (String, JSON) {
+        switch self {
+        case .steps(let steps): ("steps", .whole(steps))
+        case .epochs(let epochs): ("epochs", .whole(epochs))
+        }
+    }
+}
+
+/// A JSON text to be written; members keep their order.
+private enum JSON {
+    case literal(String)
+    case list([JSON])
+    case object([(String, JSON)])
+
+    static func whole(_ value: Int) -> JSON { .literal("\(value)") }
+    static func number(_ value: Double) -> JSON { .literal(value.shortest) }
+    static func flag(_ value: Bool) -> JSON { .literal("\(value)") }
+
+    static func string(_ value: String) -> JSON {
+        var text = "\""
+        for scalar in value.unicodeScalars {
+            switch scalar {
+            case "\"": text += "\\\""
+            case "\\": text += "\\\\"
+            case "\0"..."\u{1F}":
+                let code = String(scalar.value, radix: 16)
+                text += "\\u" + String(repeating: "0", count: 4 - code.count) + code
+            default: text.unicodeScalars.append(scalar)
+            }
+        }
+        return .literal(text + "\"")
+    }
+
+    /// Objects with a member a line, lists in one line.
+    func text(indent: String) -> String {
+        switch self {
+        case .literal(let text): return text
+        case .list(let elements):
+            return "[" + elements.map { $0.text(indent: indent) }.joined(separator: ", ") + "]"
+        case .object(let members):
+            let lines = members.map { name, value in
+                "\(indent)  \"\(name)\": " + value.text(indent: indent + "  ")
+            }
+            return "{\n" + lines.joined(separator: ",\n") + "\n\(indent)}"
+        }
+    }
+}

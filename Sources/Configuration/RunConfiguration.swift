@@ -1,0 +1,303 @@
+/// Everything that determines a run's result: with the same configuration, data and binary, every
+/// world trains the same bits.
+///
+/// A value in which all that can be absent from a file is resolved. Made by ``load(file:settings:)``
+/// from the embedded default, a file and the command line; `default` is the embedded default.
+/// The keys, their defaults and meaning: ``documentation``, or `configs/default.json5`.
+public struct RunConfiguration: Sendable, Hashable {
+    /// Seed of everything random: order, augmentation, initial weights, synthetic samples.
+    public var seed: UInt64
+
+    /// The network.
+    public var model: Model
+
+    /// The samples.
+    public var data: Data
+
+    /// The global batch.
+    public var batch: Batch
+
+    /// The update rule.
+    public var optimizer: Optimizer
+
+    /// The learning rate over the steps.
+    public var schedule: Schedule
+
+    /// How long the run is.
+    public var length: Length
+
+    /// When the model is evaluated.
+    public var evaluate: Evaluate
+
+    /// How sums over the shards are taken.
+    public var collectives: Collectives
+
+    /// The network: fully connected layers with BN.
+    public struct Model: Sendable, Hashable {
+        /// The architecture.
+        public var name: Name
+
+        /// Widths of the hidden layers, from the input on; empty for a linear classifier.
+        public var hidden: [Int]
+
+        /// What follows each hidden layer.
+        public var activation: Activation
+
+        /// Where BN stands.
+        public var placement: Placement
+
+        /// The initial weights.
+        public var initialization: Initialization
+
+        /// The normalisation of the hidden layers.
+        public var normalization: Normalization
+
+        /// The architectures there are.
+        public enum Name: String, Sendable, Hashable, CaseIterable {
+            /// Fully connected layers.
+            case mlp
+        }
+
+        /// The activations there are.
+        public enum Activation: String, Sendable, Hashable, CaseIterable {
+            /// 1 / (1 + e^−x).
+            case sigmoid
+            /// The hyperbolic tangent.
+            case tanh
+            /// max(0, x).
+            case relu
+        }
+
+        /// Where BN stands in a hidden layer.
+        public enum Placement: String, Sendable, Hashable, CaseIterable {
+            /// Linear, BN, activation; the Linear has no bias.
+            case before
+            /// Linear, activation, BN.
+            case after
+        }
+    }
+
+    /// The distribution of the initial weights.
+    public struct Initialization: Sendable, Hashable {
+        /// The family.
+        public var kind: Kind
+
+        /// `normal`: the standard deviation. `xavier` and `he`: a factor on what the formula gives.
+        public var scale: Double
+
+        /// The families there are.
+        public enum Kind: String, Sendable, Hashable, CaseIterable {
+            /// A standard deviation that is the same for every layer.
+            case normal
+            /// By inputs and outputs of a layer (Glorot and Bengio 2010).
+            case xavier
+            /// By inputs of a layer (He et al. 2015).
+            case he
+
+            /// The scale where none is set.
+            var defaultScale: Double { self == .normal ? 0.05 : 1 }
+        }
+    }
+
+    /// The normalisation of the hidden layers.
+    public enum Normalization: Sendable, Hashable {
+        /// None.
+        case none
+        /// Batch normalisation.
+        case batch(BatchNormalization)
+    }
+
+    /// Batch normalisation (Ioffe and Szegedy 2015).
+    public struct BatchNormalization: Sendable, Hashable {
+        /// Over which samples statistics are taken.
+        public var scope: Scope
+
+        /// How running statistics follow those of the batches.
+        public var momentum: Momentum
+
+        /// ε, added to the variance; 0 or more.
+        public var epsilon: Double
+
+        /// The variance that the running variance follows.
+        public var runningVariance: RunningVariance
+
+        /// Whether γ and β are learned; otherwise they stay 1 and 0.
+        public var affine: Bool
+
+        /// Over which samples BN takes its statistics.
+        public enum Scope: Sendable, Hashable {
+            /// The whole global batch: synchronised BN.
+            case global
+            /// This many consecutive shards; it divides the number of shards.
+            case group(Int)
+            /// One shard: ghost BN, what data-parallel trainers without synchronisation do.
+            case shard
+        }
+
+        /// How running statistics follow those of the batches.
+        public enum Momentum: Sendable, Hashable {
+            /// The weight of the new value, above 0 and at most 1.
+            case weight(Double)
+            /// The plain average of all batches so far.
+            case cumulative
+        }
+
+        /// The variance that the running variance follows.
+        public enum RunningVariance: String, Sendable, Hashable, CaseIterable {
+            /// Divided by m − 1, as PyTorch does.
+            case unbiased
+            /// Divided by m, as TensorFlow does.
+            case biased
+        }
+    }
+
+    /// The samples and their order.
+    public struct Data: Sendable, Hashable {
+        /// Where samples come from.
+        public var source: Source
+
+        /// What pixels are scaled to.
+        public var scaling: Scaling
+
+        /// Whether each epoch has an order of its own; otherwise that of the file.
+        public var shuffle: Bool
+
+        /// Whether the short last batch of an epoch is left out.
+        public var dropLast: Bool
+
+        /// The first so many training samples are used; nil: all.
+        public var limit: Int?
+
+        /// The last so many of those are held out of training for validation.
+        public var validation: Int
+
+        /// The random changes to training samples, in order.
+        public var augment: [Augmentation]
+
+        /// The data set's name and what belongs to it.
+        public enum Source: Sendable, Hashable {
+            /// Digits drawn from strokes, made from the seed.
+            case syntheticDigits(samples: Int, testSamples: Int)
+            /// MNIST and its family: IDX files in a folder, by its absolute path.
+            case idx(directory: String)
+
+            /// The name in a configuration.
+            public var name: String {
+                switch self {
+                case .syntheticDigits: Name.syntheticDigits.rawValue
+                case .idx: Name.idx.rawValue
+                }
+            }
+
+            /// Channels of a sample.
+            var channels: Int { 1 }
+        }
+
+        enum Name: String, CaseIterable {
+            case syntheticDigits = "synthetic-digits"
+            case idx
+        }
+
+        /// What pixels of 0…255 are scaled to.
+        public enum Scaling: Sendable, Hashable {
+            /// 0…255, as stored.
+            case none
+            /// 0…1.
+            case unit
+            /// Unit, then the mean and deviation of the training samples in use become 0 and 1.
+            case standardize
+            /// Unit, then (x − mean) / deviation, one of each per channel.
+            case fixed(mean: [Double], deviation: [Double])
+        }
+
+        /// Random changes to training samples; there are none for the present data sets.
+        public enum Augmentation: Sendable, Hashable {}
+    }
+
+    /// The global batch.
+    public struct Batch: Sendable, Hashable {
+        /// Samples of one optimizer step, over the whole world.
+        public var size: Int
+
+        /// The parts it is cut into.
+        public var shards: Shards
+
+        /// How many parts a batch is cut into.
+        public enum Shards: Sendable, Hashable {
+            /// By the batch size alone; see `resolvedShards`.
+            case auto
+            /// So many.
+            case count(Int)
+        }
+    }
+
+    /// The update rule: SGD, in PyTorch's convention.
+    public struct Optimizer: Sendable, Hashable {
+        /// The rule.
+        public var name: Name
+
+        /// The learning rate before the schedule, above 0.
+        public var learningRate: Double
+
+        /// μ in v = μv + g, from 0 to below 1.
+        public var momentum: Double
+
+        /// Whether the step looks ahead along the momentum.
+        public var nesterov: Bool
+
+        /// λ in g += λw, 0 or more.
+        public var weightDecay: Double
+
+        /// Whether λ also decays BN's γ and β and all biases.
+        public var decayAll: Bool
+
+        /// The rules there are.
+        public enum Name: String, Sendable, Hashable, CaseIterable {
+            /// Stochastic gradient descent.
+            case sgd
+        }
+    }
+
+    /// The learning rate over the steps.
+    public struct Schedule: Sendable, Hashable {
+        /// Its course after the warm-up.
+        public var kind: Kind
+
+        /// Steps over which the learning rate first rises linearly; 0: none.
+        public var warmupSteps: Int
+
+        /// The courses there are.
+        public enum Kind: Sendable, Hashable {
+            /// The optimizer's learning rate throughout.
+            case constant
+            /// Times `factor` at each milestone: steps in rising order.
+            case step(milestones: [Int], factor: Double)
+            /// Down a half cosine, to `minimum` at the last step.
+            case cosine(minimum: Double)
+        }
+
+        enum Name: String, CaseIterable { case constant, step, cosine }
+    }
+
+    /// How long a run is.
+    public enum Length: Sendable, Hashable {
+        /// Optimizer steps.
+        case steps(Int)
+        /// Passes over the training samples.
+        case epochs(Int)
+    }
+
+    /// When the model is evaluated.
+    public struct Evaluate: Sendable, Hashable {
+        /// Steps between evaluations.
+        public var everySteps: Int
+    }
+
+    /// How sums over the shards are taken.
+    public enum Collectives: String, Sendable, Hashable, CaseIterable {
+        /// Along one fixed tree: the same bits in any world.
+        case tree
+        /// MPI_Allreduce: the baseline, whose bits move with the world.
+        case mpi
+    }
+}
