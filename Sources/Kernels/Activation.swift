@@ -9,7 +9,7 @@ import Foundation
 /// | tanh | (e^2z − 1) / (e^2z + 1) | 1 − y² |
 /// | relu | max(z, 0) | 1 where y > 0, else 0 |
 ///
-/// Accuracy: within 2 ulp. Edge cases: NaN stays NaN, also through relu, so that a divergence is
+/// Accuracy: within 2.5 ulp. Edge cases: NaN stays NaN, also through relu, so that a divergence is
 /// found; ±∞ give the limits; a sigmoid below 2⁻¹²⁷ is 0.
 public enum ActivationKind: String, Sendable, CaseIterable {
     /// y = z.

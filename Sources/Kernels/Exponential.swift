@@ -4,7 +4,7 @@
 // polynomial of degree 6 (coefficients of Cephes' expf: Moshier, netlib.org/cephes, accurate to
 // 0.1 ulp of 1 + q). The exponent field of a Float makes 2ⁿ.
 
-/// e^x of every lane, within 1.5 ulp.
+/// e^x of every lane, within 1 ulp.
 ///
 /// Edge cases:
 /// - below about −87.7, where Float32 has no normal number left, the result is 0, also for −∞:

@@ -127,6 +127,8 @@ public func normalizationGradientCoefficients(
 ///     dx = factor·(dz − meanGradient − (x − μ)·projection)
 ///
 /// Each row's result is a function of that row alone, whatever the number of rows in the call.
+/// With zeros for `meanGradient` and `projection` it is the backward of statistics that are
+/// constants (frozen): dx = factor·dz.
 ///
 /// - Parameters:
 ///   - input: x, [rows, channels]
@@ -158,35 +160,6 @@ public func normalizeBackward(
             let remaining = (loadLanes(dz, lanes) - offset).addingProduct(centred, negated)
             storeLanes(slope * remaining, dx, lanes)
             x += channels
-            dz += channels
-            dx += channels
-        }
-    }
-    var c = 0
-    while c &+ laneCount <= channels {
-        block(c, laneCount)
-        c &+= laneCount
-    }
-    if c < channels { block(c, channels - c) }
-}
-
-/// Backward with statistics that are constants (frozen mode): dx = factor·dz.
-///
-/// - Parameters:
-///   - gradient: dz, [rows, channels]
-///   - factor: γ / √(σ² + ε), [channels]
-///   - inputGradient: dx, [rows, channels]; may be `gradient`.
-public func normalizeBackwardFrozen(
-    gradient: UnsafePointer<Float>, rows: Int, channels: Int, factor: UnsafePointer<Float>,
-    inputGradient: UnsafeMutablePointer<Float>
-) {
-    @inline(__always)
-    func block(_ c: Int, _ lanes: Int) {
-        let slope = loadLanes(factor + c, lanes)
-        var dz = gradient + c
-        var dx = inputGradient + c
-        for _ in 0..<rows {
-            storeLanes(slope * loadLanes(dz, lanes), dx, lanes)
             dz += channels
             dx += channels
         }
