@@ -101,7 +101,7 @@ let package = Package(
             "ModelsTests",
             ["Models", "Normalization", "Layers", "Kernels", "Collectives", "TensorCore"]),
         tests("OptimizationTests", ["Optimization", "Kernels", "TensorCore"]),
-        tests("DatasetsTests", ["Datasets", "TensorCore"]),
+        tests("DatasetsTests", ["Datasets", "TensorCore", "CZlib"]),
         tests("ConfigurationTests", ["Configuration"]),
         tests(
             "TrainingTests",

@@ -31,26 +31,6 @@ public struct SampleView: Sendable {
         let start = (range.lowerBound + index) * dataset.features
         return dataset.images[start..<start + dataset.features]
     }
-
-    /// Writes the classes of the selected samples to the front of `labels`. Allocates nothing.
-    ///
-    /// - Parameters:
-    ///   - indices: samples of this view, in the order wanted. [n]
-    ///   - labels: at least n long; what lies beyond n stays as it is.
-    public func copyLabels(at indices: Span<Int32>, into labels: inout [Int32]) {
-        precondition(labels.count >= indices.count, "more samples than room for labels")
-        for position in indices.indices {
-            labels[position] = Int32(label(at: Int(indices[position])))
-        }
-    }
-
-    /// Writes the classes of consecutive samples to the front of `labels`. Allocates nothing.
-    public func copyLabels(at samples: Range<Int>, into labels: inout [Int32]) {
-        precondition(labels.count >= samples.count, "more samples than room for labels")
-        for (position, index) in samples.enumerated() {
-            labels[position] = Int32(label(at: index))
-        }
-    }
 }
 
 /// Which samples a run trains on, which it holds out, and which it is judged by.

@@ -56,7 +56,7 @@ public enum DatasetError: Error, Equatable, Sendable {
     /// A given mean is not finite, or a deviation is not finite and positive.
     case scalingValue(channel: Int, mean: Double, deviation: Double)
     /// All values of a channel are equal, so that there is no deviation to divide by.
-    case constantChannel(channel: Int, value: Double)
+    case constantChannel(channel: Int, value: Int)
 
     /// Which kind of error it is.
     public var category: Category {
@@ -145,7 +145,7 @@ extension DatasetError: CustomStringConvertible {
 }
 
 /// What a data directory must hold, and where it comes from.
-private let sourceOfFiles =
+let sourceOfFiles =
     "four IDX files (train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte, "
     + "t10k-labels-idx1-ubyte, plain or .gz), as MNIST (http://yann.lecun.com/exdb/mnist) and "
     + "Fashion-MNIST (https://github.com/zalandoresearch/fashion-mnist) come"

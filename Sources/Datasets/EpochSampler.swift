@@ -92,7 +92,7 @@ public final class EpochSampler {
 
     /// Calls `body` with the samples at `positions` of a batch: those of one shard, say.
     ///
-    /// The first call in an epoch makes its permutation (60 000 samples: 0.3 ms).
+    /// The first call in an epoch makes its permutation (60 000 samples: 0.5 ms).
     public func withSamples<Result>(
         at positions: Range<Int>, of batch: Batch, _ body: (Span<Int32>) throws -> Result
     ) rethrows -> Result {

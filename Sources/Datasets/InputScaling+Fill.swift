@@ -41,50 +41,34 @@ extension InputScaling {
         samples.dataset.images.withUnsafeBufferPointer { images in
             guard let base = images.baseAddress else { return }
             let source = base + (samples.range.lowerBound + sample) * features
-            if scale.count == 1 {
-                scaleBytes(
-                    source, into: target, count: features, scale: scale[0], offset: offset[0])
-            } else {
-                scaleChannels(source, into: target, count: features)
-            }
+            scaleBytes(source, into: target, count: features)
         }
     }
 
-    /// target = source · scale + offset, where channels lie side by side.
-    private func scaleChannels(
+    /// target = source · scale + offset; element i belongs to channel i mod C.
+    private func scaleBytes(
         _ source: UnsafePointer<UInt8>, into target: UnsafeMutablePointer<Float>, count: Int
     ) {
+        let bytes = UnsafeRawPointer(source)
+        let values = UnsafeMutableRawPointer(target)
         let channels = scale.count
-        scale.withUnsafeBufferPointer { scale in
-            offset.withUnsafeBufferPointer { offset in
-                for pixel in stride(from: 0, to: count, by: channels) {
-                    for channel in 0..<channels {
-                        target[pixel + channel] = offset[channel].addingProduct(
-                            scale[channel], Float(source[pixel + channel]))
-                    }
+        let whole = count & ~15
+        scaleLanes.withUnsafeBufferPointer { scales in
+            offsetLanes.withUnsafeBufferPointer { offsets in
+                var turn = 0
+                for index in stride(from: 0, to: whole, by: 16) {
+                    let lanes = SIMD16<Float>(
+                        bytes.loadUnaligned(fromByteOffset: index, as: SIMD16<UInt8>.self))
+                    values.storeBytes(
+                        of: offsets[turn].addingProduct(scales[turn], lanes),
+                        toByteOffset: index * 4, as: SIMD16<Float>.self)
+                    turn = turn + 1 == channels ? 0 : turn + 1
                 }
             }
         }
-    }
-}
-
-/// target = source · scale + offset: one channel.
-private func scaleBytes(
-    _ source: UnsafePointer<UInt8>, into target: UnsafeMutablePointer<Float>, count: Int,
-    scale: Float, offset: Float
-) {
-    let bytes = UnsafeRawPointer(source)
-    let values = UnsafeMutableRawPointer(target)
-    let (scales, offsets) = (SIMD16(repeating: scale), SIMD16(repeating: offset))
-    let whole = count & ~15
-    for index in stride(from: 0, to: whole, by: 16) {
-        let lanes = SIMD16<Float>(
-            bytes.loadUnaligned(fromByteOffset: index, as: SIMD16<UInt8>.self))
-        values.storeBytes(
-            of: offsets.addingProduct(scales, lanes), toByteOffset: index * 4,
-            as: SIMD16<Float>.self)
-    }
-    for index in whole..<count {
-        target[index] = offset.addingProduct(scale, Float(source[index]))
+        for index in whole..<count {
+            let channel = index % channels
+            target[index] = offset[channel].addingProduct(scale[channel], Float(source[index]))
+        }
     }
 }

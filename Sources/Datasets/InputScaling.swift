@@ -24,6 +24,10 @@ public struct InputScaling: Hashable, Sendable {
     /// What is then added. [channels]
     public let offset: [Float]
 
+    /// `scale` and `offset` over and over, as lanes of vectors: 16 pixels are C vectors. [C][16]
+    let scaleLanes: [SIMD16<Float>]
+    let offsetLanes: [SIMD16<Float>]
+
     /// The numbers of `scaling` for `samples`, which are looked at only for `standardize`.
     ///
     /// Mean and deviation come from exact integer counts of the 256 values in Float64, so that
@@ -41,7 +45,8 @@ public struct InputScaling: Hashable, Sendable {
         case .standardize:
             let moments = PixelMoments(of: samples)
             if let channel = moments.deviation.firstIndex(of: 0) {
-                throw .constantChannel(channel: channel, value: moments.mean[channel] * 255)
+                throw .constantChannel(
+                    channel: channel, value: Int((moments.mean[channel] * 255).rounded()))
             }
             self.init(mean: moments.mean, deviation: moments.deviation)
         case .fixed(let mean, let deviation):
@@ -61,14 +66,32 @@ public struct InputScaling: Hashable, Sendable {
 
     /// byte · factor, in every channel.
     private init(factor: Float, channels: Int) {
-        scale = Array(repeating: factor, count: channels)
-        offset = Array(repeating: 0, count: channels)
+        self.init(
+            scale: Array(repeating: factor, count: channels),
+            offset: Array(repeating: 0, count: channels))
     }
 
     /// (byte / 255 − mean) / deviation.
     private init(mean: [Double], deviation: [Double]) {
-        scale = deviation.map { Float(1 / (255 * $0)) }
-        offset = zip(mean, deviation).map { Float(-$0 / $1) }
+        self.init(
+            scale: deviation.map { Float(1 / (255 * $0)) },
+            offset: zip(mean, deviation).map { Float(-$0 / $1) })
+    }
+
+    private init(scale: [Float], offset: [Float]) {
+        self.scale = scale
+        self.offset = offset
+        scaleLanes = repeatedLanes(scale)
+        offsetLanes = repeatedLanes(offset)
+    }
+}
+
+/// C vectors whose lanes, one after the other, are `values` sixteen times. C = values.count
+private func repeatedLanes(_ values: [Float]) -> [SIMD16<Float>] {
+    values.indices.map { vector in
+        var lanes = SIMD16<Float>()
+        for lane in 0..<16 { lanes[lane] = values[(vector * 16 + lane) % values.count] }
+        return lanes
     }
 }
 

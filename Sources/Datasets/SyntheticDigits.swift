@@ -9,7 +9,8 @@ import TensorCore
 /// noise. Only + − × ÷ and square roots are used, no library's sine, so that the bytes are the
 /// same on every machine.
 ///
-/// A linear classifier reaches about 80 % on them, a multi-layer perceptron more than 98 %.
+/// Softmax regression reaches 87 to 88 % of the test samples, a 784-128-128-128-10 sigmoid
+/// network with BN 99 %, in ten epochs at learning rate 0.1 and momentum 0.9.
 public enum SyntheticDigits {
     /// Rows and columns of an image.
     public static let side = 28
