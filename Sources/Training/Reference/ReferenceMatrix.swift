@@ -1,0 +1,63 @@
+/// A Float64 matrix `[rows, columns]`, row by row: plain loops, meant to be read.
+struct ReferenceMatrix: Equatable {
+    let rows: Int
+    let columns: Int
+    var values: [Double]
+
+    init(rows: Int, columns: Int, values: [Double]) {
+        precondition(values.count == rows * columns, "a matrix's extents and values differ")
+        self.rows = rows
+        self.columns = columns
+        self.values = values
+    }
+
+    init(rows: Int, columns: Int) {
+        self.init(
+            rows: rows, columns: columns, values: [Double](repeating: 0, count: rows * columns))
+    }
+
+    subscript(row: Int, column: Int) -> Double {
+        get { values[row * columns + column] }
+        set { values[row * columns + column] = newValue }
+    }
+
+    /// The same shape, `function` of each value.
+    func map(_ function: (Double) -> Double) -> ReferenceMatrix {
+        ReferenceMatrix(rows: rows, columns: columns, values: values.map(function))
+    }
+
+    /// [columns, rows].
+    var transposed: ReferenceMatrix {
+        var result = ReferenceMatrix(rows: columns, columns: rows)
+        for i in 0..<rows {
+            for j in 0..<columns { result[j, i] = self[i, j] }
+        }
+        return result
+    }
+
+    /// Σ over the rows: one value a column.
+    var columnSums: [Double] {
+        var sums = [Double](repeating: 0, count: columns)
+        for i in 0..<rows {
+            for j in 0..<columns { sums[j] += self[i, j] }
+        }
+        return sums
+    }
+
+    /// The product a·b: `[a.rows, b.columns]`.
+    static func * (a: ReferenceMatrix, b: ReferenceMatrix) -> ReferenceMatrix {
+        precondition(a.columns == b.rows, "matrices do not fit")
+        var product = ReferenceMatrix(rows: a.rows, columns: b.columns)
+        let width = b.columns
+        // Row of a times rows of b: the inner loop runs along memory.
+        for i in 0..<a.rows {
+            for k in 0..<a.columns {
+                let factor = a[i, k]
+                for j in 0..<width {
+                    product.values[i * width + j] += factor * b.values[k * width + j]
+                }
+            }
+        }
+        return product
+    }
+}
