@@ -239,7 +239,7 @@ struct FilesSafetensorsTests {
             "\\u", "F32", "I64", "__metadata__", "[0,4]", ",", "\u{FEFF}", "é",
         ].map { Array($0.utf8) }
         var refused = 0
-        let started = ContinuousClock.now
+        let started = processorTime()
         for _ in 0..<100_000 {
             var bytes = seeds.randomElement(using: &generator)!
             for _ in 0..<Int.random(in: 1...4, using: &generator) where !bytes.isEmpty {
@@ -273,6 +273,6 @@ struct FilesSafetensorsTests {
             }
         }
         #expect(refused > 50_000 && refused < 100_000)
-        #expect(ContinuousClock.now - started < .seconds(20))
+        #expect(processorTime() - started < 20)
     }
 }

@@ -1,4 +1,5 @@
 import Foundation
+import Glibc
 
 /// Runs `body` with a new empty folder, which is removed afterwards.
 func withTemporaryFolder<Result>(_ body: (String) throws -> Result) throws -> Result {
@@ -39,4 +40,11 @@ func message(_ body: () throws -> Void) -> String {
     } catch {
         return "\(error)"
     }
+}
+
+/// Seconds that this thread has run.
+func processorTime() -> Double {
+    var time = timespec()
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time)
+    return Double(time.tv_sec) + Double(time.tv_nsec) * 1e-9
 }

@@ -164,7 +164,7 @@ struct ReferenceTrainerTests {
         #expect(ReferenceActivation.sigmoid.value(1000) == 1)
     }
 
-    @Test("a step of 60 samples of 784-128-128-128-10 takes less than 50 ms")
+    @Test("a step of 60 samples of 784-128-128-128-10 takes less than 50 ms of a core")
     func speed() {
         let architecture = ReferenceArchitecture(
             widths: [784, 128, 128, 128, 10], activation: .sigmoid, normalization: .init())
@@ -178,13 +178,13 @@ struct ReferenceTrainerTests {
             (0..<784).map { _ in Double.random(in: 0...1, using: &generator) }
         }
         let labels = (0..<60).map { $0 % 10 }
-        // The best of several: other tests run at the same time.
-        let best = (0..<10).map { _ in
-            ContinuousClock().measure {
-                trainer.step(rows: rows, labels: labels, learningRate: 0.01)
-            }
+        // Processor time, the best of several: other tests run at the same time.
+        let best = (0..<5).map { _ in
+            let start = processorTime()
+            trainer.step(rows: rows, labels: labels, learningRate: 0.01)
+            return processorTime() - start
         }.min()!
-        #expect(best < .milliseconds(50))
+        #expect(best < 0.05)
     }
 }
 

@@ -13,11 +13,6 @@ public final class AtomicFileWriter {
 
     /// Appends `text` as UTF-8.
     public func write(_ text: String) throws(FileError) { try write(Array(text.utf8)) }
-
-    fileprivate func finish() throws(FileError) {
-        try file.synchronize()
-        try file.close()
-    }
 }
 
 /// Writes the file at `path` so that it is either whole or untouched, whatever happens.
@@ -31,17 +26,14 @@ public func writeAtomically(
     path: String, _ body: (AtomicFileWriter) throws -> Void
 ) throws {
     let folder = folderOf(path)
-    let temporary = try TemporaryFile(in: folder, for: path)
+    let (file, temporary) = try createTemporary(in: folder, for: path)
     do {
-        let writer = AtomicFileWriter(file: try temporary.open())
-        try body(writer)
-        try writer.finish()
-        guard rename(temporary.path, path) == 0 else { throw FileError.last("replace", path) }
+        try body(AtomicFileWriter(file: file))
+        try file.synchronize()
+        try file.close()
+        guard rename(temporary, path) == 0 else { throw FileError.last("replace", path) }
     } catch {
-        unlink(temporary.path)
-        if case FileError.io(temporary.path, let operation, let code) = error {
-            throw FileError.io(path: path, operation: operation, code: code)
-        }
+        unlink(temporary)
         throw error
     }
     let entry = try FileDescriptor(
@@ -60,29 +52,23 @@ func folderOf(_ path: String) -> String {
     return slash == path.startIndex ? "/" : String(path[..<slash])
 }
 
-/// A name in a folder that nothing else has. Short, whatever the final name: a name may have
-/// 255 bytes.
-private struct TemporaryFile {
-    let path: String
-    private let target: String
-
-    init(in folder: String, for target: String) throws(FileError) {
-        self.target = target
-        var attempt = 0
-        while true {
-            let candidate = "\(folder)/.bn-train.\(getpid()).\(attempt).tmp"
-            let number = Glibc.open(candidate, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o666)
-            if number >= 0 {
-                Glibc.close(number)
-                path = candidate
-                return
-            }
-            guard errno == EEXIST || errno == EINTR else { throw .last("create", target) }
+/// A new file in `folder`, and its path. Messages call it by `target`, whose place it takes.
+///
+/// Its own name is short whatever the target's: a name may have 255 bytes.
+private func createTemporary(
+    in folder: String, for target: String
+) throws(FileError) -> (file: FileDescriptor, path: String) {
+    var attempt = 0
+    while true {
+        let path = "\(folder)/.bn-train.\(getpid()).\(attempt).tmp"
+        do throws(FileError) {
+            let file = try FileDescriptor(
+                opening: path, flags: O_WRONLY | O_CREAT | O_EXCL, operation: "create",
+                shownAs: target)
+            return (file, path)
+        } catch {
+            guard case .io(_, _, let code) = error, code == EEXIST else { throw error }
             attempt += 1
         }
-    }
-
-    func open() throws(FileError) -> FileDescriptor {
-        try FileDescriptor(opening: path, flags: O_WRONLY, operation: "write")
     }
 }

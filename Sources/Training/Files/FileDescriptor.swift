@@ -6,20 +6,21 @@ import Glibc
 final class FileDescriptor {
     /// The number that the kernel knows the file by.
     private var number: Int32
-    /// Where it was opened, for messages.
+    /// The file's name in messages.
     let path: String
 
-    /// Opens `path`; `operation` is the verb of the error's text.
+    /// Opens `path`; `operation` is the verb of the error's text, `name` stands there for a path
+    /// that means nothing to people.
     init(
-        opening path: String, flags: Int32, operation: String, permissions: mode_t = 0o666
+        opening path: String, flags: Int32, operation: String, shownAs name: String? = nil
     ) throws(FileError) {
         var number: Int32
         repeat {
-            number = open(path, flags | O_CLOEXEC, permissions)
+            number = open(path, flags | O_CLOEXEC, 0o666)
         } while number < 0 && errno == EINTR
-        guard number >= 0 else { throw .last(operation, path) }
+        guard number >= 0 else { throw .last(operation, name ?? path) }
         self.number = number
-        self.path = path
+        self.path = name ?? path
     }
 
     deinit { if number >= 0 { _ = Glibc.close(number) } }

@@ -84,11 +84,13 @@ private func requireWritable(_ folder: String) throws(FileError) {
 private func largestNumber(in folder: String, prefix: String) throws(FileError) -> Int {
     guard let listing = opendir(folder) else { throw .last("read", folder) }
     defer { closedir(listing) }
+    // An entry is as long as its name: the whole structure must not be copied.
+    guard let nameOffset = MemoryLayout<dirent>.offset(of: \.d_name) else { return 0 }
     var largest = 0
     while let entry = readdir(listing) {
-        let name = withUnsafeBytes(of: entry.pointee.d_name) { buffer in
-            String(decoding: buffer.prefix { $0 != 0 }, as: UTF8.self)
-        }
+        let name = String(
+            cString: UnsafeRawPointer(entry).advanced(by: nameOffset)
+                .assumingMemoryBound(to: CChar.self))
         if name.hasPrefix(prefix), let number = Int(name.dropFirst(prefix.count)),
             number > largest, number < Int.max
         {

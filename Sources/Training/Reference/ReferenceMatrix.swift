@@ -47,17 +47,18 @@ struct ReferenceMatrix: Equatable {
     /// The product a·b: `[a.rows, b.columns]`.
     static func * (a: ReferenceMatrix, b: ReferenceMatrix) -> ReferenceMatrix {
         precondition(a.columns == b.rows, "matrices do not fit")
-        var product = ReferenceMatrix(rows: a.rows, columns: b.columns)
-        let width = b.columns
-        // Row of a times rows of b: the inner loop runs along memory.
+        var product: [Double] = []
+        product.reserveCapacity(a.rows * b.columns)
+        // A row of a times the rows of b: the inner loop runs along memory, and vectorizes.
         for i in 0..<a.rows {
+            var row = [Double](repeating: 0, count: b.columns)
             for k in 0..<a.columns {
                 let factor = a[i, k]
-                for j in 0..<width {
-                    product.values[i * width + j] += factor * b.values[k * width + j]
-                }
+                let start = k * b.columns
+                for j in row.indices { row[j] += factor * b.values[start + j] }
             }
+            product += row
         }
-        return product
+        return ReferenceMatrix(rows: a.rows, columns: b.columns, values: product)
     }
 }
