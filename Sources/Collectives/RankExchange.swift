@@ -18,7 +18,8 @@ final class RankExchange {
     private let interrupted: () -> Bool
     private let outgoing: UnsafeMutableRawPointer
     private let incoming: UnsafeMutableRawPointer
-    private var everyoneElse: [Int]
+    private let everyoneElse: [Int]
+    private var hasFailed = false
 
     init(transport: any RankTransport, timeout: Double, interrupted: @escaping () -> Bool) {
         self.transport = transport
@@ -34,6 +35,9 @@ final class RankExchange {
     }
 
     deinit {
+        // After a failure receives may still be pending, and the library may yet write here: the
+        // process is about to end, and its frames end with it.
+        guard !hasFailed else { return }
         outgoing.deallocate()
         incoming.deallocate()
     }
@@ -103,8 +107,8 @@ final class RankExchange {
     func wait(_ fingerprint: Fingerprint) throws(CollectiveError) {
         do {
             try transport.wait(seconds: timeout, interrupted: interrupted)
-        } catch .timeout(let ranks, let seconds, _) {
-            throw .timeout(waitingFor: ranks, seconds: seconds, at: fingerprint)
+        } catch {
+            throw failed(error, fingerprint)
         }
     }
 
@@ -112,14 +116,29 @@ final class RankExchange {
     func sum(
         _ values: UnsafeMutableBufferPointer<Double>, _ fingerprint: Fingerprint
     ) throws(CollectiveError) {
-        try transport.sum(values, seconds: timeout, interrupted: interrupted)
+        do {
+            try transport.sum(values, seconds: timeout, interrupted: interrupted)
+        } catch {
+            throw failed(error, fingerprint)
+        }
     }
 
     /// MPI_Allreduce, for the baseline.
     func sum(
         _ values: UnsafeMutableBufferPointer<Float>, _ fingerprint: Fingerprint
     ) throws(CollectiveError) {
-        try transport.sum(values, seconds: timeout, interrupted: interrupted)
+        do {
+            try transport.sum(values, seconds: timeout, interrupted: interrupted)
+        } catch {
+            throw failed(error, fingerprint)
+        }
+    }
+
+    /// The error with the collective it happened in.
+    private func failed(_ error: CollectiveError, _ fingerprint: Fingerprint) -> CollectiveError {
+        hasFailed = true
+        guard case .timeout(let ranks, let seconds, _) = error else { return error }
+        return .timeout(waitingFor: ranks, seconds: seconds, at: fingerprint)
     }
 
     // MARK: frames

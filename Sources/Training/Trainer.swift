@@ -1,6 +1,8 @@
-public import Collectives
+package import Collectives
+import Configuration
 import Datasets
 public import Layers
+import Optimization
 
 /// Trains: config → data → steps → evaluations, in any world, to the same bits.
 public struct Trainer: Sendable {

@@ -1,5 +1,6 @@
 import CPlatform
 import Collectives
+import Configuration
 import Datasets
 import Kernels
 import Layers

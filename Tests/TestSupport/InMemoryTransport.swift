@@ -167,3 +167,20 @@ package let testWorlds: [(ranks: Int, threads: Int)] = [
     (1, 1), (1, 2), (1, 3), (1, 4), (1, 7), (1, 8), (2, 1), (3, 1), (4, 1), (5, 1), (2, 2), (2, 3),
     (3, 2),
 ]
+
+/// Runs `body` for every rank at once, each on a thread of its own, and returns their results.
+package func runRanks<Result: Sendable>(
+    _ ranks: Int, _ body: @escaping @Sendable (Int) throws -> Result
+) throws -> [Result] {
+    let results = ResultTable<Swift.Result<Result, any Error>>(count: ranks)
+    let finished = DispatchGroup()
+    for rank in 0..<ranks {
+        finished.enter()
+        Thread.detachNewThread {
+            results.set(rank, Swift.Result { try body(rank) })
+            finished.leave()
+        }
+    }
+    finished.wait()
+    return try results.values.map { try $0.get() }
+}

@@ -1,0 +1,81 @@
+import Collectives
+import Configuration
+import Datasets
+import TestSupport
+import Testing
+
+@testable import Training
+
+/// Small runs on synthetic digits, over every world that fits.
+enum SmallRun {
+    /// Batches of 24 that end in a short one: of 7, fewer than 8 shards, or of 17 where every shard
+    /// needs statistics of its own.
+    static func plan(
+        shards: Int, scope: String, hidden: String = "[12]", epochs: Int = 2,
+        more: [String] = []
+    ) throws -> RunPlan {
+        let samples = scope == "\"global\"" ? 103 : 113
+        let configuration = try RunConfiguration.load(
+            file: nil,
+            settings: [
+                "data.samples=\(samples)", "data.testSamples=40", "data.validation=0",
+                "batch.size=24", "batch.shards=\(shards)", "model.hidden=\(hidden)",
+                "model.normalization.scope=\(scope)", "epochs=\(epochs)",
+                "optimizer.learningRate=0.5",
+            ] + more)
+        let pair = SyntheticDigits.pair(
+            seed: configuration.seed, trainingCount: samples, testCount: 40)
+        return try RunPlan(configuration, data: pair)
+    }
+
+    /// The digest that every rank of a world ends with.
+    static func digests(
+        _ plan: RunPlan, ranks: Int, threads: Int, arithmetic: World.Arithmetic = .tree
+    ) throws -> [String] {
+        let network = InMemoryNetwork(ranks: ranks)
+        return try runRanks(ranks) { rank in
+            let trainer = Trainer(plan)
+            let world = World(
+                ranks: ranks, threadsPerRank: threads, rank: rank, arithmetic: arithmetic)
+            _ = try trainer.run(
+                in: world, transport: ranks > 1 ? network.transport(rank: rank) : nil,
+                timeout: 60, spinning: false)
+            return trainer.replica.digest
+        }
+    }
+}
+
+@Suite("The same bits in any world")
+struct WorldDigestTests {
+    @Test(
+        "one digest over threads, ranks and both, for every shard count, scope and depth",
+        arguments: [1, 5, 6, 8], ["\"global\"", "\"shard\"", "{group: 2}"])
+    func sameBits(shards: Int, scope: String) throws {
+        if scope.contains("group") && shards % 2 != 0 { return }
+        for hidden in ["[12]", "[17, 9]"] {
+            let plan = try SmallRun.plan(shards: shards, scope: scope, hidden: hidden)
+            let alone = try SmallRun.digests(plan, ranks: 1, threads: 1)[0]
+            for (ranks, threads) in testWorlds where ranks * threads <= shards {
+                let digests = try SmallRun.digests(plan, ranks: ranks, threads: threads)
+                #expect(digests.count == ranks)
+                for digest in digests {
+                    #expect(digest == alone, "\(ranks)×\(threads), hidden \(hidden)")
+                }
+            }
+        }
+    }
+
+    @Test("the test bites: a misplaced tree and MPI_Allreduce's order move with the world")
+    func bites() throws {
+        let plan = try SmallRun.plan(shards: 8, scope: "\"global\"")
+        let right = try SmallRun.digests(plan, ranks: 1, threads: 1)[0]
+        for arithmetic in [World.Arithmetic.misplacedTree, .mpi] {
+            let digests = try [(1, 1), (1, 3), (1, 7), (3, 1)].map {
+                try SmallRun.digests(
+                    plan, ranks: $0.0, threads: $0.1, arithmetic: arithmetic)[0]
+            }
+            #expect(Set(digests).count > 1, "\(arithmetic)")
+            #expect(digests.contains { $0 != right })
+        }
+    }
+}
