@@ -1,0 +1,232 @@
+import Configuration
+import Training
+
+/// The texts of `--help` and `help TOPIC`; at most 100 columns wide.
+enum Help {
+    /// What `help` knows: the commands and two topics.
+    static let topics = Command.all.map(\.name) + ["config", "exit-codes"]
+
+    /// The text on a topic, with its last newline; nil is the program.
+    static func text(on topic: String?) -> String {
+        switch topic {
+        case nil: program
+        case "config": configuration
+        case "exit-codes": exitCodes
+        case let topic?:
+            Command.all.first { $0.name == topic }.map(text(on:)) ?? program
+        }
+    }
+
+    /// `--version`.
+    static let version = "bn-train \(programVersion)\n"
+
+    // MARK: Topics
+
+    private static var program: String {
+        var lines = [
+            "bn-train \(programVersion): trains networks with synchronised batch normalisation on "
+                + "CPUs, by threads,",
+            "MPI ranks or both. Any number of workers gives the same bits.",
+            "",
+            "usage: bn-train [COMMAND] [options]        without a command: train",
+            "",
+            "Commands:",
+        ]
+        lines += table(
+            Command.all.map { command in
+                (
+                    [command.name, command.operands.usage].filter { !$0.isEmpty }
+                        .joined(separator: " "), command.summary
+                )
+            })
+        lines += ["", "Options of train:"]
+        lines += optionLines(.train)
+        lines += ["", "Examples:"]
+        lines += exampleLines(examples(of: nil))
+        lines += ["", "More:"]
+        lines += table([
+            ("bn-train COMMAND --help", "options and examples of a command"),
+            ("bn-train help config", "the keys of the configuration, with defaults"),
+            ("bn-train help exit-codes", "what the exit code says"),
+        ])
+        return joined(lines)
+    }
+
+    private static func text(on command: Command) -> String {
+        let usage = ["bn-train", command.name, command.operands.usage, "[options]"]
+            .filter { !$0.isEmpty }.joined(separator: " ")
+        var lines = ["usage: \(usage)", ""]
+        lines += wrapped(details(of: command), indent: 0)
+        lines += ["", "Options:"]
+        lines += optionLines(command)
+        lines += ["", "Examples:"]
+        lines += exampleLines(examples(of: command))
+        return joined(lines)
+    }
+
+    private static var configuration: String {
+        var lines = wrapped(
+            "The configuration is JSON5: comments, unquoted keys, trailing commas. The embedded "
+                + "default has every key; a file given with --config needs only those it changes; "
+                + "--set KEY=VALUE changes one more, and null takes a key back to its default. A "
+                + "data path in a file is relative to that file, one in --set to the working "
+                + "directory.", indent: 0)
+        lines += ["", "Keys and defaults:"]
+        for entry in RunConfiguration.documentation {
+            lines.append("  \(entry.key) = \(entry.default)")
+            lines += wrapped(entry.doc, indent: 6)
+        }
+        lines += ["", "Examples:"]
+        lines += exampleLines([
+            ("bn-train --set batch.size=256 --set optimizer.learningRate=0.1", "two keys"),
+            ("bn-train --set 'model.hidden=[512, 256]'", "a list, quoted for the shell"),
+            ("bn-train --set model.normalization.scope=shard", "BN without synchronisation"),
+            ("bn-train --config my.json5 --print-config", "what would be used; trains nothing"),
+        ])
+        return joined(lines)
+    }
+
+    private static var exitCodes: String {
+        joined(
+            ["Exit codes (all ranks leave with the same one):"]
+                + table(ExitCode.allCases.map { ("\($0.rawValue)", $0.meaning) }))
+    }
+
+    // MARK: Commands
+
+    private static func details(of command: Command) -> String {
+        switch command {
+        case .train:
+            "Trains the configured network and saves it. The run's folder holds config.json, "
+                + "metrics.jsonl and final.safetensors, which PyTorch reads as it is. Under "
+                + "mpirun the ranks train one model together; --threads adds threads to each rank. "
+                + "The parameters_digest is the same for every number of workers."
+        case .eval:
+            "Loss and accuracy of a saved model over the test samples of the data set it was "
+                + "trained on, or of another one that --config or --set names."
+        case .predict:
+            "Class probabilities of a saved model. INPUT is the index of a test sample, from 0; "
+                + "the data set is the one the model was trained on, or the one --set names."
+        case .verify:
+            "Trains a few steps in the present world, and again as one readable Float64 trainer "
+                + "that takes the whole batch at once; prints the largest differences layer by "
+                + "layer. With --worlds it also runs the other worlds and compares digests. Exit "
+                + "code 1 where something differs."
+        case .bench:
+            "Trains on random data in memory, after a warm-up, and gives the median of several "
+                + "repetitions: images a second, and how the time of a step divides. With --kernel "
+                + "one kernel alone."
+        case .inspect:
+            "One file: metadata, tensors with their smallest, largest and mean value, and whether "
+                + "the stored digest is that of the values (exit code 65 if not). Two files: "
+                + "whether all tensors have the same bits (exit code 0), or how far apart they are "
+                + "(1): the largest |a - b|, and the same over the largest |b|."
+        case .doctor:
+            "Versions, instruction sets, cores and their binding, memory of the configured model, "
+                + "and warnings with what to do about each. Run it the way you train, under mpirun "
+                + "too."
+        case .help, .version: command.summary
+        }
+    }
+
+    private static func examples(of command: Command?) -> [(String, String)] {
+        switch command {
+        case nil:
+            [
+                ("bn-train", "synthetic digits, an MLP with BN, all cores"),
+                ("bn-train --threads 2 --set epochs=3", "two threads, three epochs"),
+                ("mpirun -n 4 bn-train --config mnist.json5", "four ranks, the same bits"),
+                ("bn-train inspect runs/mlp-1/final.safetensors", "what a model file holds"),
+            ]
+        case .train:
+            [
+                ("bn-train --threads 2", "two threads"),
+                ("mpirun -n 4 bn-train --threads 2", "four ranks of two threads"),
+                ("mpirun -n 4 --oversubscribe bn-train", "more ranks than cores"),
+                ("bn-train --config mnist.json5 --set data.directory=data/mnist", "MNIST"),
+                ("bn-train --set model.normalization.kind=none", "without BN"),
+                ("bn-train --seed 7 --out runs/seven --json", "a script's call"),
+            ]
+        case .eval:
+            [
+                ("bn-train eval runs/mlp-1/final.safetensors", "on its own data set"),
+                ("bn-train eval model.safetensors --set data.directory=data/mnist", "moved data"),
+            ]
+        case .predict:
+            [
+                ("bn-train predict runs/mlp-1/final.safetensors 0 1 2", "three samples"),
+                ("bn-train predict model.safetensors 17 --json", "for a script"),
+            ]
+        case .verify:
+            [
+                ("bn-train verify --threads 2", "two threads against Float64"),
+                ("bn-train verify --worlds --steps 20", "all worlds"),
+                ("mpirun -n 4 bn-train verify", "four ranks against Float64"),
+            ]
+        case .bench:
+            [
+                ("bn-train bench --threads 2 --shards 2", "the configured network"),
+                ("bn-train bench --set model.normalization.kind=none", "the price of BN"),
+                ("mpirun -n 2 bn-train bench --set collectives=mpi", "MPI_Allreduce"),
+            ]
+        case .inspect:
+            [
+                ("bn-train inspect runs/mlp-1/final.safetensors", "one file"),
+                ("bn-train inspect a.safetensors b.safetensors", "do they differ?"),
+            ]
+        case .doctor:
+            [
+                ("bn-train doctor", "this machine"),
+                ("mpirun -n 2 bn-train doctor --threads 4", "two ranks of four threads"),
+            ]
+        case .help, .version: []
+        }
+    }
+
+    // MARK: Layout
+
+    private static let width = 100
+
+    private static func optionLines(_ command: Command) -> [String] {
+        table(
+            OptionTable.options(of: command).map { option in
+                (
+                    [option.name, option.valueName].compactMap { $0 }.joined(separator: " "),
+                    option.doc
+                )
+            } + [("--help", "this text")])
+    }
+
+    private static func exampleLines(_ examples: [(String, String)]) -> [String] {
+        table(examples)
+    }
+
+    /// Two columns; the right one wrapped.
+    private static func table(_ rows: [(String, String)]) -> [String] {
+        let left = rows.map(\.0.count).max() ?? 0
+        return rows.flatMap { name, doc in
+            let lines = wrapped(doc, indent: left + 4)
+            let padded = "  " + name + String(repeating: " ", count: left + 2 - name.count)
+            return [padded + lines[0].dropFirst(left + 4)] + lines.dropFirst()
+        }
+    }
+
+    /// `text` in lines of at most `width` columns, cut at spaces.
+    static func wrapped(_ text: String, indent: Int) -> [String] {
+        let margin = String(repeating: " ", count: indent)
+        var lines: [String] = []
+        var line = ""
+        for word in text.split(separator: " ") {
+            if !line.isEmpty, indent + line.count + 1 + word.count > width {
+                lines.append(margin + line)
+                line = ""
+            }
+            line += (line.isEmpty ? "" : " ") + word
+        }
+        return lines + [margin + line]
+    }
+
+    private static func joined(_ lines: [String]) -> String {
+        lines.joined(separator: "\n") + "\n"
+    }
+}

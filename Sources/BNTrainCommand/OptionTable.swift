@@ -1,0 +1,214 @@
+/// What the program is asked to do.
+enum Command: Hashable, Sendable {
+    case train, eval, predict, verify, bench, inspect, doctor
+    /// About the program, a command or a topic; nil for the program.
+    case help(topic: String?)
+    case version
+
+    /// The commands that do something, in the order of `--help`.
+    static let all: [Command] = [.train, .eval, .predict, .verify, .bench, .inspect, .doctor]
+
+    /// The word on the command line.
+    var name: String {
+        switch self {
+        case .train: "train"
+        case .eval: "eval"
+        case .predict: "predict"
+        case .verify: "verify"
+        case .bench: "bench"
+        case .inspect: "inspect"
+        case .doctor: "doctor"
+        case .help: "help"
+        case .version: "version"
+        }
+    }
+
+    /// What it does, in one line of `--help`.
+    var summary: String {
+        switch self {
+        case .train: "trains a network; what bn-train does without a command"
+        case .eval: "loss and accuracy of a saved model on its data set"
+        case .predict: "class probabilities of a saved model for single samples"
+        case .verify: "trains a few steps here and as one Float64 worker, and compares"
+        case .bench: "speed on random data in memory, and where the time goes"
+        case .inspect: "header and tensors of a model file, or how two files differ"
+        case .doctor: "versions, cores, binding, and what is slow or wrong here"
+        case .help: "about a command, config or exit-codes"
+        case .version: "the program's version"
+        }
+    }
+
+    /// The files that it takes.
+    var operands: Operands {
+        switch self {
+        case .eval: Operands("FILE", 1...1, "a model file such as runs/NAME-1/final.safetensors")
+        case .predict:
+            Operands("FILE INPUT…", 2...Int.max, "a model file and indices of test samples")
+        case .inspect: Operands("FILE [FILE]", 1...2, "one or two model files")
+        case .help: Operands("[TOPIC]", 0...1, "one topic")
+        default: Operands("", 0...0, "no file")
+        }
+    }
+
+    struct Operands {
+        let usage: String
+        let count: ClosedRange<Int>
+        let meaning: String
+
+        init(_ usage: String, _ count: ClosedRange<Int>, _ meaning: String) {
+            self.usage = usage
+            self.count = count
+            self.meaning = meaning
+        }
+    }
+}
+
+/// One option: how it is written, who takes it, what it means, and where its value goes.
+struct Option: Sendable {
+    /// With its dashes.
+    let name: String
+
+    /// What stands for the value in `--help`; nil for a flag.
+    let valueName: String?
+
+    /// The commands that take it.
+    let commands: [Command]
+
+    /// What it does; wrapped in `--help`.
+    let doc: String
+
+    /// A configuration key for the commands that do not take the option.
+    let key: String?
+
+    /// Stores the value; false if it is not what `expected` says.
+    let apply: @Sendable (String, inout Arguments) -> Bool
+
+    /// What a value must be, for messages: "a whole number from 1".
+    let expected: String
+}
+
+/// All options. Parsing and `--help` are made from it.
+enum OptionTable {
+    private static let configured: [Command] = [.train, .eval, .predict, .verify, .bench, .doctor]
+    private static let launched: [Command] = [.train, .eval, .verify, .bench]
+
+    static let options: [Option] = [
+        text(
+            "--config", "FILE", configured, \.config,
+            "the configuration, JSON5; without it the embedded default (help config)"),
+        Option(
+            name: "--set", valueName: "KEY=VALUE", commands: configured,
+            doc: "changes one key of the configuration; may be repeated, the later wins",
+            key: nil,
+            apply: { value, arguments in
+                arguments.settings.append(value)
+                return true
+            }, expected: "key.path=value"),
+        whole(
+            "--threads", "N", [.train, .eval, .predict, .verify, .bench, .doctor], \.threads,
+            1...Arguments.mostThreads,
+            "threads of each rank; without it as many as there are cores, at most one a shard, "
+                + "and 1 under mpirun"),
+        Option(
+            name: "--seed", valueName: "N", commands: [.train, .verify, .bench],
+            doc: "seed of everything random; the same as --set seed=N", key: "seed",
+            apply: { value, arguments in
+                guard let seed = UInt64(value) else { return false }
+                arguments.settings.append("seed=\(seed)")
+                return true
+            }, expected: "a whole number from 0 to 2^64 - 1"),
+        text(
+            "--out", "DIR", [.train], \.out,
+            "the folder for the run's files; without it the next free runs/NAME-N"),
+        flag("--overwrite", [.train], \.overwrite, "replaces a run that --out holds"),
+        flag(
+            "--save-initial", [.train], \.saveInitial,
+            "also saves the model before step 1, as initial.safetensors"),
+        flag(
+            "--print-config", [.train], \.printConfig,
+            "prints the whole configuration as it would be used, and ends"),
+        whole("--steps", "K", [.verify], \.steps, 1...1_000_000, "steps to compare", key: "steps"),
+        flag("--worlds", [.verify], \.worlds, "also runs the other worlds and compares digests"),
+        text(
+            "--model", "NAME", [.bench], \.model,
+            "the network to measure; without it the configured one", key: "model.name"),
+        whole(
+            "--batch", "B", [.bench], \.batch, 1...1_048_576,
+            "samples of a step, over all workers", key: "batch.size"),
+        whole(
+            "--shards", "S", [.bench], \.shards, 1...1_048_576, "its shards", key: "batch.shards"),
+        positive("--seconds", "T", [.bench], \.seconds, "how long to measure (10)"),
+        text("--kernel", "NAME", [.bench], \.kernel, "measures one kernel instead of steps"),
+        text("--shape", "SHAPE", [.bench], \.shape, "the kernel's shape, such as 60x784x128"),
+        positive(
+            "--timeout", "SECONDS", launched, \.timeout,
+            "how long a rank waits for a silent one before the run ends (300)"),
+        flag(
+            "--strict", launched, \.strict,
+            "ranks on different CPU types are an error instead of a warning"),
+        flag("--quiet", launched, \.quiet, "no header and no progress on stderr; errors remain"),
+        flag("--json", Command.all, \.json, "the result as one JSON object, stdout's last line"),
+    ]
+
+    /// The option of this name.
+    static func option(_ name: String) -> Option? { options.first { $0.name == name } }
+
+    /// The options of a command, in the table's order.
+    static func options(of command: Command) -> [Option] {
+        options.filter { $0.commands.contains(command) }
+    }
+
+    // MARK: Kinds of options
+
+    private static func flag(
+        _ name: String, _ commands: [Command],
+        _ path: any WritableKeyPath<Arguments, Bool> & Sendable, _ doc: String
+    ) -> Option {
+        Option(
+            name: name, valueName: nil, commands: commands, doc: doc, key: nil,
+            apply: { _, arguments in
+                arguments[keyPath: path] = true
+                return true
+            }, expected: "no value")
+    }
+
+    private static func text(
+        _ name: String, _ valueName: String, _ commands: [Command],
+        _ path: any WritableKeyPath<Arguments, String?> & Sendable, _ doc: String,
+        key: String? = nil
+    ) -> Option {
+        Option(
+            name: name, valueName: valueName, commands: commands, doc: doc, key: key,
+            apply: { value, arguments in
+                arguments[keyPath: path] = value
+                return !value.isEmpty
+            }, expected: valueName == "DIR" ? "a folder" : "a \(valueName.lowercased())")
+    }
+
+    private static func whole(
+        _ name: String, _ valueName: String, _ commands: [Command],
+        _ path: any WritableKeyPath<Arguments, Int?> & Sendable, _ range: ClosedRange<Int>,
+        _ doc: String, key: String? = nil
+    ) -> Option {
+        Option(
+            name: name, valueName: valueName, commands: commands, doc: doc, key: key,
+            apply: { value, arguments in
+                guard let number = Int(value), range.contains(number) else { return false }
+                arguments[keyPath: path] = number
+                return true
+            }, expected: "a whole number from \(range.lowerBound) to \(range.upperBound)")
+    }
+
+    private static func positive(
+        _ name: String, _ valueName: String, _ commands: [Command],
+        _ path: any WritableKeyPath<Arguments, Double> & Sendable, _ doc: String
+    ) -> Option {
+        Option(
+            name: name, valueName: valueName, commands: commands, doc: doc, key: nil,
+            apply: { value, arguments in
+                guard let number = Double(value), number > 0, number <= 1e9 else { return false }
+                arguments[keyPath: path] = number
+                return true
+            }, expected: "a number of seconds above 0")
+    }
+}
