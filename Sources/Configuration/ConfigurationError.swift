@@ -16,7 +16,7 @@ public struct ConfigurationError: Error, Equatable, Sendable, CustomStringConver
 
     /// A place in a file or in a `--set`.
     public struct Location: Equatable, Sendable {
-        /// The file, or `--set key.path`.
+        /// The file, or `--set`.
         public let name: String
 
         /// The line, from 1; nil for a `--set`.
@@ -253,10 +253,12 @@ extension ConfigurationError.Problem {
 
 extension [String] {
     /// The names of a list, quoted: `"a"`, `"a" or "b"`, `"a", "b" or "c"`.
-    var choice: String {
-        let names = map { "\"\($0)\"" }
-        guard names.count > 1 else { return names.first ?? "" }
-        return names.dropLast().joined(separator: ", ") + " or " + names[names.count - 1]
+    var choice: String { map { "\"\($0)\"" }.alternatives }
+
+    /// `a`, `a or b`, `a, b or c`.
+    var alternatives: String {
+        guard count > 1 else { return first ?? "" }
+        return dropLast().joined(separator: ", ") + " or " + self[count - 1]
     }
 }
 

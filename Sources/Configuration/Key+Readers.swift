@@ -10,8 +10,11 @@ extension Reader where Value == [Int] {
     /// Steps in rising order.
     static let milestones = Reader { (value, key) throws(ConfigurationError) in
         let steps = try list(of: .whole(1...1_000_000_000_000), upTo: 1000, value, key)
-        for i in steps.indices.dropFirst() where steps[i] <= steps[i - 1] {
-            throw value.error(key: key, expected: "steps in rising order")
+        if case .array(let elements) = value.content {
+            for i in steps.indices.dropFirst() where steps[i] <= steps[i - 1] {
+                throw elements[i].error(
+                    key: "\(key)[\(i)]", expected: "a step after \(steps[i - 1])")
+            }
         }
         return steps
     }
@@ -35,7 +38,7 @@ extension Reader where Value == RunConfiguration.BatchNormalization.Scope {
             let group = try object(members, of: value, keys: ["group"], key)[0]
             return .group(try Reader<Int>.whole(1...65_536).read(group, key + ".group"))
         }
-        return try named(["global", "shard"], or: " or { group: … }", value, key) {
+        return try named(["global", "shard"], or: "{ group: … }", value, key) {
             $0 == "global" ? .global : $0 == "shard" ? .shard : nil
         }
     }
@@ -63,7 +66,7 @@ extension Reader where Value == RunConfiguration.Data.Scaling {
                 deviation: try list(of: .positive, upTo: 1000, values[1], key + ".std"))
         }
         let names = ["none", "unit", "standardize"]
-        return try named(names, or: " or { mean: […], std: […] }", value, key) {
+        return try named(names, or: "{ mean: […], std: […] }", value, key) {
             let none = RunConfiguration.Data.Scaling.none
             return $0 == "none"
                 ? none : $0 == "unit" ? .unit : $0 == "standardize" ? .standardize : nil

@@ -76,8 +76,16 @@ extension Reader where Value == Int {
             guard case .number(let number) = value.content, let whole = number.whole,
                 let result = Int(exactly: whole), range.contains(result)
             else {
-                let expected = "a whole number from \(range.lowerBound) to \(range.upperBound)"
-                throw value.error(key: key, expected: expected)
+                // The upper bound is of interest only to what is above it.
+                let isAbove =
+                    if case .number(let number) = value.content {
+                        number.value > Double(range.upperBound)
+                    } else { false }
+                let bounds =
+                    isAbove
+                    ? "from \(range.lowerBound) to \(range.upperBound)"
+                    : "of at least \(range.lowerBound)"
+                throw value.error(key: key, expected: "a whole number " + bounds)
             }
             return result
         }
@@ -121,13 +129,14 @@ extension Reader where Value: CaseIterable & RawRepresentable<String> {
     }
 }
 
-/// Reads one of the `names`; `make` makes a value of each of them.
+/// Reads one of the `names`, of each of which `make` makes a value; `other` is what else the key takes.
 func named<Value>(
-    _ names: [String], or other: String = "", _ value: JSON5Value, _ key: String,
+    _ names: [String], or other: String? = nil, _ value: JSON5Value, _ key: String,
     make: (String) -> Value?
 ) throws(ConfigurationError) -> Value {
     guard case .string(let text) = value.content else {
-        throw value.error(key: key, expected: names.choice + other)
+        let choices = names.map { "\"\($0)\"" } + (other.map { [$0] } ?? [])
+        throw value.error(key: key, expected: choices.alternatives)
     }
     guard let result = make(text) else {
         throw value.range.error(
@@ -169,7 +178,7 @@ func object(
         guard let member = members.first(where: { $0.key == key }), !member.value.isNull else {
             let shape = "{ " + keys.map { "\($0): …" }.joined(separator: ", ") + " }"
             throw value.range.error(
-                .missingValue(key: "\(path).\(key)", because: path, what: "give \(shape)"))
+                .invalidValue(key: path, expected: shape, found: "an object without \(key)"))
         }
         result.append(member.value)
     }

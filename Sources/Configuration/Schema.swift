@@ -23,7 +23,12 @@ enum Schema {
     static func unknownKey(_ key: String, in place: String) -> ConfigurationError.Problem {
         let known = (children[place] ?? []).sorted(byDistanceTo: key)
         var nearest = known[0]
-        if editDistance(nearest, key) > 2 {
+        if keys[key] != nil {
+            // A whole path as a key, as --set takes it, in a file.
+            let names = key.split(separator: ".")
+            nearest = names.joined(separator: ": { ") + ": …"
+            nearest += String(repeating: " }", count: names.count - 1)
+        } else if editDistance(nearest, key) > 2 {
             let name = key.split(separator: ".").last.map { $0.lowercased() }
             let elsewhere = keys.keys.filter {
                 $0.split(separator: ".").last.map { $0.lowercased() } == name

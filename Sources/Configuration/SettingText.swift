@@ -10,11 +10,9 @@ struct SettingText {
     init(_ text: String) {
         let bytes = Array(text.utf8)
         equals = bytes.firstIndex(of: UInt8(ascii: "=")) ?? bytes.count
-        let path = String(decoding: bytes[..<equals], as: UTF8.self)
-        let shown = String(path.unicodeScalars.prefix(60)).displayable
         source = Source(
-            name: "--set " + shown.trimmingCharacters(in: .whitespaces), bytes: bytes,
-            origin: .commandLine, directory: FileManager.default.currentDirectoryPath)
+            name: "--set", bytes: bytes, origin: .commandLine,
+            directory: FileManager.default.currentDirectoryPath)
     }
 
     /// The setting as the document it stands for: `a.b=1` as `{ a: { b: 1 } }`.

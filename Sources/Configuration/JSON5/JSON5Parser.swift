@@ -30,7 +30,7 @@ struct JSON5Parser {
         try parser.skipBlanks()
         let value = try parser.value(depth: 0)
         try parser.skipBlanks()
-        if parser.index < parser.end { throw parser.unexpected("nothing after the value") }
+        if parser.index < parser.end { throw parser.unexpected("the end of \(parser.text)") }
         return value
     }
 
@@ -87,11 +87,12 @@ struct JSON5Parser {
         ConfigurationError(problem, at: source.location(at: offset ?? index))
     }
 
+    private var text: String { source.origin == .commandLine ? "the setting" : "the file" }
+
     /// "expected …, found …" at the index.
     func unexpected(_ expected: String) -> ConfigurationError {
         guard let scalar else {
-            let kind = source.origin == .commandLine ? "setting" : "file"
-            return error(.syntax(expected: expected, found: "the end of the \(kind)"))
+            return error(.syntax(expected: expected, found: "the end of \(text)"))
         }
         let isPlain = !scalar.properties.isWhitespace && scalar.displayable == String(scalar)
         let code = String(scalar.value, radix: 16, uppercase: true)

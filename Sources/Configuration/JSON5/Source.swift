@@ -7,7 +7,7 @@ enum Origin: Int, Comparable, Sendable {
 
 /// A text that settings are read from: the embedded default, a file, or one `--set`.
 final class Source: Sendable {
-    /// What error messages call it: the file as the user named it, or `--set key.path`.
+    /// What error messages call it: the file as the user named it, or `--set`.
     let name: String
 
     /// The text, UTF-8 unless the file is damaged.
