@@ -54,10 +54,13 @@ public struct Trainer: Sendable {
     ) throws(WorkerFailure) -> TrainingOutcome {
         try Team.run(world, transport: transport, timeout: timeout, spinning: spinning) {
             communicator in
-            let worker = try TrainingWorker(
-                plan, replica: replica, state: state, communicator: communicator)
-            return try train(worker, observer: communicator.isSpeaker ? observer : nil)
+            try train(
+                try makeWorker(communicator), observer: communicator.isSpeaker ? observer : nil)
         }
+    }
+
+    func makeWorker(_ communicator: Communicator) throws -> TrainingWorker {
+        try TrainingWorker(plan, replica: replica, state: state, communicator: communicator)
     }
 
     // MARK: the loop

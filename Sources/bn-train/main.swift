@@ -1,1 +1,5 @@
-print("bn-train")
+import BNTrainCommand
+import Foundation
+
+runBNTrain(
+    Array(CommandLine.arguments.dropFirst()), environment: ProcessInfo.processInfo.environment)

@@ -2,6 +2,8 @@
 public enum CheckpointError: Error, Equatable, Sendable, CustomStringConvertible {
     /// There is no file.
     case missingFile(path: String)
+    /// The header of a model holds no configuration of a run.
+    case missingConfiguration(path: String)
     /// The file ends before what its header promises; sizes in bytes.
     case truncated(path: String, expected: Int, actual: Int)
     /// The header would not fit into the file; bytes.
@@ -46,6 +48,9 @@ public enum CheckpointError: Error, Equatable, Sendable, CustomStringConvertible
         case .missingFile(let path):
             return "no file '\(oneLine(path))': give the path of a model, "
                 + "such as runs/NAME-1/final.safetensors"
+        case .missingConfiguration(let path):
+            return
+                "\(path): the header holds no configuration of a run; give the run's with --config"
         case .truncated(let path, let expected, let actual):
             return "'\(oneLine(path))' is cut off: it should have at least \(expected) bytes and "
                 + "has \(actual); \(copyAgain)"

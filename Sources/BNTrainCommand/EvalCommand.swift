@@ -1,0 +1,54 @@
+import Collectives
+import Configuration
+import Foundation
+import Layers
+import MPICollectives
+import Training
+
+/// `bn-train eval FILE`: loss and accuracy of a saved model on its test samples.
+struct EvalCommand {
+    let launch: Launch
+
+    init(_ launch: Launch) { self.launch = launch }
+
+    func run() throws -> Int32 {
+        let path = launch.arguments.files[0]
+        let file = try launch.agree { try SafetensorsFile(contentsOf: path) }
+        let run = try launch.resolve { try file.configuration(launch.arguments) }
+        let trainer = Trainer(run.plan)
+        try launch.agree { try trainer.replica.load(file) }
+        for line in RunHeader(run, machine: launch.machine, folder: nil).lines { launch.say(line) }
+        let start = ContinuousClock.now
+        let test = try trainer.evaluate(
+            in: run.world, transport: launch.session.transport,
+            timeout: launch.arguments.timeout, spinning: run.spinning)
+        let seconds = (ContinuousClock.now - start) / .seconds(1)
+        launch.say(
+            "test     accuracy \(fixed(test.accuracy, digits: 4)), "
+                + "loss \(fixed(test.loss, digits: 4))")
+        if launch.speaks && launch.arguments.json {
+            Console.output(
+                RunSummary(
+                    command: "eval", run: run, seconds: seconds, test: test,
+                    digest: trainer.replica.digest, checkpoint: path
+                ).json.text + "\n")
+        }
+        return 0
+    }
+}
+
+extension SafetensorsFile {
+    /// The configuration of the run that wrote this model, with `--set` on top.
+    ///
+    /// - Throws: `CheckpointError` where the header holds none; `--config` then stands in.
+    func configuration(_ arguments: Arguments) throws -> RunConfiguration {
+        if let config = arguments.config {
+            return try RunConfiguration.load(file: config, settings: arguments.settings)
+        }
+        guard let text = metadata["config"] else {
+            throw CheckpointError.missingConfiguration(path: path)
+        }
+        return try RunConfiguration.load(
+            text: text, name: path + " (config)", settings: arguments.settings)
+    }
+}

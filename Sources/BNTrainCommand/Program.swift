@@ -1,0 +1,89 @@
+import CPlatform
+import Collectives
+import Foundation
+import MPICollectives
+import Training
+
+/// Runs the program with the words behind its name, and leaves with its exit code.
+public func runBNTrain(_ words: [String], environment: [String: String]) -> Never {
+    // Before anything else may use an instruction that this CPU does not have.
+    guard bn_cpu_runs_this_binary() == 1 else {
+        Console.error(
+            "bn-train: error: built for \(String(cString: bn_compiled_instruction_set())), and this "
+                + "CPU lacks some of its instructions; rebuild here with launch/setup, or anywhere "
+                + "with launch/setup --portable\n")
+        exit(ExitCode.internalError.rawValue)
+    }
+    // A reader of stdout that went away is an error of writing, not a death.
+    signal(SIGPIPE, SIG_IGN)
+    signal(SIGXFSZ, SIG_IGN)
+    let session: MPISession
+    do {
+        session = try MPISession.start(environment: environment)
+    } catch {
+        let rank = error.speakingRank(environment: environment)
+        leave(Ending(error), speaks: rank == 0)
+    }
+    let speaks = session.rank == 0
+    do {
+        let arguments = try Arguments.parse(words)
+        let code = try run(arguments, session: session, environment: environment)
+        try session.finish()
+        exit(code)
+    } catch let failure as AgreedFailure {
+        finish(session, failure.ending, speaks: speaks)
+    } catch {
+        let ending = Ending(error, in: World(ranks: session.ranks, rank: session.rank))
+        if !isKnownToAll(error, ending) {
+            // The others wait for this rank: it says what happened and takes them along.
+            Console.error(ending.message + "\n")
+            session.abort(code: ending.code)
+        }
+        finish(session, ending, speaks: speaks)
+    }
+}
+
+/// Whether every rank ended with this error. What comes out of a team is one rank's own, but for
+/// decisions that depend only on values summed over the tree.
+private func isKnownToAll(_ error: any Error, _ ending: Ending) -> Bool {
+    guard let failure = error as? WorkerFailure else { return !ending.isOneWorkers }
+    if case .diverged? = failure.error as? TrainingError { return true }
+    return false
+}
+
+private func run(
+    _ arguments: Arguments, session: MPISession, environment: [String: String]
+) throws -> Int32 {
+    let launch = Launch(arguments, session: session, environment: environment)
+    switch arguments.command {
+    case .train: return try TrainCommand(launch).run()
+    case .eval: return try EvalCommand(launch).run()
+    case .predict: return try PredictCommand(launch).run()
+    case .verify, .bench, .doctor, .inspect: return 0
+    case .help(let topic):
+        if launch.speaks { Console.output(Help.text(on: topic) + "\n") }
+        return 0
+    case .version:
+        if launch.speaks { Console.output("bn-train \(programVersion)\n") }
+        return 0
+    }
+}
+
+private func finish(_ session: MPISession, _ ending: Ending, speaks: Bool) -> Never {
+    if speaks { Console.error(ending.message + "\n") }
+    // mpirun ends all ranks as soon as one leaves with an error: not before all have met.
+    guard (try? session.finish()) != nil else { session.abort(code: ending.code) }
+    exit(ending.code)
+}
+
+private func leave(_ ending: Ending, speaks: Bool) -> Never {
+    if speaks { Console.error(ending.message + "\n") }
+    exit(ending.code)
+}
+
+extension MPISessionError {
+    /// The rank that the launcher gave this process; 0 where it did not say.
+    fileprivate func speakingRank(environment: [String: String]) -> Int {
+        LauncherEnvironment.detect(environment: environment).rank ?? 0
+    }
+}

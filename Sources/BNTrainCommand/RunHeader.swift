@@ -1,0 +1,141 @@
+import Collectives
+import Configuration
+import Datasets
+import Layers
+import Models
+import Normalization
+import Training
+
+/// What a run says of itself before its first step.
+struct RunHeader {
+    let lines: [String]
+
+    init(_ run: Launch.Run, machine: Machine, folder: String?) {
+        let plan = run.plan
+        let configuration = plan.configuration
+        var lines = ["bn-train \(programVersion) · \(Self.network(plan))"]
+        func add(_ label: String, _ text: String) {
+            lines.append(label.padding(to: 9) + text)
+        }
+        add("world", Self.world(run, machine: machine))
+        add("data", Self.data(plan))
+        add(
+            "batch",
+            "\(configuration.batch.size) samples in \(counted(plan.shards, "shard")); "
+                + "\(grouped(plan.stepsPerEpoch)) steps an epoch, \(grouped(plan.totalSteps)) in all"
+        )
+        add("BN", Self.normalization(plan))
+        add("SGD", Self.optimizer(plan))
+        if let folder { add("output", folder) }
+        self.lines = lines
+    }
+
+    private static func network(_ plan: RunPlan) -> String {
+        let model = plan.configuration.model
+        let widths = [plan.network.inputs] + model.hidden + [plan.network.classes]
+        return "\(plan.network.name) \(widths.map(String.init).joined(separator: "-")), "
+            + "\(model.activation.rawValue), \(grouped(plan.layout.parameterCount)) parameters"
+    }
+
+    private static func world(_ run: Launch.Run, machine: Machine) -> String {
+        let (world, plan) = (run.world, run.plan)
+        let balance = plan.balance(of: world)
+        let size =
+            world.workers == 1
+            ? "1 worker"
+            : "\(counted(world.ranks, "rank")) × \(counted(world.threadsPerRank, "thread")) = "
+                + "\(world.workers) workers"
+        let shards =
+            "\(counted(plan.shards, "shard")) on \(counted(world.workers, "worker")): "
+            + balance
+        let promise =
+            world.arithmetic == .mpi
+            ? "collectives \"mpi\": bits depend on this world"
+            : "the same bits with 1 to \(plan.shards) workers"
+        let cores =
+            world.threadsPerRank > machine.cores
+            ? "; more threads than the \(counted(machine.cores, "core")) of this rank" : ""
+        return "\(size); \(shards); \(promise)\(cores)"
+    }
+
+    private static func data(_ plan: RunPlan) -> String {
+        let split = plan.split
+        var text =
+            "\(plan.configuration.data.source.name): \(grouped(split.training.count)) training, "
+        if split.validation.count > 0 {
+            text += "\(grouped(split.validation.count)) validation, "
+        }
+        let scaling =
+            switch plan.configuration.data.scaling {
+            case .none: "0…255"
+            case .unit: "0…1"
+            case .standardize: "mean 0, deviation 1 of the training samples"
+            case .fixed: "given mean and deviation"
+            }
+        return text + "\(grouped(split.test.count)) test; scaled to \(scaling)"
+            + (plan.configuration.data.shuffle ? "" : "; file order")
+    }
+
+    private static func normalization(_ plan: RunPlan) -> String {
+        guard plan.network.isNormalized else { return "none" }
+        let settings = plan.network.normalization
+        let size = plan.configuration.batch.size
+        let scope =
+            switch settings.scope {
+            case .global: "scope global: statistics of all \(size) samples of a batch"
+            case .group(let group):
+                "scope group: statistics of \(group) shards, about \(size * group / plan.shards) samples"
+            case .shard:
+                "scope shard: statistics of each shard's \(size / plan.shards) or so samples alone"
+            }
+        let average =
+            switch settings.average {
+            case .momentum(let weight): "moving averages (weight \(weight) for the new value)"
+            case .cumulative: "plain averages over all batches"
+            }
+        return "\(plan.configuration.model.placement.rawValue) the activation; \(scope); "
+            + "inference uses \(average)"
+    }
+
+    private static func optimizer(_ plan: RunPlan) -> String {
+        let (optimizer, schedule) = (
+            plan.configuration.optimizer, plan.configuration.schedule
+        )
+        var parts = ["learning rate \(optimizer.learningRate)"]
+        switch schedule.kind {
+        case .constant: parts[0] += " throughout"
+        case .step(let milestones, let factor): parts[0] += " × \(factor) after \(milestones)"
+        case .cosine(let minimum): parts[0] += ", cosine to \(minimum)"
+        }
+        if schedule.warmupSteps > 0 { parts.append("\(schedule.warmupSteps) steps of warm-up") }
+        if optimizer.momentum > 0 {
+            parts.append(
+                (optimizer.nesterov ? "Nesterov " : "") + "momentum \(optimizer.momentum)")
+        }
+        if optimizer.weightDecay > 0 { parts.append("weight decay \(optimizer.weightDecay)") }
+        return parts.joined(separator: ", ")
+    }
+}
+
+/// "1 shard", "2 shards".
+func counted(_ number: Int, _ noun: String) -> String {
+    "\(grouped(number)) \(noun)\(number == 1 ? "" : "s")"
+}
+
+/// 1234567 as "1 234 567".
+func grouped(_ number: Int) -> String {
+    var digits = Array(String(number.magnitude))
+    var index = digits.count - 3
+    while index > 0 {
+        digits.insert(" ", at: index)
+        index -= 3
+    }
+    return (number < 0 ? "-" : "") + String(digits)
+}
+
+extension String {
+    /// At least `width` characters, filled with spaces.
+    func padding(to width: Int) -> String {
+        self + String(repeating: " ", count: max(0, width - count))
+    }
+}

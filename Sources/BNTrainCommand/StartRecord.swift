@@ -1,0 +1,134 @@
+import Collectives
+import Configuration
+import Datasets
+import Foundation
+import Kernels
+import Training
+
+/// What every rank says of itself before step 1.
+///
+/// The same bits are promised for the same binary, configuration and data, on the same CPU type.
+struct StartRecord: Codable, Equatable {
+    var host: String
+    var version: String
+    var configuration: String
+    var executable: String
+    var threads: Int
+    /// Paths and sizes of the data files.
+    var files: [String: Int]
+    var cpu: String
+    var instructionSet: String
+    var oneDNN: String
+
+    init(_ run: Launch.Run, machine: Machine, host: String) throws {
+        self.host = host
+        version = programVersion
+        configuration = run.plan.configuration.canonicalJSON
+        executable = try SHA256.digest(ofFile: "/proc/self/exe")
+        threads = run.world.threadsPerRank
+        files = Dictionary(
+            run.data.files.map { ($0.path, $0.byteCount) }, uniquingKeysWith: { $1 })
+        cpu = machine.cpu
+        instructionSet = machine.cpuInstructionSet
+        oneDNN = OneDNN.version
+    }
+
+    init(decoding bytes: [UInt8]) throws {
+        self = try JSONDecoder().decode(StartRecord.self, from: Data(bytes))
+    }
+
+    var encoded: [UInt8] {
+        get throws { Array(try JSONEncoder().encode(self)) }
+    }
+
+    /// A way in which a rank differs from rank 0.
+    struct Difference: Error, Equatable, CustomStringConvertible {
+        let what: String
+        let rank: Int
+        let first: String
+        let other: String
+        let remedy: String
+        let isError: Bool
+
+        /// What, where, what to do; one line.
+        var description: String {
+            "\(what) differs: rank 0 has \(first), rank \(rank) has \(other); \(remedy)"
+        }
+    }
+
+    /// The ways in which ranks differ from rank 0, errors first.
+    static func differences(_ records: [StartRecord]) -> [Difference] {
+        guard let first = records.first else { return [] }
+        var found: [Difference] = []
+        for (rank, record) in records.enumerated().dropFirst() {
+            found += first.differences(from: record, rank: rank)
+        }
+        return found.filter(\.isError) + found.filter { !$0.isError }
+    }
+
+    private func differences(from other: StartRecord, rank: Int) -> [Difference] {
+        var found: [Difference] = []
+        func compare(
+            _ what: String, _ mine: String, _ theirs: String, isError: Bool = true, _ remedy: String
+        ) {
+            guard mine != theirs else { return }
+            found.append(
+                Difference(
+                    what: what, rank: rank, first: "\(mine) (\(host))",
+                    other: "\(theirs) (\(other.host))", remedy: remedy, isError: isError))
+        }
+        if configuration != other.configuration {
+            let (key, mine, theirs) = Self.firstDifference(configuration, other.configuration)
+            compare(
+                "the configuration's \(key)", mine, theirs,
+                "give all ranks the same --config and --set")
+        }
+        compare(
+            "the program (SHA-256 of the executable)", String(executable.prefix(12)),
+            String(other.executable.prefix(12)), "install the same build on every host")
+        compare(
+            "the number of threads", "\(threads)", "\(other.threads)",
+            "give all ranks the same --threads")
+        for path in Set(files.keys).union(other.files.keys).sorted() {
+            func size(_ files: [String: Int]) -> String {
+                files[path].map { "\($0) bytes" } ?? "no such file"
+            }
+            compare(
+                "data file \(path)", size(files), size(other.files),
+                "copy the same data to every host")
+        }
+        let noPromise = "the same bits are not promised across them"
+        compare("the CPU", cpu, other.cpu, isError: false, noPromise)
+        compare(
+            "the instruction set", instructionSet, other.instructionSet, isError: false, noPromise)
+        compare("the oneDNN version", oneDNN, other.oneDNN, isError: false, noPromise)
+        return found
+    }
+
+    /// The first key, in dotted form, whose values differ.
+    private static func firstDifference(
+        _ left: String, _ right: String
+    ) -> (key: String, left: String, right: String) {
+        func leaves(_ text: String) -> [String: String] {
+            var found: [String: String] = [:]
+            func visit(_ value: Any, _ path: String) {
+                if let object = value as? [String: Any] {
+                    for (key, child) in object {
+                        visit(child, path.isEmpty ? key : "\(path).\(key)")
+                    }
+                } else {
+                    found[path] = "\(value)"
+                }
+            }
+            if let value = try? JSONSerialization.jsonObject(with: Data(text.utf8)) {
+                visit(value, "")
+            }
+            return found
+        }
+        let (mine, theirs) = (leaves(left), leaves(right))
+        for key in Set(mine.keys).union(theirs.keys).sorted() where mine[key] != theirs[key] {
+            return (key, mine[key] ?? "nothing", theirs[key] ?? "nothing")
+        }
+        return ("text", "one", "another")
+    }
+}

@@ -1,0 +1,138 @@
+import Collectives
+import Configuration
+import Foundation
+import Layers
+import MPICollectives
+import Models
+import Normalization
+import Training
+
+/// `bn-train train`: trains, and leaves a run folder behind.
+struct TrainCommand {
+    let launch: Launch
+
+    init(_ launch: Launch) { self.launch = launch }
+
+    func run() throws -> Int32 {
+        let arguments = launch.arguments
+        let run = try launch.resolve {
+            try RunConfiguration.load(file: arguments.config, settings: arguments.settings)
+        }
+        if arguments.printConfig {
+            if launch.speaks { Console.output(run.plan.configuration.canonicalJSON + "\n") }
+            return 0
+        }
+        var trainer = Trainer(run.plan)
+        trainer.plantedFault = PlantedFaults.present.fault
+        let files = try launch.agree { try launch.speaks ? openFolder(trainer) : nil }
+        if let files {
+            for line in RunHeader(run, machine: launch.machine, folder: files.folder.path).lines {
+                launch.say(line)
+            }
+        }
+        let observer = files.map {
+            RunObserver(
+                log: $0.log, totalSteps: run.plan.totalSteps, showsProgress: !arguments.quiet)
+        }
+        let outcome = try trainer.run(
+            in: run.world, transport: launch.session.transport, timeout: arguments.timeout,
+            spinning: run.spinning, observer: observer)
+        observer?.finish()
+        try launch.agree {
+            guard let files else { return }
+            try trainer.replica.file(configuration: run.plan.configuration)
+                .write(to: files.folder.finalModel)
+        }
+        if let files { report(outcome, run, files.folder) }
+        return 0
+    }
+
+    private func openFolder(_ trainer: Trainer) throws -> (folder: RunFolder, log: MetricsLog) {
+        let arguments = launch.arguments
+        let configuration = trainer.plan.configuration
+        let folder =
+            if let out = arguments.out {
+                try RunFolder(creating: out, overwrite: arguments.overwrite)
+            } else {
+                try RunFolder(creatingNextNamed: configuration.data.source.name)
+            }
+        try writeAtomically(path: folder.config, text: configuration.canonicalJSON + "\n")
+        if arguments.saveInitial {
+            try trainer.replica.file(configuration: configuration).write(to: folder.initialModel)
+        }
+        return (folder, try MetricsLog(path: folder.metrics))
+    }
+
+    private func report(_ outcome: TrainingOutcome, _ run: Launch.Run, _ folder: RunFolder) {
+        let last = outcome.last
+        if let test = last.test {
+            launch.say(
+                "test     accuracy \(fixed(test.accuracy, digits: 4)), "
+                    + "loss \(fixed(test.loss, digits: 4))")
+        }
+        launch.say(
+            "done     \(count(Double(outcome.steps))) steps in \(duration(outcome.seconds)), "
+                + "\(count(outcome.imagesPerSecond)) images/s; "
+                + "digest \(last.digest.prefix(16))…")
+        launch.say(
+            "next     bn-train eval \(folder.finalModel)   (or: inspect, predict FILE 0 1 2; "
+                + "`bn-train verify` proves the arithmetic)")
+        guard launch.arguments.json else { return }
+        Console.output(
+            RunSummary(
+                command: "train", run: run, steps: outcome.steps, epochs: outcome.epochs,
+                imagesPerSecond: outcome.imagesPerSecond, seconds: outcome.seconds,
+                trainLoss: outcome.trainingLoss, test: last.test, digest: last.digest,
+                checkpoint: folder.finalModel
+            ).json.text + "\n")
+    }
+}
+
+/// The object that `--json` prints; what does not apply is null.
+struct RunSummary {
+    var command: String
+    var run: Launch.Run
+    var steps: Int?
+    var epochs: Double?
+    var imagesPerSecond: Double?
+    var seconds: Double
+    var trainLoss: Double?
+    var test: Evaluation?
+    var digest: String?
+    var checkpoint: String?
+
+    var json: JSONValue {
+        func number(_ value: Double?) -> JSONValue { value.map { .double($0) } ?? .null }
+        let configuration = run.plan.configuration
+        return .object([
+            "command": .string(command), "model": .string(run.plan.network.name),
+            "data": .string(configuration.data.source.name),
+            "world": worldJSON(run.world), "shards": .int(run.plan.shards),
+            "batch": .int(configuration.batch.size), "scope": scopeJSON(run.plan),
+            "steps": steps.map { .int($0) } ?? .null, "epochs": number(epochs),
+            "images_per_second": number(imagesPerSecond), "seconds": .double(seconds),
+            "train_loss": number(trainLoss), "test_loss": number(test?.loss),
+            "test_accuracy": number(test?.accuracy),
+            "parameters_digest": digest.map { .string($0) } ?? .null,
+            "checkpoint": checkpoint.map { .string($0) } ?? .null,
+        ])
+    }
+}
+
+/// `world {ranks, threads, workers}`.
+func worldJSON(_ world: World) -> JSONValue {
+    .object([
+        "ranks": .int(world.ranks), "threads": .int(world.threadsPerRank),
+        "workers": .int(world.workers),
+    ])
+}
+
+/// The statistics scope as the configuration writes it; null without BN.
+func scopeJSON(_ plan: RunPlan) -> JSONValue {
+    guard plan.network.isNormalized else { return .null }
+    switch plan.network.normalization.scope {
+    case .global: return .string("global")
+    case .shard: return .string("shard")
+    case .group(let size): return .object(["group": .int(size)])
+    }
+}
