@@ -56,7 +56,8 @@ final class Launch {
     /// A run that all ranks have resolved alike.
     struct Run {
         let plan: RunPlan
-        let data: DatasetPair
+        /// The data files that were read.
+        let files: [DatasetPair.File]
         let world: World
         let spinning: Bool
     }
@@ -67,29 +68,39 @@ final class Launch {
     func resolve(_ configure: () throws -> RunConfiguration) throws -> Run {
         let run = try agree {
             let configuration = try configure()
-            let shards = configuration.resolvedShards
-            let threads =
-                arguments.threads
-                ?? Machine.defaultThreads(
-                    cores: machine.cores, shards: shards,
-                    underMPI: session.launcher.kind != .none)
-            try configuration.validate(workers: session.ranks * threads, explicit: true)
-            let arithmetic: World.Arithmetic =
-                PlantedFaults.present.misplacesTree
-                ? .misplacedTree : configuration.collectives == .mpi ? .mpi : .tree
-            let world = World(
-                ranks: session.ranks, threadsPerRank: threads, rank: session.rank,
-                arithmetic: arithmetic)
             let data = try DatasetPair.load(configuration, threads: machine.cores)
-            let plan = try RunPlan(configuration, data: data)
-            session.share(coresWith: threads, atMost: machine.quota ?? .max)
-            let shared = session.localCores ?? machine.cores
-            return Run(
-                plan: plan, data: data, world: world,
-                spinning: threads <= machine.cores && session.localRanks * threads <= shared)
+            return try place(RunPlan(configuration, data: data), data: data)
         }
         try compareRanks(run)
         return run
+    }
+
+    /// Chooses the world for a plan that needs no data, and compares all ranks.
+    func frame(_ configuration: RunConfiguration, plan: RunPlan) throws -> Run {
+        let run = try agree { try place(plan, data: nil) }
+        try compareRanks(run)
+        return run
+    }
+
+    private func place(_ plan: RunPlan, data: DatasetPair?) throws -> Run {
+        let configuration = plan.configuration
+        let threads =
+            arguments.threads
+            ?? Machine.defaultThreads(
+                cores: machine.cores, shards: plan.shards,
+                underMPI: session.launcher.kind != .none)
+        try configuration.validate(workers: session.ranks * threads, explicit: true)
+        let arithmetic: World.Arithmetic =
+            PlantedFaults.present.misplacesTree
+            ? .misplacedTree : configuration.collectives == .mpi ? .mpi : .tree
+        let world = World(
+            ranks: session.ranks, threadsPerRank: threads, rank: session.rank,
+            arithmetic: arithmetic)
+        session.share(coresWith: threads, atMost: machine.quota ?? .max)
+        let shared = session.localCores ?? machine.cores
+        return Run(
+            plan: plan, files: data?.files ?? [], world: world,
+            spinning: threads <= machine.cores && session.localRanks * threads <= shared)
     }
 
     /// Compares what must be equal on all ranks, or a different result would follow.

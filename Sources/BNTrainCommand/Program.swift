@@ -59,7 +59,8 @@ private func run(
     case .train: return try TrainCommand(launch).run()
     case .eval: return try EvalCommand(launch).run()
     case .predict: return try PredictCommand(launch).run()
-    case .verify, .bench, .doctor, .inspect: return 0
+    case .bench: return try BenchCommand(launch).run()
+    case .verify, .doctor, .inspect: return 0
     case .help(let topic):
         if launch.speaks { Console.output(Help.text(on: topic) + "\n") }
         return 0

@@ -27,7 +27,7 @@ struct StartRecord: Codable, Equatable {
         executable = try SHA256.digest(ofFile: "/proc/self/exe")
         threads = run.world.threadsPerRank
         files = Dictionary(
-            run.data.files.map { ($0.path, $0.byteCount) }, uniquingKeysWith: { $1 })
+            run.files.map { ($0.path, $0.byteCount) }, uniquingKeysWith: { $1 })
         cpu = machine.cpu
         instructionSet = machine.cpuInstructionSet
         oneDNN = OneDNN.version

@@ -1,3 +1,11 @@
+/// Learns when a worker is inside a collective.
+package protocol CollectiveTimer: AnyObject {
+    /// A collective of this kind begins.
+    func began(_ kind: Fingerprint.Kind)
+    /// It has ended.
+    func ended(_ kind: Fingerprint.Kind)
+}
+
 /// A worker's end of the world: its place, and how it meets the others.
 ///
 /// Confined to its worker's thread. All workers must make the same collectives in the same order;
@@ -11,6 +19,9 @@ public final class Communicator {
 
     /// The optimizer step that fingerprints carry; set by the training loop.
     public var step = 0
+
+    /// Called where a collective of this worker begins and where it ends; for profiles.
+    package var collectiveTimer: (any CollectiveTimer)?
 
     /// Messages between ranks; only worker 0 of a rank has it.
     let exchange: RankExchange?

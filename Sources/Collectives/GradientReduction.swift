@@ -95,6 +95,8 @@ package final class GradientReduction {
     package func sum(
         into result: UnsafeMutablePointer<Float>, update: (Range<Int>) -> Void
     ) throws(CollectiveError) {
+        communicator.collectiveTimer?.began(.gradients)
+        defer { communicator.collectiveTimer?.ended(.gradients) }
         let fingerprint = Fingerprint(
             step: communicator.step, layer: -1, kind: .gradients, length: length)
         try communicator.meetTeam(nodes, fingerprint)

@@ -146,6 +146,8 @@ package final class StatisticsReduction {
     /// one rank no message.
     package func finish() throws(CollectiveError) {
         precondition(pushed == shards.count, "every shard is pushed once")
+        communicator.collectiveTimer?.began(kind)
+        defer { communicator.collectiveTimer?.ended(kind) }
         let fingerprint = Fingerprint(
             step: communicator.step, layer: layer, kind: kind, length: length)
         if plan.world.arithmetic == .mpi { return try finishLiterally(fingerprint) }

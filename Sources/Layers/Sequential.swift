@@ -7,6 +7,9 @@ public final class Sequential: Layer {
     /// The layers, first to last.
     public let layers: [any Layer]
 
+    /// Called after each layer's forward or backward, with its position; for profiles.
+    package var layerFinished: ((_ index: Int) -> Void)?
+
     /// Layers of which each takes the output of the one before it; at least one.
     public init(name: String = "layers", _ layers: [any Layer]) {
         precondition(!layers.isEmpty, "a sequence has a layer")
@@ -18,7 +21,10 @@ public final class Sequential: Layer {
 
     public func forward(_ input: Tensor, _ pass: Pass) throws -> Tensor {
         var value = input
-        for layer in layers { value = try layer.forward(value, pass) }
+        for index in layers.indices {
+            value = try layers[index].forward(value, pass)
+            layerFinished?(index)
+        }
         return value
     }
 
@@ -29,6 +35,7 @@ public final class Sequential: Layer {
         for index in layers.indices.reversed() {
             let next = try layers[index].backward(
                 gradient, pass, needsInputGradient: index > 0 || needsInputGradient)
+            layerFinished?(index)
             guard let next else { return nil }
             gradient = next
         }

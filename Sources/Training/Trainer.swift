@@ -72,28 +72,7 @@ public struct Trainer: Sendable {
         var progress = Progress(plan)
         try communicator.barrier()
         for step in 1...plan.totalSteps {
-            communicator.step = step
-            let (batch, pass) = worker.batch(atStep: step)
-            let rate = plan.optimizer.schedule.rate(step: step, of: plan.totalSteps)
-            do {
-                try plant(step, communicator)
-                worker.load(batch)
-                try worker.forward(pass)
-                guard worker.loss.isFinite else {
-                    throw TrainingError.diverged(
-                        step: step, epoch: batch.epoch,
-                        layer: try worker.firstDivergedLayer(pass), learningRate: rate)
-                }
-                try worker.backward(pass)
-                try worker.update(
-                    pass, step: step, learningRate: rate, isFirstStep: step == 1)
-            } catch {
-                throw failure(error, step: step, epoch: batch.epoch)
-            }
-            let report = StepReport(
-                step: step, epoch: batch.epoch, loss: worker.loss,
-                accuracy: worker.correct / Double(pass.samples), learningRate: rate,
-                samples: pass.samples)
+            let report = try self.step(step, worker)
             progress.add(report)
             observer?.stepped(report)
             let isLast = step == plan.totalSteps
@@ -106,6 +85,36 @@ public struct Trainer: Sendable {
             }
         }
         return progress.outcome()
+    }
+
+    /// One optimizer step, from the samples to the next parameters.
+    @discardableResult
+    func step(
+        _ step: Int, _ worker: TrainingWorker, profile: StepProfile? = nil
+    ) throws -> StepReport {
+        worker.communicator.step = step
+        let (batch, pass) = worker.batch(atStep: step)
+        let rate = plan.optimizer.schedule.rate(step: step, of: plan.totalSteps)
+        do {
+            try plant(step, worker.communicator)
+            worker.load(batch)
+            profile?.add(to: \.data)
+            try worker.forward(pass)
+            guard worker.loss.isFinite else {
+                throw TrainingError.diverged(
+                    step: step, epoch: batch.epoch,
+                    layer: try worker.firstDivergedLayer(pass), learningRate: rate)
+            }
+            try worker.backward(pass)
+            try worker.update(pass, step: step, learningRate: rate, isFirstStep: step == 1)
+            profile?.add(to: \.update)
+        } catch {
+            throw failure(error, step: step, epoch: batch.epoch)
+        }
+        return StepReport(
+            step: step, epoch: batch.epoch, loss: worker.loss,
+            accuracy: worker.correct / Double(pass.samples), learningRate: rate,
+            samples: pass.samples)
     }
 
     private func evaluate(

@@ -220,6 +220,25 @@ final class TrainingWorker {
         return Evaluation(loss: result[0] / count, accuracy: result[1] / count)
     }
 
+    // MARK: agreement
+
+    /// Worker 0's `value`, on every worker: what is decided by a clock must be decided by one.
+    func agreed(_ value: Double) throws -> Double {
+        try summed(communicator.isSpeaker ? value : 0)
+    }
+
+    /// The sum of all workers' values.
+    func summed(_ value: Double) throws -> Double {
+        evaluation.begin(ShardedBatch(samples: plan.shards, shards: plan.shards))
+        for position in myShards.indices {
+            evaluation.leaf[0] = position == myShards.lowerBound ? value : 0
+            evaluation.leaf[1] = 0
+            evaluation.push()
+        }
+        try evaluation.finish()
+        return evaluation.result(ofGroup: 0)[0]
+    }
+
     private func load(_ samples: SampleView, at range: Range<Int>) {
         plan.scaling.fill(input, from: samples, at: range)
         for (row, sample) in range.enumerated() {

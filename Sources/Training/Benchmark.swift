@@ -1,0 +1,155 @@
+package import Collectives
+public import Configuration
+import Datasets
+import Kernels
+import Layers
+import TensorCore
+
+/// Steps of a network on random data in memory, for their speed.
+public struct Benchmark: Sendable {
+    /// What was measured.
+    public struct Result: Sendable {
+        /// Samples a second: the median over repetitions.
+        public let imagesPerSecond: Double
+        /// The slowest and the fastest repetition.
+        public let range: ClosedRange<Double>
+        /// Repetitions, and the steps of each.
+        public let repetitions: Int
+        public let stepsPerRepetition: Int
+        /// How the time of worker 0's steps divides, per step.
+        public let division: StepDivision
+        /// Fused multiply-adds in Float32: of one worker alone, and of all workers of this rank at
+        /// once; GFLOP/s.
+        public let peakOfOne: Double
+        public let peakOfAll: Double
+        /// Floating-point operations of one step's products.
+        public let operationsPerStep: Double
+    }
+
+    private let trainer: Trainer
+    private let plan: RunPlan
+
+    /// A benchmark of the network and batch that `configuration` describes, on random samples.
+    ///
+    /// - Throws: as `RunPlan`.
+    public init(_ configuration: RunConfiguration) throws {
+        plan = try RunPlan(configuration, data: try Self.randomData(configuration))
+        trainer = Trainer(plan)
+    }
+
+    /// Shards of a batch.
+    public var shards: Int { plan.shards }
+
+    /// The resolved run.
+    public var runPlan: RunPlan { plan }
+
+    /// 28×28 bytes and ten classes, enough for 64 batches.
+    private static func randomData(_ configuration: RunConfiguration) throws -> DatasetPair {
+        func dataset(_ count: Int, _ index: UInt64) throws -> Dataset {
+            let random = CounterRandom(seed: 1, purpose: .benchmark, index: index)
+            let pixels = count * 784
+            var images = [UInt8](repeating: 0, count: pixels)
+            for block in 0..<(pixels + 15) / 16 {
+                let words = random.words(block: UInt32(block))
+                for byte in 0..<min(16, pixels - block * 16) {
+                    images[block * 16 + byte] = UInt8(
+                        truncatingIfNeeded: words[byte / 4] >> UInt32(byte % 4 * 8))
+                }
+            }
+            return try Dataset(
+                name: "random", height: 28, width: 28, channels: 1, classes: 10, images: images,
+                labels: (0..<count).map { UInt8($0 % 10) }, source: "random data")
+        }
+        let samples = min(configuration.batch.size * 64, max(16_384, configuration.batch.size * 4))
+        let whole = samples / configuration.batch.size * configuration.batch.size
+        return DatasetPair(training: try dataset(whole, 0), test: try dataset(1, 1))
+    }
+
+    /// Measures for about `seconds`.
+    package func run(
+        in world: World, transport: (any RankTransport)? = nil, timeout: Double = 300,
+        spinning: Bool = true, seconds: Double
+    ) throws(WorkerFailure) -> Result {
+        try Team.run(world, transport: transport, timeout: timeout, spinning: spinning) {
+            communicator in
+            try measure(try trainer.makeWorker(communicator), seconds: seconds)
+        }
+    }
+
+    private func measure(_ worker: TrainingWorker, seconds: Double) throws -> Result {
+        let communicator = worker.communicator
+        let (one, all) = try peaks(communicator, rows: worker)
+        let clock = ContinuousClock()
+        var step = 0
+        func steps(_ count: Int, profile: StepProfile? = nil) throws -> Double {
+            try communicator.barrier()
+            let start = clock.now
+            for _ in 0..<count {
+                step += 1
+                try trainer.step(step, worker, profile: profile)
+            }
+            return (clock.now - start) / .seconds(1)
+        }
+        // Caches, clock frequency, page faults: at least a tenth of the time.
+        var warm = 0.0
+        var chunk = 4
+        while warm < seconds * 0.1 {
+            warm += try worker.agreed(try steps(chunk))
+            chunk *= 2
+        }
+        let last = try worker.agreed(try steps(chunk))
+        let repetitions = 9
+        let count = max(1, Int(Double(chunk) * seconds * 0.8 / Double(repetitions) / last))
+        var rates: [Double] = []
+        for _ in 0..<repetitions {
+            let time = try worker.agreed(try steps(count))
+            rates.append(Double(count * plan.configuration.batch.size) / time)
+        }
+        let profile = StepProfile(worker)
+        let profiled = max(1, count / 2)
+        _ = try steps(profiled, profile: profile)
+        profile.detach()
+        rates.sort()
+        return Result(
+            imagesPerSecond: rates[repetitions / 2], range: rates[0]...rates[repetitions - 1],
+            repetitions: repetitions, stepsPerRepetition: count,
+            division: profile.division.divided(by: Double(profiled)), peakOfOne: one,
+            peakOfAll: all, operationsPerStep: operations)
+    }
+
+    /// The first worker of the rank alone, then all of the rank together.
+    private func peaks(
+        _ communicator: Communicator, rows worker: TrainingWorker
+    ) throws -> (Double, Double) {
+        var one = 0.0
+        if communicator.thread == 0 { one = measureFMAPeak(seconds: 0.05) }
+        try communicator.barrier()
+        let mine = measureFMAPeak(seconds: 0.05)
+        try communicator.barrier()
+        return (one, try worker.summed(mine) / Double(communicator.world.ranks))
+    }
+
+    /// Two for each multiply-add: forward, weights backward, and, but for the first layer, inputs
+    /// backward.
+    private var operations: Double {
+        let batch = Double(plan.configuration.batch.size)
+        var total = 0.0
+        var isFirst = true
+        for parameter in plan.layout.parameters {
+            guard case .weight = parameter.role else { continue }
+            total += 2 * batch * Double(parameter.shape.count) * (isFirst ? 2 : 3)
+            isFirst = false
+        }
+        return total
+    }
+}
+
+extension StepDivision {
+    fileprivate func divided(by count: Double) -> StepDivision {
+        StepDivision(
+            products: products / count, normalization: normalization / count,
+            other: other / count, normalizationCollectives: normalizationCollectives / count,
+            gradientCollectives: gradientCollectives / count, update: update / count,
+            data: data / count)
+    }
+}
