@@ -208,7 +208,7 @@ private struct ArgumentReader {
     }
 
     private func topic() throws(UsageError) -> String? {
-        guard let word = operands.first else { return nil }
+        guard let word = operands.first, word != Command.help(topic: nil).name else { return nil }
         let known = Help.topics
         guard known.contains(word) else {
             throw error(.unknownTopic(word, nearest: nearest(to: word, among: known)))

@@ -133,15 +133,18 @@ enum Help {
         switch command {
         case nil:
             [
-                ("bn-train", "synthetic digits, an MLP with BN, all cores"),
+                ("bn-train", "synthetic digits, an MLP, all cores"),
                 ("bn-train --threads 2 --set epochs=3", "two threads, three epochs"),
                 ("mpirun -n 4 bn-train --config mnist.json5", "four ranks, the same bits"),
-                ("bn-train inspect runs/mlp-1/final.safetensors", "what a model file holds"),
+                (
+                    "bn-train inspect runs/synthetic-digits-1/final.safetensors",
+                    "what a model file holds"
+                ),
             ]
         case .train:
             [
                 ("bn-train --threads 2", "two threads"),
-                ("mpirun -n 4 bn-train --threads 2", "four ranks of two threads"),
+                ("mpirun -n 2 bn-train --threads 2", "two ranks of two threads"),
                 ("mpirun -n 4 --oversubscribe bn-train", "more ranks than cores"),
                 ("bn-train --config mnist.json5 --set data.directory=data/mnist", "MNIST"),
                 ("bn-train --set model.normalization.kind=none", "without BN"),
@@ -149,12 +152,15 @@ enum Help {
             ]
         case .eval:
             [
-                ("bn-train eval runs/mlp-1/final.safetensors", "on its own data set"),
+                ("bn-train eval runs/synthetic-digits-1/final.safetensors", "on its own data set"),
                 ("bn-train eval model.safetensors --set data.directory=data/mnist", "moved data"),
             ]
         case .predict:
             [
-                ("bn-train predict runs/mlp-1/final.safetensors 0 1 2", "three samples"),
+                (
+                    "bn-train predict runs/synthetic-digits-1/final.safetensors 0 1 2",
+                    "three samples"
+                ),
                 ("bn-train predict model.safetensors 17 --json", "for a script"),
             ]
         case .verify:
@@ -171,7 +177,7 @@ enum Help {
             ]
         case .inspect:
             [
-                ("bn-train inspect runs/mlp-1/final.safetensors", "one file"),
+                ("bn-train inspect runs/synthetic-digits-1/final.safetensors", "one file"),
                 ("bn-train inspect a.safetensors b.safetensors", "do they differ?"),
             ]
         case .doctor:

@@ -108,7 +108,7 @@ enum OptionTable {
             "--threads", "N", [.train, .eval, .predict, .verify, .bench, .doctor], \.threads,
             1...Arguments.mostThreads,
             "threads of each rank; without it as many as there are cores, at most one a shard, "
-                + "and 1 under mpirun"),
+                + "and 1 under mpirun", hint: " (for more workers use ranks: mpirun -n)"),
         Option(
             name: "--seed", valueName: "N", commands: [.train, .verify, .bench],
             doc: "seed of everything random; the same as --set seed=N", key: "seed",
@@ -188,7 +188,7 @@ enum OptionTable {
     private static func whole(
         _ name: String, _ valueName: String, _ commands: [Command],
         _ path: any WritableKeyPath<Arguments, Int?> & Sendable, _ range: ClosedRange<Int>,
-        _ doc: String, key: String? = nil
+        _ doc: String, key: String? = nil, hint: String = ""
     ) -> Option {
         Option(
             name: name, valueName: valueName, commands: commands, doc: doc, key: key,
@@ -196,7 +196,8 @@ enum OptionTable {
                 guard let number = Int(value), range.contains(number) else { return false }
                 arguments[keyPath: path] = number
                 return true
-            }, expected: "a whole number from \(range.lowerBound) to \(range.upperBound)")
+            },
+            expected: "a whole number from \(range.lowerBound) to \(range.upperBound)" + hint)
     }
 
     private static func positive(

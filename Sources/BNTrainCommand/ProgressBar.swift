@@ -24,18 +24,21 @@ struct ProgressState: Equatable {
     /// the least important first, until all fits.
     func line(width: Int) -> String {
         let steps = "\(step)/\(totalSteps)"
-        let rate = imagesPerSecond.map { "\(count($0)) images/s" }
+        let rate = imagesPerSecond.map { "\(count($0)) img/s" }
         let left = secondsLeft.map { "ETA \(duration($0))" }
         // In the order of the line, each with its importance: 0 drops out last.
         let all: [(text: String?, importance: Int)] = [
             (percent, 0), (steps, 1), ("epoch \(epoch)", 5), (rate, 4),
             ("loss \(fixed(loss, digits: 4))", 2),
-            ("accuracy \(fixed(accuracy, digits: 4))", 3), (left, 2),
+            ("accuracy \(fixed(accuracy, digits: 3))", 3), (left, 2),
         ]
         for least in (0...6).reversed() {
             let fields = all.filter { $0.importance < least }.compactMap(\.text)
             let text = fields.joined(separator: "  ")
-            if text.count <= width { return bar(width: width - text.count - 2) + text }
+            // Beside more than the steps a short bar must fit: it is read faster than numbers.
+            if text.count + (least > 2 ? 10 : 0) <= width {
+                return bar(width: width - text.count - 2) + text
+            }
         }
         return String(percent.prefix(max(width, 0)))
     }
@@ -91,7 +94,6 @@ final class ProgressBar {
     /// A bar for a run of `totalSteps`.
     ///
     /// - Parameters:
-    ///   - isQuiet: draws nothing.
     ///   - width: columns of the terminal, nil if there is none; asked at each drawing.
     ///   - now: seconds on a clock that never goes back.
     ///   - write: writes to standard error.
@@ -105,7 +107,7 @@ final class ProgressBar {
         self.width = width
         self.now = now
         self.write = write
-        isDrawing = !isQuiet && width() != nil
+        isDrawing = width() != nil
         lastLook = now()
         drawn = (lastLook, 0, 0)
     }
