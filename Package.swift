@@ -68,7 +68,7 @@ let package = Package(
         room("Normalization", ["TensorCore", "Layers", "Kernels", "Collectives"]),
         room("Models", ["TensorCore", "Layers", "Normalization", "Collectives"]),
         room("Optimization", ["TensorCore", "Kernels"]),
-        room("Datasets", ["TensorCore", "CZlib"]),
+        room("Datasets", ["TensorCore", "CPlatform", "CZlib"]),
         room("Configuration"),
         room(
             "Training",

@@ -60,7 +60,12 @@ private func run(
     case .eval: return try EvalCommand(launch).run()
     case .predict: return try PredictCommand(launch).run()
     case .bench: return try BenchCommand(launch).run()
-    case .verify, .doctor, .inspect: return 0
+    case .inspect:
+        return try InspectCommand.run(
+            arguments.files, json: arguments.json, speaks: launch.speaks)
+    case .doctor:
+        return try DoctorCommand.run(arguments, session: session, environment: environment)
+    case .verify: return 0
     case .help(let topic):
         if launch.speaks { Console.output(Help.text(on: topic) + "\n") }
         return 0

@@ -22,7 +22,9 @@ package final class GradientReduction {
     private let communicator: Communicator
     private let plan: ReductionPlan
     private let stride: Int
+    private let result: UnsafeMutablePointer<Float>
     private let nodes: UnsafeMutablePointer<Float>
+    private let writesResult: Bool
     private let rankFold: GradientFold
     private let rankInputs: [(thread: Int, node: Int)]
     private let finalFold: GradientFold
@@ -35,7 +37,11 @@ package final class GradientReduction {
     /// - Parameters:
     ///   - shards: the number of shards of every batch.
     ///   - length: Float32 values of the vector.
-    package init(_ communicator: Communicator, shards: Int, length: Int) {
+    ///   - result: where the sum goes; the workers of a rank share it.
+    package init(
+        _ communicator: Communicator, shards: Int, length: Int,
+        result: UnsafeMutablePointer<Float>
+    ) {
         let world = communicator.world
         precondition(world.workers <= shards, "every worker needs a shard")
         self.communicator = communicator
@@ -56,10 +62,17 @@ package final class GradientReduction {
         let speaks = communicator.thread == 0 && world.ranks > 1
         let ownNodes = mine.results.count
         let rankNodeCount = speaks ? plan.ranks[world.rank].results.count : 0
-        nodes =
-            communicator.buffer(of: Float.self, count: (ownNodes + rankNodeCount) * stride)
-            .pointer
-        rankNodes = nodes + ownNodes * stride
+        self.result = result
+        // A rank of one worker and one node has nothing to add up before it meets the others.
+        writesResult =
+            world.threadsPerRank == 1 && ownNodes == 1
+            && plan.ranks[world.rank].results.count == 1
+        let memory = communicator.buffer(
+            of: Float.self,
+            count: writesResult ? 0 : (ownNodes + rankNodeCount) * stride
+        ).pointer
+        nodes = writesResult ? result : memory
+        rankNodes = memory + ownNodes * stride
         rankFold = GradientFold(plan.ranks[world.rank])
         let first = world.rank * world.threadsPerRank
         rankInputs = (0..<world.threadsPerRank).flatMap { thread in
@@ -87,14 +100,12 @@ package final class GradientReduction {
         return nodes + index * stride
     }
 
-    /// Sums all workers' nodes into `result`, which the workers of a rank share.
+    /// Sums all workers' nodes into the rank's result.
     ///
     /// Each worker completes one slice and calls `update` with every chunk of it; the slices of a
     /// rank's workers make up the whole vector. Nobody may read another's slice before the next
     /// meeting.
-    package func sum(
-        into result: UnsafeMutablePointer<Float>, update: (Range<Int>) -> Void
-    ) throws(CollectiveError) {
+    package func sum(update: (Range<Int>) -> Void) throws(CollectiveError) {
         communicator.collectiveTimer?.began(.gradients)
         defer { communicator.collectiveTimer?.ended(.gradients) }
         let fingerprint = Fingerprint(
@@ -102,14 +113,20 @@ package final class GradientReduction {
         try communicator.meetTeam(nodes, fingerprint)
         let slice = self.slice(ofThread: communicator.thread)
         guard plan.world.ranks > 1 else {
-            foldRank(slice, output: { _ in result }, done: update)
+            if writesResult {
+                chunks(of: slice, update)
+            } else {
+                foldRank(slice, output: { _ in result }, done: update)
+            }
             return
         }
-        let shared = threadZeroRankNodes()
         let oneNode = plan.ranks[plan.world.rank].results.count == 1
-        foldRank(
-            slice, output: { oneNode ? result : shared + $0 * stride }, done: { _ in })
-        try communicator.meetTeam(nodes, fingerprint)
+        if !writesResult {
+            let shared = threadZeroRankNodes()
+            foldRank(
+                slice, output: { oneNode ? result : shared + $0 * stride }, done: { _ in })
+            try communicator.meetTeam(nodes, fingerprint)
+        }
         if let exchange = communicator.exchange {
             if plan.world.arithmetic == .mpi {
                 try exchange.sum(
@@ -121,10 +138,14 @@ package final class GradientReduction {
             }
         }
         try communicator.meetTeam(nodes, fingerprint)
+        chunks(of: slice, update)
+    }
+
+    private func chunks(of slice: Range<Int>, _ body: (Range<Int>) -> Void) {
         var lower = slice.lowerBound
         while lower < slice.upperBound {
             let upper = min(lower + GradientFold.chunk, slice.upperBound)
-            update(lower..<upper)
+            body(lower..<upper)
             lower = upper
         }
     }

@@ -1,3 +1,4 @@
+import CPlatform
 public import TensorCore
 
 extension InputScaling {
@@ -13,6 +14,10 @@ extension InputScaling {
     public func fill(_ batch: Tensor, from samples: SampleView, at indices: Span<Int32>) {
         checkRoom(in: batch, for: indices.count, of: samples)
         for position in indices.indices {
+            // Four rows ahead: some 100 ns a row, about the latency of main memory.
+            if position + 4 < indices.count {
+                samples.prefetch(Int(indices[position + 4]))
+            }
             fill(position, of: batch, from: samples, sample: Int(indices[position]))
         }
     }
@@ -69,6 +74,17 @@ extension InputScaling {
         for index in whole..<count {
             let channel = index % channels
             target[index] = offset[channel].addingProduct(scale[channel], Float(source[index]))
+        }
+    }
+}
+
+extension SampleView {
+    /// Brings the pixels of sample `index` near.
+    fileprivate func prefetch(_ index: Int) {
+        let features = dataset.features
+        dataset.images.withUnsafeBufferPointer { images in
+            guard let base = images.baseAddress else { return }
+            bn_prefetch(base + (range.lowerBound + index) * features, Int64(features))
         }
     }
 }

@@ -54,7 +54,8 @@ public final class Network {
         }
         self.shapes = shapes
         let rows = shapes.map(\.rows).max() ?? 0
-        let reduction = GradientReduction(communicator, shards: shards, length: layout.reduced)
+        let reduction = GradientReduction(
+            communicator, shards: shards, length: layout.reduced, result: replica.gradient)
         gradientReduction = reduction
         let gradients = GradientAccumulator(
             nodes: reduction.nodeShards.indices.map {

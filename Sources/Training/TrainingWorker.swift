@@ -134,7 +134,7 @@ final class TrainingWorker {
     func update(_ pass: Pass, step: Int, learningRate: Double, isFirstStep: Bool) throws {
         let replica = network.replica
         // The collective: the sum over all shards; each worker gets and updates its slice.
-        try network.gradientReduction.sum(into: replica.gradient) { range in
+        try network.gradientReduction.sum { range in
             state.update(
                 range, step: step, learningRate: learningRate, isFirstStep: isFirstStep)
         }

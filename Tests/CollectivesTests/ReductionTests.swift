@@ -129,15 +129,28 @@ struct ReductionTests {
         }
     }
 
+    /// A rank's result, which its workers share.
+    final class SharedResult: Sendable {
+        nonisolated(unsafe) let pointer: UnsafeMutablePointer<Float>
+        let length: Int
+
+        init(_ length: Int) {
+            self.length = length
+            pointer = .allocate(capacity: (length + 15) / 16 * 16)
+            pointer.initialize(repeating: 0, count: (length + 15) / 16 * 16)
+        }
+
+        deinit { pointer.deallocate() }
+
+        var values: [Float] { (0..<length).map { pointer[$0] } }
+    }
+
     static func gradient(
-        _ communicator: Communicator, shards: Int, length: Int
-    ) throws -> [Float] {
-        let reduction = GradientReduction(communicator, shards: shards, length: length)
-        // The rank's result, which its workers share; here every worker of a rank has its own copy
-        // of the slice it completes, gathered by a statistics reduction below.
-        let result = UnsafeMutablePointer<Float>.allocate(capacity: length)
-        result.initialize(repeating: 0, count: length)
-        defer { result.deallocate() }
+        _ communicator: Communicator, shards: Int, result: SharedResult
+    ) throws {
+        let length = result.length
+        let reduction = GradientReduction(
+            communicator, shards: shards, length: length, result: result.pointer)
         var height = 0
         let spare = UnsafeMutablePointer<Float>.allocate(capacity: reduction.depth * length)
         defer { spare.deallocate() }
@@ -159,9 +172,8 @@ struct ReductionTests {
             }
         }
         var updated = 0
-        try reduction.sum(into: result) { updated += $0.count }
+        try reduction.sum { updated += $0.count }
         precondition(updated == reduction.slice(ofThread: communicator.thread).count)
-        return (0..<length).map { result[$0] }
     }
 
     @Test(
@@ -171,16 +183,13 @@ struct ReductionTests {
         let expected = foldReference(
             (0..<shards).map { shardValues($0, length).map(Float.init) }, 0..<shards
         ) { left, right, _, _ in zip(left, right).map(+) }
-        for (ranks, threads) in testWorlds
-        where ranks * threads <= shards && (ranks == 1 || threads == 1) {
+        for (ranks, threads) in testWorlds where ranks * threads <= shards {
+            let results = (0..<ranks).map { _ in SharedResult(length) }
             let outcomes = runWorld(ranks: ranks, threads: threads) {
-                try Self.gradient($0, shards: shards, length: length)
+                try Self.gradient($0, shards: shards, result: results[$0.world.rank])
             }
-            for outcome in outcomes {
-                // Threads complete slices of a buffer they would share: worker 0's is its own.
-                let mine = GradientSlice.of(thread: 0, threads: threads, length: length)
-                #expect(Array(try outcome.get()[mine]) == Array(expected[mine]))
-            }
+            for outcome in outcomes { try outcome.get() }
+            for result in results { #expect(result.values == expected, "\(ranks)×\(threads)") }
         }
     }
 
@@ -197,14 +206,5 @@ struct ReductionTests {
         for threads in 2...8 { #expect(try bits(.tree, threads) == right) }
         #expect(try (1...8).contains { try bits(.mpi, $0) != bits(.mpi, 1) })
         #expect(try (2...8).contains { try bits(.misplacedTree, $0) != right })
-    }
-}
-
-enum GradientSlice {
-    static func of(thread: Int, threads: Int, length: Int) -> Range<Int> {
-        let lines = (length + 15) / 16
-        return min(
-            thread * lines / threads * 16, length)..<min(
-                (thread + 1) * lines / threads * 16, length)
     }
 }
