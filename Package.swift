@@ -109,7 +109,12 @@ let package = Package(
                 "Training", "Configuration", "Datasets", "Optimization", "Models", "Normalization",
                 "Layers", "Kernels", "Collectives", "TensorCore",
             ]),
-        tests("BNTrainCommandTests", ["BNTrainCommand", "Training", "Configuration"]),
+        tests(
+            "BNTrainCommandTests",
+            [
+                "BNTrainCommand", "Training", "Configuration", "Datasets", "Kernels", "Collectives",
+                "MPICollectives",
+            ]),
         tests("ArchitectureTests", ["Configuration"]),
     ]
 )
