@@ -59,20 +59,16 @@ extension BatchNorm {
         sums.begin(ShardedBatch(samples: pass.samples, shards: shards), positions: positions)
         for (position, shard) in sums.shards.enumerated() {
             let group = coefficients[sums.group(ofShard: shard) - firstGroup]
-            shardSums(
+            sumGradients(
                 input, outputGradient, rows: pass.shardRows[position], group, into: sums.leaf)
             sums.push()
         }
         try sums.finish()
         for (index, group) in coefficients.enumerated() where group.count > 0 {
             let result = sums.result(ofGroup: firstGroup + index)
-            // Division by the group's count, the backward one of BN's two.
-            let m = Double(group.count)
-            for c in 0..<channels {
-                let inverse = group.inverseDeviation(c, epsilon: settings.epsilon)
-                group.meanGradient.pointer[c] = Float(result[c] / m)
-                group.projection.pointer[c] = Float(result[channels + c] / m * inverse * inverse)
-            }
+            // Divides by the group's count, the backward one of BN's two divisions.
+            group.update(
+                epsilon: settings.epsilon, sumGradient: result, sumProduct: result + channels)
         }
         addParameterGradients()
     }
@@ -114,8 +110,7 @@ extension BatchNorm {
         let result = sums.result(ofGroup: number)
         let group = coefficients[number - firstGroup]
         for c in 0..<channels {
-            let inverse = group.inverseDeviation(c, epsilon: settings.epsilon)
-            scale?[c] = Float(result[channels + c] * inverse)
+            scale?[c] = Float(result[channels + c] * group.inverseDeviation[c])
             shift?[c] = Float(result[c])
         }
     }
@@ -125,24 +120,22 @@ extension BatchNorm {
         let group = coefficients[0]
         group.meanGradient.pointer.update(repeating: 0, count: channels)
         group.projection.pointer.update(repeating: 0, count: channels)
-        let each = (0..<pass.shardRows.count).map { position -> [Double] in
-            var values = [Double](repeating: 0, count: 2 * channels)
-            values.withUnsafeMutableBufferPointer {
-                guard let base = $0.baseAddress else { return }
-                shardSums(
-                    input, outputGradient, rows: pass.shardRows[position], group, into: base)
-            }
-            return values
+        guard let shardSums else { preconditionFailure("only a frozen layer has sums of shards") }
+        for (position, rows) in pass.shardRows.enumerated() {
+            sumGradients(
+                input, outputGradient, rows: rows, group,
+                into: shardSums + position * 2 * channels)
         }
         guard let scale = placement.scale, let shift = placement.shift else { return }
         gradients.accumulate(scale.range) { position, destination in
+            let product = shardSums + (2 * position + 1) * channels
             for c in 0..<channels {
-                let inverse = group.inverseDeviation(c, epsilon: settings.epsilon)
-                destination[c] = Float(each[position][channels + c] * inverse)
+                destination[c] = Float(product[c] * group.inverseDeviation[c])
             }
         }
         gradients.accumulate(shift.range) { position, destination in
-            for c in 0..<channels { destination[c] = Float(each[position][c]) }
+            let gradient = shardSums + 2 * position * channels
+            for c in 0..<channels { destination[c] = Float(gradient[c]) }
         }
     }
 

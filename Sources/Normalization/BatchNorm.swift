@@ -69,6 +69,9 @@ public final class BatchNorm: Layer {
     let coefficients: [GroupCoefficients]
     let firstGroup: Int
 
+    /// Σdz and Σdz(x − μ) of each of this worker's shards, [shards, 2·C]; nil unless frozen.
+    let shardSums: UnsafeMutablePointer<Double>?
+
     /// γ where there is none: 1; β: 0.
     private let ones: Tensor
     private let zeros: Tensor
@@ -110,9 +113,20 @@ public final class BatchNorm: Layer {
         let last = moments.group(ofShard: moments.shards.upperBound - 1)
         firstGroup = first
         coefficients = (first...last).map { _ in GroupCoefficients(channels: channels) }
+        shardSums =
+            statistics == .frozen
+            ? communicator.buffer(of: Double.self, count: moments.shards.count * 2 * channels)
+                .pointer : nil
         ones = Tensor(rows: 1, columns: channels)
         ones.pointer.update(repeating: 1, count: channels)
         zeros = Tensor(rows: 1, columns: channels)
+        // Over the whole batch every worker knows dγ and dβ; otherwise they are summed with the
+        // other gradients, and must lie among them.
+        let travels = statistics == .frozen || group < shards
+        precondition(
+            [placement.scale, placement.shift].allSatisfy {
+                $0.map { ($0.range.upperBound <= replica.layout.reduced) == travels } ?? true
+            }, "γ and β lie among the summed gradients exactly where they are summed")
     }
 
     var channels: Int { outputs }
@@ -201,7 +215,7 @@ public final class BatchNorm: Layer {
     }
 
     /// dz of one shard over `outputGradient`, and its Σdz and Σdz(x − μ).
-    func shardSums(
+    func sumGradients(
         _ input: Tensor, _ outputGradient: Tensor, rows: Range<Int>, _ group: GroupCoefficients,
         into sums: UnsafeMutablePointer<Double>
     ) {
@@ -219,6 +233,8 @@ final class GroupCoefficients {
     /// μ and σ², Float64.
     let mean: UnsafeMutablePointer<Double>
     let variance: UnsafeMutablePointer<Double>
+    /// 1/√(σ² + ε), 0 where σ² + ε = 0.
+    let inverseDeviation: UnsafeMutablePointer<Double>
     /// μ as two Float32.
     let meanHigh: Tensor
     let meanLow: Tensor
@@ -234,10 +250,14 @@ final class GroupCoefficients {
 
     init(channels: Int) {
         self.channels = channels
-        mean = .allocate(capacity: max(channels, 1))
-        variance = .allocate(capacity: max(channels, 1))
-        mean.initialize(repeating: 0, count: channels)
-        variance.initialize(repeating: 0, count: channels)
+        func zeros() -> UnsafeMutablePointer<Double> {
+            let memory = alignedAllocation(of: Double.self, count: channels)
+            memory.initialize(repeating: 0, count: channels)
+            return memory
+        }
+        mean = zeros()
+        variance = zeros()
+        inverseDeviation = zeros()
         meanHigh = Tensor(rows: 1, columns: channels)
         meanLow = Tensor(rows: 1, columns: channels)
         factor = Tensor(rows: 1, columns: channels)
@@ -248,18 +268,24 @@ final class GroupCoefficients {
     deinit {
         mean.deallocate()
         variance.deallocate()
+        inverseDeviation.deallocate()
     }
 
-    /// Sets `meanHigh`, `meanLow` and `factor` from `mean` and `variance`.
+    /// Sets what the forward pass needs from `mean` and `variance`.
     func update(epsilon: Double, scale: UnsafePointer<Float>) {
         normalizationCoefficients(
             mean: mean, variance: variance, epsilon: epsilon, scale: scale, channels: channels,
-            meanHigh: meanHigh.pointer, meanLow: meanLow.pointer, factor: factor.pointer)
+            meanHigh: meanHigh.pointer, meanLow: meanLow.pointer, factor: factor.pointer,
+            inverseDeviation: inverseDeviation)
     }
 
-    /// 1/√(σ² + ε) of channel `c`, 0 where that is infinite.
-    func inverseDeviation(_ c: Int, epsilon: Double) -> Double {
-        let sum = variance[c] + epsilon
-        return sum > 0 ? 1 / sum.squareRoot() : 0
+    /// Sets what the backward pass needs from the group's Σdz and Σdz(x − μ).
+    func update(
+        epsilon: Double, sumGradient: UnsafePointer<Double>, sumProduct: UnsafePointer<Double>
+    ) {
+        normalizationGradientCoefficients(
+            sumGradient: sumGradient, sumProduct: sumProduct, count: count, variance: variance,
+            epsilon: epsilon, channels: channels, meanGradient: meanGradient.pointer,
+            projection: projection.pointer)
     }
 }
