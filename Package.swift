@@ -87,7 +87,7 @@ let package = Package(
 
         // Tests: one target a room.
         .target(
-            name: "TestSupport", dependencies: ["TensorCore", "Collectives"],
+            name: "TestSupport", dependencies: ["TensorCore", "Collectives", "MPICollectives"],
             path: "Tests/TestSupport", swiftSettings: settings),
         tests("TensorCoreTests", ["TensorCore"]),
         tests("CollectivesTests", ["Collectives", "TensorCore"]),
@@ -96,10 +96,15 @@ let package = Package(
         tests("LayersTests", ["Layers", "Kernels", "TensorCore"]),
         tests(
             "NormalizationTests",
-            ["Normalization", "Layers", "Kernels", "Collectives", "TensorCore"]),
+            [
+                "Normalization", "Layers", "Kernels", "Collectives", "MPICollectives", "TensorCore",
+            ]),
         tests(
             "ModelsTests",
-            ["Models", "Normalization", "Layers", "Kernels", "Collectives", "TensorCore"]),
+            [
+                "Models", "Normalization", "Layers", "Kernels", "Collectives", "MPICollectives",
+                "TensorCore",
+            ]),
         tests("OptimizationTests", ["Optimization", "Kernels", "TensorCore"]),
         tests("DatasetsTests", ["Datasets", "TensorCore", "CZlib"]),
         tests("ConfigurationTests", ["Configuration"]),

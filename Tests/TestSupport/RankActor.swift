@@ -1,22 +1,23 @@
 #if MPI
     import Foundation
-    import MPICollectives
-    import TestSupport
+    package import MPICollectives
 
     /// Runs tests on the one thread that started MPI: @Test functions marked `@RankActor`.
     ///
     /// MPI_THREAD_FUNNELED wants every call from one thread, and neither the cooperative pool nor,
     /// on Linux, the main actor keeps to one.
-    @globalActor actor RankActor {
-        static let shared = RankActor()
+    @globalActor package actor RankActor {
+        package static let shared = RankActor()
 
         private let thread = RankThread()
 
-        nonisolated var unownedExecutor: UnownedSerialExecutor { thread.asUnownedSerialExecutor() }
+        package nonisolated var unownedExecutor: UnownedSerialExecutor {
+            thread.asUnownedSerialExecutor()
+        }
 
         /// This process among the ranks that `runRankTests` started. MPI ends when the process does:
         /// mpirun takes an exit without MPI_Finalize for a crash.
-        @RankActor static let session: MPISession = {
+        @RankActor package static let session: MPISession = {
             do {
                 let session = try MPISession.start(environment: ProcessInfo.processInfo.environment)
                 shared.thread.end = {
