@@ -6,7 +6,10 @@ public import TensorCore
 /// - input, output [rows, C]
 /// - backward: dx = dy·f′, from the output: y(1 − y), 1 − y², or y > 0.
 public final class Activation: Layer {
+    /// The name in messages: `layers.1`.
     public let name: String
+
+    /// Values in a row of the output, C.
     public let outputs: Int
     private let kind: ActivationKind
     private let output: Tensor
@@ -19,6 +22,7 @@ public final class Activation: Layer {
         output = Tensor(rows: rows, columns: columns)
     }
 
+    /// y, [rows, C].
     public func forward(_ input: Tensor, _ pass: Pass) -> Tensor {
         activate(
             input: input.pointer, count: pass.rows * outputs, activation: kind,
@@ -26,6 +30,7 @@ public final class Activation: Layer {
         return output
     }
 
+    /// dx, [rows, C], over `outputGradient`.
     public func backward(
         _ outputGradient: Tensor, _ pass: Pass, needsInputGradient: Bool
     ) -> Tensor? {

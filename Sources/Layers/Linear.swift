@@ -7,7 +7,10 @@ public import TensorCore
 /// - weight [out, in] (kept as [in, out] in memory), bias [out] or none
 /// - backward: dx = dy·W; dW = dyᵀ·x and db = Σ dy, for each shard, summed over the tree.
 public final class Linear: Layer {
+    /// The name in messages and files: `layers.0`.
     public let name: String
+
+    /// Values in a row of the output, out.
     public let outputs: Int
     private let weight: Parameter
     private let bias: Parameter?
@@ -44,6 +47,7 @@ public final class Linear: Layer {
         }
     }
 
+    /// y, [rows, out].
     public func forward(_ input: Tensor, _ pass: Pass) throws -> Tensor {
         self.input = input
         try plans[pass.shape.index].forward(
@@ -53,6 +57,7 @@ public final class Linear: Layer {
         return output
     }
 
+    /// dx, [rows, in]; dW and db go to the accumulator.
     public func backward(
         _ outputGradient: Tensor, _ pass: Pass, needsInputGradient: Bool
     ) throws -> Tensor? {

@@ -2,6 +2,7 @@ public import TensorCore
 
 /// Layers one after the other.
 public final class Sequential: Layer {
+    /// The name in messages.
     public let name: String
 
     /// The layers, first to last.
@@ -17,8 +18,10 @@ public final class Sequential: Layer {
         self.layers = layers
     }
 
+    /// Values in a row of the last layer's output.
     public var outputs: Int { layers[layers.count - 1].outputs }
 
+    /// The last layer's output, each layer having taken the one's before it.
     public func forward(_ input: Tensor, _ pass: Pass) throws -> Tensor {
         var value = input
         for index in layers.indices {
@@ -28,6 +31,7 @@ public final class Sequential: Layer {
         return value
     }
 
+    /// The first layer's input gradient, the layers having run in reverse.
     public func backward(
         _ outputGradient: Tensor, _ pass: Pass, needsInputGradient: Bool
     ) throws -> Tensor? {

@@ -18,7 +18,10 @@ public import TensorCore
 /// input gradient 0. Ioffe, Szegedy, "Batch normalization", 2015; shard statistics are merged by
 /// Chan's formula.
 public final class BatchNorm: Layer {
+    /// The name in messages and files: `layers.1`.
     public let name: String
+
+    /// Values in a row of the output, C.
     public let outputs: Int
 
     /// What a training pass normalises by.
@@ -143,6 +146,7 @@ public final class BatchNorm: Layer {
 
     // MARK: forward
 
+    /// y, [rows·positions, C]. In training, meets the other workers once.
     public func forward(_ input: Tensor, _ pass: Pass) throws -> Tensor {
         if pass.mode == .inference || statistics == .frozen {
             self.input = input
@@ -189,6 +193,8 @@ public final class BatchNorm: Layer {
 
     // MARK: backward
 
+    /// dx, [rows·positions, C]; `outputGradient` then holds dz. Meets the other workers once,
+    /// unless frozen.
     public func backward(
         _ outputGradient: Tensor, _ pass: Pass, needsInputGradient: Bool
     ) throws -> Tensor? {
