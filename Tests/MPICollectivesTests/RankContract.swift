@@ -140,7 +140,8 @@
             }
         }
 
-        @Test("a failed team-mate ends the wait within milliseconds", arguments: [false, true])
+        @Test(
+            "a failed team-mate ends the wait long before the deadline", arguments: [false, true])
         @RankActor func interruption(yieldsEarly: Bool) throws {
             let session = RankActor.session
             let transport = MPITransport(
@@ -156,7 +157,8 @@
                 }
             }
             #expect(error == .peerFailed)
-            #expect(ContinuousClock.now - begin < .milliseconds(150))
+            // The failure comes after 50 ms; a busy machine may give the core to others first.
+            #expect(ContinuousClock.now - begin < .milliseconds(500))
             try session.barrier(seconds: 20)
             try transport.send(Buffer(8).read, to: next, tag: 4)
             try transport.wait(seconds: 20) { false }

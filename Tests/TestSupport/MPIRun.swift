@@ -192,13 +192,18 @@ package func startRankTests(
         environment: variables)
 }
 
-/// Runs them to their end.
+/// Runs them to their end, one such run at a time: suites run side by side, and the ranks of two
+/// on one machine's cores keep each other waiting for time slices.
 package func runRankTests(
     ranks: Int, filter: String, environment: [String: String] = [:], timeout: Double = 120
 ) throws -> ProcessResult {
-    try startRankTests(ranks: ranks, filter: filter, environment: environment)
-        .wait(timeout: timeout)
+    try rankRuns.withLock {
+        try startRankTests(ranks: ranks, filter: filter, environment: environment)
+            .wait(timeout: timeout)
+    }
 }
+
+private let rankRuns = NSLock()
 
 /// The numbers of tests that the ranks of `runRankTests` report as passed, one for each rank that
 /// reports success ("Test run with 7 tests in 1 suite passed after …").
