@@ -66,7 +66,7 @@ let package = Package(
         room("Kernels", ["TensorCore", "COneDNN"]),
         room("Layers", ["TensorCore", "Kernels"]),
         room("Normalization", ["TensorCore", "Layers", "Kernels", "Collectives"]),
-        room("Models", ["TensorCore", "Layers", "Normalization", "Collectives"]),
+        room("Models", ["TensorCore", "Kernels", "Layers", "Normalization", "Collectives"]),
         room("Optimization", ["TensorCore", "Kernels"]),
         room("Datasets", ["TensorCore", "CPlatform", "CZlib"]),
         room("Configuration"),

@@ -1,0 +1,28 @@
+import Collectives
+import Configuration
+import Foundation
+
+extension Trainer {
+    /// Trains to the end on threads of this process. The bits are those of any other world.
+    ///
+    /// - Parameters:
+    ///   - threads: workers, at most one a shard.
+    ///   - observer: watches, on the thread of worker 0.
+    /// - Throws: `ConfigurationError` for more threads than shards, and what a worker threw:
+    ///   `TrainingError`, or what `observer` threw.
+    public func run(
+        threads: Int, observer: (any TrainingObserver)? = nil
+    ) throws -> TrainingOutcome {
+        try plan.configuration.validate(workers: threads, explicit: true)
+        let world = World(
+            threadsPerRank: threads,
+            arithmetic: plan.configuration.collectives == .mpi ? .mpi : .tree)
+        do {
+            return try run(
+                in: world, spinning: threads <= ProcessInfo.processInfo.activeProcessorCount,
+                observer: observer)
+        } catch {
+            throw error.error
+        }
+    }
+}
