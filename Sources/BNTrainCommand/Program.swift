@@ -67,7 +67,7 @@ private func run(
         return try DoctorCommand.run(arguments, session: session, environment: environment)
     case .verify: return 0
     case .help(let topic):
-        if launch.speaks { Console.output(Help.text(on: topic) + "\n") }
+        if launch.speaks { Console.output(Help.text(on: topic)) }
         return 0
     case .version:
         if launch.speaks { Console.output("bn-train \(programVersion)\n") }

@@ -50,6 +50,13 @@ public final class Communicator {
         return buffer
     }
 
+    /// Keeps `object`, whose memory team-mates may read, for as long as the team lives: a worker
+    /// that fails and leaves pulls no memory from under another.
+    package func keep(_ object: AnyObject) { kept.append(object) }
+
+    /// Lets go of what was kept; after all threads have ended.
+    func releaseKept() { kept.removeAll() }
+
     /// Meets all workers of the world; nothing is exchanged.
     public func barrier() throws(CollectiveError) {
         let fingerprint = Fingerprint(step: step, layer: -1, kind: .barrier, length: 0)
@@ -68,7 +75,7 @@ public final class Communicator {
     /// visible to all, and `address(ofThread:)` gives theirs until the next meeting but one.
     ///
     /// - Throws: `.peerFailed`; `.mismatch` where two workers met in different collectives.
-    func meetTeam(
+    package func meetTeam(
         _ address: UnsafeRawPointer?, _ fingerprint: Fingerprint
     ) throws(CollectiveError) {
         guard world.threadsPerRank > 1 else {
@@ -89,7 +96,7 @@ public final class Communicator {
 
     /// What worker `thread` of this rank showed at the last meeting.
     @inline(__always)
-    func address(ofThread thread: Int) -> UnsafeRawPointer? {
+    package func address(ofThread thread: Int) -> UnsafeRawPointer? {
         table.entry(thread, parity: parity).pointee.address
     }
 }

@@ -34,18 +34,38 @@ package final class GradientReduction {
     private let arrivalStride: Int
     private let firstArrival: [Int]
 
+    /// A node of this rank: a maximal subtree of the tree over all shards.
+    package struct TeamNode {
+        /// Its shards, counted from the rank's first.
+        package let shards: Range<Int>
+        /// The flat vector, which the workers of the rank share.
+        package let values: UnsafeMutablePointer<Float>
+    }
+
+    /// The rank's nodes, after `joinTeam`. Their first `complete` values are written by the team
+    /// together, by slices, before `sum`.
+    package private(set) var teamNodes: [TeamNode] = []
+
+    /// Values at the front of the vector that the team sums up by itself, in `teamNodes`.
+    package let complete: Int
+
+    /// The parts of `0 ..< complete` that this worker sums up, and then updates.
+    package var completeSlices: [Range<Int>] = []
+
     /// - Parameters:
     ///   - shards: the number of shards of every batch.
     ///   - length: Float32 values of the vector.
+    ///   - complete: values at its front that the team sums up by itself.
     ///   - result: where the sum goes; the workers of a rank share it.
     package init(
-        _ communicator: Communicator, shards: Int, length: Int,
+        _ communicator: Communicator, shards: Int, length: Int, complete: Int = 0,
         result: UnsafeMutablePointer<Float>
     ) {
         let world = communicator.world
         precondition(world.workers <= shards, "every worker needs a shard")
         self.communicator = communicator
         self.length = length
+        self.complete = complete
         let plan = ReductionPlan(
             world: world, forest: ShardForest(shards: shards, group: shards))
         self.plan = plan
@@ -100,6 +120,22 @@ package final class GradientReduction {
         return nodes + index * stride
     }
 
+    /// Finds out where the rank's nodes lie. All workers of the rank call it, before the first step.
+    package func joinTeam() throws(CollectiveError) {
+        try communicator.meetTeam(
+            nodes, Fingerprint(step: 0, layer: -1, kind: .start, length: length))
+        let results = plan.ranks[plan.world.rank].results
+        let shared = threadZeroRankNodes()
+        let first = plan.world.shards(ofRank: plan.world.rank, of: plan.forest.shards).lowerBound
+        teamNodes = results.enumerated().map { index, node in
+            TeamNode(
+                shards: node.lowerBound - first..<node.upperBound - first,
+                values: results.count == 1 ? result : shared + index * stride)
+        }
+        // A team-mate's address is good until the next meeting but one.
+        try communicator.teamBarrier()
+    }
+
     /// Sums all workers' nodes into the rank's result.
     ///
     /// Each worker completes one slice and calls `update` with every chunk of it; the slices of a
@@ -118,10 +154,11 @@ package final class GradientReduction {
             } else {
                 foldRank(slice, output: { _ in result }, done: update)
             }
+            for slice in completeSlices { chunks(of: slice, update) }
             return
         }
         let oneNode = plan.ranks[plan.world.rank].results.count == 1
-        if !writesResult {
+        if !writesResult && complete < length {
             let shared = threadZeroRankNodes()
             foldRank(
                 slice, output: { oneNode ? result : shared + $0 * stride }, done: { _ in })
@@ -139,6 +176,7 @@ package final class GradientReduction {
         }
         try communicator.meetTeam(nodes, fingerprint)
         chunks(of: slice, update)
+        for slice in completeSlices { chunks(of: slice, update) }
     }
 
     private func chunks(of slice: Range<Int>, _ body: (Range<Int>) -> Void) {
@@ -150,9 +188,11 @@ package final class GradientReduction {
         }
     }
 
-    /// The part of the vector that thread `thread` of the rank completes; cut at cache lines.
+    /// The part of `complete ..< length` that thread `thread` of the rank folds; cut at cache lines.
     package func slice(ofThread thread: Int) -> Range<Int> {
-        Self.part(thread, of: communicator.world.threadsPerRank, length: length)
+        let part = Self.part(
+            thread, of: communicator.world.threadsPerRank, length: length - complete)
+        return complete + part.lowerBound..<complete + part.upperBound
     }
 
     private static func part(_ index: Int, of parts: Int, length: Int) -> Range<Int> {

@@ -20,6 +20,15 @@ public enum Team {
     /// Dispatch runs at most 255 blocked queues; a rank of more threads would hang.
     public static let mostThreads = 250
 
+    /// Runs `body` once on each of `threads` workers of this process, and returns worker 0's result.
+    ///
+    /// - Throws: `WorkerFailure` with the first error of the team.
+    public static func run<Result>(
+        threads: Int, _ body: @escaping @Sendable (Communicator) throws -> Result
+    ) throws(WorkerFailure) -> Result {
+        try run(World(threadsPerRank: threads), body)
+    }
+
     /// Runs `body` once on each worker of this rank, and returns worker 0's result.
     ///
     /// - Parameters:
@@ -125,7 +134,10 @@ final class TeamTable: Sendable {
     }
 
     /// Lets go of the communicators, which hold this table; after all threads have ended.
-    func release() { communicators.update(repeating: nil, count: threads) }
+    func release() {
+        for thread in 0..<threads { communicators[thread]?.releaseKept() }
+        communicators.update(repeating: nil, count: threads)
+    }
 
     func fail(worker: Int, _ error: any Error) {
         firstFailure.withLock { first in

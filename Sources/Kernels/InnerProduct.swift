@@ -31,6 +31,8 @@ public final class InnerProduct {
     private let forwardProduct: ShardedProduct
     private let backwardDataProduct: ShardedProduct?
     private let weightGradients: WeightGradients
+    /// [shards]: the operands of the call under way.
+    private let operands: UnsafeMutablePointer<WeightGradients.Operands>
 
     /// A plan for the shards between `rowBoundaries`.
     ///
@@ -58,13 +60,17 @@ public final class InnerProduct {
                 operation: "inner product, backward data", rowBoundaries: rowBoundaries,
                 inner: outputs, columns: inputs, transposed: true, bias: false) : nil
         weightGradients = WeightGradients(
-            rowBoundaries: rowBoundaries, inputs: inputs, outputs: outputs)
+            shards: rowBoundaries.count - 1, rows: rowBoundaries.last ?? 0, inputs: inputs,
+            outputs: outputs)
+        operands = .allocate(capacity: max(rowBoundaries.count - 1, 1))
     }
 
     /// A plan for one shard of `rows` rows.
     public convenience init(rows: Int, inputs: Int, outputs: Int, bias: Bool) throws(KernelError) {
         try self.init(rowBoundaries: [0, rows], inputs: inputs, outputs: outputs, bias: bias)
     }
+
+    deinit { operands.deallocate() }
 
     /// Rows of all shards.
     public var rows: Int { rowBoundaries[rowBoundaries.count - 1] }
@@ -130,8 +136,15 @@ public final class InnerProduct {
         precondition(
             !shards.isEmpty && shards.lowerBound >= 0 && shards.upperBound <= shardCount,
             "a tree node has at least one of the plan's shards")
+        for (index, shard) in shards.enumerated() {
+            let first = rowBoundaries[shard]
+            (operands + index).initialize(
+                to: .init(
+                    input: input + first * inputs, outputGradient: outputGradient + first * outputs,
+                    rows: rowBoundaries[shard + 1] - first))
+        }
         weightGradients.sum(
-            input, outputGradient, shards: shards, weightGradient: weightGradient,
-            biasGradient: biasGradient)
+            UnsafeBufferPointer(start: operands, count: shards.count), slice: 0..<inputs,
+            weightGradient: weightGradient, biasGradient: biasGradient)
     }
 }

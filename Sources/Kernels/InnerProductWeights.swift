@@ -9,8 +9,25 @@ import TensorCore
 ///
 /// A tile of 6 inputs × 64 outputs stays in registers for all rows of a shard. Finished shards
 /// wait on a stack, as in a binary counter, in the first-level cache.
-final class WeightGradients {
-    private let rowBoundaries: [Int]
+package final class WeightGradients {
+    /// One shard's rows, wherever they lie.
+    package struct Operands {
+        /// [rows, inputs]
+        package var input: UnsafePointer<Float>
+        /// [rows, outputs]
+        package var outputGradient: UnsafePointer<Float>
+        /// The shard's samples; may be none.
+        package var rows: Int
+
+        package init(
+            input: UnsafePointer<Float>, outputGradient: UnsafePointer<Float>, rows: Int
+        ) {
+            self.input = input
+            self.outputGradient = outputGradient
+            self.rows = rows
+        }
+    }
+
     private let inputs: Int
     private let outputs: Int
     /// [levels of the tree][6 · 64]: finished left nodes of a tile.
@@ -19,29 +36,41 @@ final class WeightGradients {
     private let edge: UnsafeMutablePointer<Float>
     /// A constant 1, the factor of a bias gradient.
     private let one: UnsafeMutablePointer<Float>
+    /// [shards]: what the tiles of the present panel are made of.
+    private let factors: UnsafeMutablePointer<ShardRows>
 
-    init(rowBoundaries: [Int], inputs: Int, outputs: Int) {
-        self.rowBoundaries = rowBoundaries
+    /// - Parameters:
+    ///   - shards: the most shards of a call.
+    ///   - rows: the most rows of all shards of a call.
+    package init(shards: Int, rows: Int, inputs: Int, outputs: Int) {
         self.inputs = inputs
         self.outputs = outputs
         // At least one level, which also serves a tile at the right edge.
-        let levels = max(1, Int.bitWidth - rowBoundaries.count.leadingZeroBitCount)
+        let levels = max(1, Int.bitWidth - (shards + 1).leadingZeroBitCount)
         stack = alignedAllocation(
             of: Float.self, count: levels * Tile<TileRow4>.rows * Tile<TileRow4>.columns)
-        let rows = rowBoundaries[rowBoundaries.count - 1]
         edge = alignedAllocation(of: Float.self, count: rows * Tile<TileRow4>.columns)
         one = alignedAllocation(of: Float.self, count: 1)
         one.initialize(to: 1)
+        factors = .allocate(capacity: max(shards, 1))
     }
 
     deinit {
         stack.deallocate()
         edge.deallocate()
         one.deallocate()
+        factors.deallocate()
     }
 
-    func sum(
-        _ input: UnsafePointer<Float>, _ outputGradient: UnsafePointer<Float>, shards: Range<Int>,
+    /// Adds up the gradients of `shards`, one node of the tree, for the weights of `slice`.
+    ///
+    /// - Parameters:
+    ///   - shards: the node's shards, in order; not empty.
+    ///   - slice: the inputs whose weights are wanted; all others stay as they are.
+    ///   - weightGradient: [inputs, outputs]
+    ///   - biasGradient: [outputs], or nil where it is not wanted.
+    package func sum(
+        _ shards: UnsafeBufferPointer<Operands>, slice: Range<Int>,
         weightGradient: UnsafeMutablePointer<Float>, biasGradient: UnsafeMutablePointer<Float>?
     ) {
         var column = 0
@@ -51,55 +80,76 @@ final class WeightGradients {
             // suits AVX2 and NEON. The bits are the same.
             let wide = bn_compiled_for_512_bit_vectors() == 1
             let width = wide && left > 32 ? 64 : wide && left > 16 ? 32 : 16
-            var panel = Panel(
-                outputGradient: outputGradient + column, outputGradientStride: outputs,
-                columns: min(width, left), width: width)
-            if panel.columns < width { panel = copyToEdge(panel, shards: shards) }
-            add(
-                panel, input, stride: inputs, rows: inputs, shards: shards,
-                into: weightGradient + column)
+            let columns = min(width, left)
+            let stride = setPanel(shards, column: column, columns: columns, width: width)
+            for shard in shards.indices {
+                factors[shard].factor = shards[shard].input + slice.lowerBound
+            }
+            let panel = Panel(
+                shards: UnsafeBufferPointer(start: factors, count: shards.count), stride: stride,
+                columns: columns, width: width)
+            if !slice.isEmpty {
+                add(
+                    panel, factorStride: inputs, rows: slice.count,
+                    into: weightGradient + slice.lowerBound * outputs + column)
+            }
             if let biasGradient {
                 // The weight gradient of an input that is always 1.
-                add(panel, one, stride: 0, rows: 1, shards: shards, into: biasGradient + column)
+                for shard in shards.indices { factors[shard].factor = UnsafePointer(one) }
+                add(panel, factorStride: 0, rows: 1, into: biasGradient + column)
             }
             column += width
         }
     }
 
-    /// The right columns, filled up with zeros to whole vectors.
-    private func copyToEdge(_ panel: Panel, shards: Range<Int>) -> Panel {
-        for row in rowBoundaries[shards.lowerBound]..<rowBoundaries[shards.upperBound] {
-            let source = panel.outputGradient + row * panel.outputGradientStride
-            let target = edge + row * panel.width
-            target.update(from: source, count: panel.columns)
-            (target + panel.columns).update(repeating: 0, count: panel.width - panel.columns)
+    /// Points every shard's rows at the panel's columns; the right columns are copied and filled up
+    /// with zeros to whole vectors. Returns the distance of rows.
+    private func setPanel(
+        _ shards: UnsafeBufferPointer<Operands>, column: Int, columns: Int, width: Int
+    ) -> Int {
+        var target = edge
+        for (index, shard) in shards.enumerated() {
+            let source = shard.outputGradient + column
+            factors[index].rows = shard.rows
+            factors[index].outputGradient = columns == width ? source : UnsafePointer(target)
+            guard columns < width else { continue }
+            for row in 0..<shard.rows {
+                target.update(from: source + row * outputs, count: columns)
+                (target + columns).update(repeating: 0, count: width - columns)
+                target += width
+            }
         }
-        return Panel(
-            outputGradient: UnsafePointer(edge), outputGradientStride: panel.width,
-            columns: panel.columns, width: panel.width)
+        return columns == width ? outputs : width
     }
 
     private func add(
-        _ panel: Panel, _ factors: UnsafePointer<Float>, stride: Int, rows: Int,
-        shards: Range<Int>, into gradient: UnsafeMutablePointer<Float>
+        _ panel: Panel, factorStride: Int, rows: Int, into gradient: UnsafeMutablePointer<Float>
     ) {
         var tree = TileTree(
-            factors: factors, factorStride: stride, factorRows: rows, panel: panel, stack: stack,
+            factorStride: factorStride, factorRows: rows, panel: panel, stack: stack,
             gradient: gradient, gradientStride: outputs)
-        rowBoundaries.withUnsafeBufferPointer { boundaries in
-            switch panel.width {
-            case 64: tree.sum(TileRow4.self, boundaries: boundaries, shards: shards)
-            case 32: tree.sum(TileRow2.self, boundaries: boundaries, shards: shards)
-            default: tree.sum(TileRow1.self, boundaries: boundaries, shards: shards)
-            }
+        switch panel.width {
+        case 64: tree.sum(TileRow4.self)
+        case 32: tree.sum(TileRow2.self)
+        default: tree.sum(TileRow1.self)
         }
     }
 }
 
+/// One shard's part of a panel.
+private struct ShardRows {
+    /// [rows, factors]
+    var factor: UnsafePointer<Float>
+    /// [rows, columns], readable up to the panel's width.
+    var outputGradient: UnsafePointer<Float>
+    var rows: Int
+}
+
 /// Some columns of outputGradient, readable up to `width`.
 private struct Panel {
-    let outputGradient: UnsafePointer<Float>
-    let outputGradientStride: Int
+    let shards: UnsafeBufferPointer<ShardRows>
+    /// Values between rows of a shard's outputGradient.
+    let stride: Int
     /// Columns that exist.
     let columns: Int
     let width: Int
@@ -107,8 +157,7 @@ private struct Panel {
 
 /// One panel of factorsᵀ · outputGradient, tile by tile.
 private struct TileTree {
-    /// [rows, factorRows], rows `factorStride` apart.
-    let factors: UnsafePointer<Float>
+    /// Values between rows of a shard's factors.
     let factorStride: Int
     let factorRows: Int
     let panel: Panel
@@ -118,9 +167,8 @@ private struct TileTree {
     let gradientStride: Int
 
     @inline(__always)
-    mutating func sum<Row: TileRow>(
-        _: Row.Type, boundaries: UnsafeBufferPointer<Int>, shards: Range<Int>
-    ) {
+    mutating func sum<Row: TileRow>(_: Row.Type) {
+        let shards = panel.shards
         let level = Tile<Row>.rows * Tile<Row>.columns
         for start in Swift.stride(from: 0, to: factorRows, by: Tile<Row>.rows) {
             // The last tile overlaps its neighbour rather than being a smaller one.
@@ -128,18 +176,16 @@ private struct TileTree {
             let offsets = TileOffsets(last: factorRows - 1 - first)
             var tile = Tile<Row>()
             var depth = 0
-            for shard in shards {
-                tile = shardSum(
-                    first: first, offsets: offsets,
-                    rows: boundaries[shard]..<boundaries[shard + 1])
+            for shard in shards.indices {
+                tile = shardSum(shards[shard], first: first, offsets: offsets)
                 // As many nodes end with this shard as its number has trailing ones.
-                var number = shard - shards.lowerBound
+                var number = shard
                 while number & 1 == 1 {
                     depth -= 1
                     tile.add(left: stack + depth * level)
                     number >>= 1
                 }
-                if shard + 1 < shards.upperBound {
+                if shard + 1 < shards.count {
                     tile.store(
                         to: stack + depth * level, at: .consecutive, stride: Tile<Row>.columns)
                     depth += 1
@@ -157,15 +203,15 @@ private struct TileTree {
     /// One shard's tile: its rows in order.
     @inline(__always)
     private func shardSum<Row: TileRow>(
-        first: Int, offsets: TileOffsets, rows: Range<Int>
+        _ shard: ShardRows, first: Int, offsets: TileOffsets
     ) -> Tile<Row> {
         var tile = Tile<Row>()
-        var factor = factors + rows.lowerBound * factorStride + first
-        var row = panel.outputGradient + rows.lowerBound * panel.outputGradientStride
-        for _ in rows {
+        var factor = shard.factor + first
+        var row = shard.outputGradient
+        for _ in 0..<shard.rows {
             tile.add(factor, at: offsets, times: Row(from: row))
             factor += factorStride
-            row += panel.outputGradientStride
+            row += panel.stride
         }
         return tile
     }

@@ -1,5 +1,32 @@
-import Kernels
-import TensorCore
+package import Kernels
+package import TensorCore
+
+/// The workers of a rank, as they sum up the gradients of products: each a slice of every weight,
+/// over the rows of all of them.
+///
+/// A worker that computed its own rows' whole gradient would write as many values as there are
+/// weights, and read as many again from its team-mates' caches; inputs and output gradients are far
+/// fewer. The bits are the same: shards are summed one by one and added along the tree.
+package protocol GradientTeam: AnyObject {
+    /// The rank's nodes; their shards count from the rank's first.
+    var nodes: [GradientAccumulator.Node] { get }
+
+    /// The most rows, and the shards, of the whole rank.
+    var rows: Int { get }
+    var shards: Int { get }
+
+    /// The part of a weight's inputs that this worker sums up.
+    func slice(ofInputs inputs: Int) -> Range<Int>
+
+    /// Whether this worker sums up the biases.
+    var sumsBiases: Bool { get }
+
+    /// Shows this worker's rows to its team-mates, waits for theirs, and returns those of all shards
+    /// of the rank. They are good until the update.
+    func operands(
+        input: Tensor, outputGradient: Tensor, shape: Int
+    ) throws -> UnsafeBufferPointer<WeightGradients.Operands>
+}
 
 /// A worker's share of the gradient tree: adds up what its shards contribute, as they come.
 ///
@@ -25,6 +52,10 @@ public final class GradientAccumulator {
     /// writes here directly, along the same tree.
     package let nodes: [Node]
 
+    /// The workers of the rank as they sum up the gradients of products together; nil where each
+    /// sums up its own shards' into `nodes`.
+    package let team: (any GradientTeam)?
+
     private let merges: [Int]
     private let scratch: [Tensor]
 
@@ -33,10 +64,13 @@ public final class GradientAccumulator {
     ///   - merges: merges due after each of this worker's shards.
     ///   - depth: the largest height of the stack.
     ///   - largest: values of the largest parameter that goes through `accumulate`.
+    ///   - team: sums up products' gradients together, if there is one.
     package init(
-        nodes: [Node], merges: [Int], depth: Int, largest: Int
+        nodes: [Node], merges: [Int], depth: Int, largest: Int,
+        team: (any GradientTeam)? = nil
     ) {
         self.nodes = nodes
+        self.team = team
         self.merges = merges
         scratch = (nodes.count..<max(depth, nodes.count)).map { _ in
             Tensor(rows: 1, columns: largest)

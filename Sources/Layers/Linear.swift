@@ -20,6 +20,7 @@ public final class Linear: Layer {
     private let inputGradient: Tensor
     /// A plan for each shape of batch.
     private let plans: [InnerProduct]
+    private let teamGradients: WeightGradients?
     private var input: Tensor?
 
     /// - Parameters:
@@ -40,6 +41,9 @@ public final class Linear: Layer {
         let rows = shapes.map(\.rows).max() ?? 0
         output = Tensor(rows: rows, columns: outputs)
         inputGradient = Tensor(rows: needsInputGradient ? rows : 0, columns: inputs)
+        teamGradients = gradients.team.map {
+            WeightGradients(shards: $0.shards, rows: $0.rows, inputs: inputs, outputs: outputs)
+        }
         plans = try shapes.map {
             try InnerProduct(
                 rowBoundaries: $0.rowBoundaries, inputs: inputs, outputs: outputs,
@@ -63,11 +67,16 @@ public final class Linear: Layer {
     ) throws -> Tensor? {
         guard let input else { preconditionFailure("backward follows forward") }
         let plan = plans[pass.shape.index]
-        for node in gradients.nodes {
-            plan.backwardWeights(
-                input: input.pointer, outputGradient: outputGradient.pointer,
-                shards: node.shards, weightGradient: node.values + weight.range.lowerBound,
-                biasGradient: bias.map { node.values + $0.range.lowerBound })
+        if let team = gradients.team, let teamGradients {
+            try sumTogether(team, teamGradients, input, outputGradient, pass)
+        } else {
+            for node in gradients.nodes {
+                plan.backwardWeights(
+                    input: input.pointer, outputGradient: outputGradient.pointer,
+                    shards: node.shards,
+                    weightGradient: node.values + weight.range.lowerBound,
+                    biasGradient: bias.map { node.values + $0.range.lowerBound })
+            }
         }
         guard needsInputGradient else { return nil }
         try plan.backwardData(
@@ -75,5 +84,23 @@ public final class Linear: Layer {
             weight: replica.parameters + weight.range.lowerBound,
             inputGradient: inputGradient.pointer)
         return inputGradient
+    }
+
+    /// This worker's slice of the gradient, over the rows of the whole rank.
+    private func sumTogether(
+        _ team: any GradientTeam, _ teamGradients: WeightGradients, _ input: Tensor,
+        _ outputGradient: Tensor, _ pass: Pass
+    ) throws {
+        // The meeting: team-mates read each other's rows, which must be there.
+        let operands = try team.operands(
+            input: input, outputGradient: outputGradient, shape: pass.shape.index)
+        let slice = team.slice(ofInputs: input.columns)
+        for node in team.nodes {
+            teamGradients.sum(
+                UnsafeBufferPointer(rebasing: operands[node.shards]), slice: slice,
+                weightGradient: node.values + weight.range.lowerBound,
+                biasGradient: team.sumsBiases
+                    ? bias.map { node.values + $0.range.lowerBound } : nil)
+        }
     }
 }

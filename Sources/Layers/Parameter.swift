@@ -55,7 +55,8 @@ public struct RunningStatistics: Hashable, Sendable {
 
 /// Where everything of a model lies in its flat buffers, and in which order files hold it.
 ///
-/// Parameters whose gradients are summed over the tree come first, in `0 ..< reduced`; those whose
+/// Parameters whose gradients are summed over the tree come first, in `0 ..< reduced`, and of these
+/// the products', whose gradients the workers of a rank sum up together; those whose
 /// gradients every worker knows from its own collectives (γ and β of a layer normalised over the
 /// whole batch) follow. Every parameter starts at a cache line.
 public struct ModelLayout: Hashable, Sendable {
@@ -76,6 +77,9 @@ public struct ModelLayout: Hashable, Sendable {
     /// Values at the front of the flat buffers whose gradients are summed over the tree.
     public private(set) var reduced = 0
 
+    /// Values at the front of these that belong to products: weights and their biases.
+    public private(set) var products = 0
+
     /// Float32 values of the flat statistics buffer.
     public private(set) var statisticsLength = 0
 
@@ -90,21 +94,31 @@ public struct ModelLayout: Hashable, Sendable {
     /// Lays out what a model declares, in file order.
     public init(_ declarations: [Declaration]) {
         func aligned(_ count: Int) -> Int { (count + 15) / 16 * 16 }
-        var (front, back) = (0, 0)
-        for case .parameter(_, let shape, _, true) in declarations {
-            back += aligned(shape.count)
+        // Products first, then what else is reduced, then the rest.
+        func region(_ role: Parameter.Role, _ isReduced: Bool) -> Int {
+            switch role {
+            case .weight, .bias: isReduced ? 0 : 2
+            case .scale, .shift: isReduced ? 1 : 2
+            }
         }
-        reduced = back
+        var ends = [0, 0, 0]
+        for case .parameter(_, let shape, let role, let isReduced) in declarations {
+            ends[region(role, isReduced)] += aligned(shape.count)
+        }
+        products = ends[0]
+        reduced = ends[0] + ends[1]
+        length = reduced + ends[2]
+        var next = [0, products, reduced]
         for declaration in declarations {
             switch declaration {
             case .parameter(let name, let shape, let role, let isReduced):
-                let start = isReduced ? front : back
+                let start = next[region(role, isReduced)]
                 entries.append(
                     .parameter(
                         Parameter(
                             name: name, shape: shape, role: role,
                             range: start..<start + shape.count)))
-                if isReduced { front += aligned(shape.count) } else { back += aligned(shape.count) }
+                next[region(role, isReduced)] += aligned(shape.count)
             case .statistics(let name, let channels):
                 let start = statisticsLength
                 let second = start + aligned(channels)
@@ -116,7 +130,6 @@ public struct ModelLayout: Hashable, Sendable {
                 statisticsLength = second + aligned(channels)
             }
         }
-        length = back
     }
 
     /// All parameters, in file order.

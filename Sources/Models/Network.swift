@@ -54,21 +54,46 @@ public final class Network {
         }
         self.shapes = shapes
         let rows = shapes.map(\.rows).max() ?? 0
+        // The baseline and the planted fault add up as they come; the tree lets a team share.
+        let sharesProducts = communicator.world.arithmetic == .tree
         let reduction = GradientReduction(
-            communicator, shards: shards, length: layout.reduced, result: replica.gradient)
+            communicator, shards: shards, length: layout.reduced,
+            complete: sharesProducts ? layout.products : 0, result: replica.gradient)
         gradientReduction = reduction
+        try reduction.joinTeam()
+        let team =
+            sharesProducts
+            ? TeamGradients(
+                communicator, reduction: reduction, shards: shards,
+                batches: batches.map(\.samples)) : nil
+        if let team { reduction.completeSlices = Self.slices(of: layout, team) }
         let gradients = GradientAccumulator(
             nodes: reduction.nodeShards.indices.map {
                 GradientAccumulator.Node(
                     shards: reduction.nodeShards[$0], values: reduction.node($0))
             }, merges: reduction.merges, depth: reduction.depth,
-            largest: layout.statistics.map(\.channels).max() ?? 0)
+            largest: layout.statistics.map(\.channels).max() ?? 0, team: team)
         let builder = Builder(
             specification: specification, replica: replica, communicator: communicator,
             shards: shards, shapes: shapes, rows: rows, gradients: gradients)
         layers = Sequential(try builder.layers())
         normalizations = layers.layers.compactMap { $0 as? BatchNorm }
         loss = SoftmaxCrossEntropy(classes: specification.classes, rows: rows)
+    }
+
+    /// The parts of the products' parameters that this worker sums up and updates.
+    private static func slices(of layout: ModelLayout, _ team: TeamGradients) -> [Range<Int>] {
+        layout.parameters.compactMap { parameter in
+            switch parameter.role {
+            case .weight:
+                let (outputs, inputs) = (parameter.shape[0], parameter.shape[1])
+                let slice = team.slice(ofInputs: inputs)
+                return parameter.range.lowerBound + slice.lowerBound * outputs..<parameter.range
+                    .lowerBound + slice.upperBound * outputs
+            case .bias: return team.sumsBiases ? parameter.range : nil
+            case .scale, .shift: return nil
+            }
+        }
     }
 
     /// Values of the statistics that normalisation layers share through the step's metrics.

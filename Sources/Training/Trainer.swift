@@ -59,6 +59,17 @@ public struct Trainer: Sendable {
         }
     }
 
+    /// Trains to the end on threads of this process alone.
+    ///
+    /// - Parameter threads: workers, from 1 to the plan's shards; the result has the same bits
+    ///   whatever their number.
+    /// - Throws: as `run`.
+    public func train(
+        threads: Int, observer: (any TrainingObserver)? = nil
+    ) throws -> TrainingOutcome {
+        try run(in: World(threadsPerRank: threads), observer: observer)
+    }
+
     func makeWorker(_ communicator: Communicator) throws -> TrainingWorker {
         try TrainingWorker(plan, replica: replica, state: state, communicator: communicator)
     }
@@ -123,6 +134,12 @@ public struct Trainer: Sendable {
         let (validation, test) = (plan.split.validation, plan.split.test)
         let heldOut = validation.count > 0 ? try worker.evaluate(validation) : nil
         let tested = isLast || heldOut == nil ? try worker.evaluate(test) : nil
+        // The last update may be the one that diverged; all workers see the same numbers.
+        for evaluation in [heldOut, tested].compactMap({ $0 }) where !evaluation.loss.isFinite {
+            throw TrainingError.diverged(
+                step: report.step, epoch: report.epoch, layer: nil,
+                learningRate: report.learningRate)
+        }
         return progress.evaluated(
             after: report, validation: heldOut, test: tested,
             digest: worker.communicator.isSpeaker ? replica.digest : "")

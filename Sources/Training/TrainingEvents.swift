@@ -71,7 +71,7 @@ public protocol TrainingObserver: Sendable {
 /// What ends a training run from within.
 public enum TrainingError: Error, Sendable {
     /// The loss is no longer finite. `layer` is the first layer of the step's forward pass whose
-    /// output is not, nil where only the loss itself overflowed.
+    /// output is not; nil where only the loss is not, or an evaluation's after the step.
     case diverged(step: Int, epoch: Int, layer: String?, learningRate: Double)
 
     /// Something failed inside a step.
@@ -88,7 +88,7 @@ extension TrainingError: CustomStringConvertible {
         case .diverged(let step, let epoch, let layer, let rate):
             let place = layer.map { "layer \($0) was the first to give NaN or Inf" }
             return "training diverged at step \(step) (epoch \(epoch)): "
-                + (place ?? "the loss overflowed behind finite logits")
+                + (place ?? "the loss of finite logits, or of an evaluation, is not finite")
                 + "; lower optimizer.learningRate (now \(rate)), add schedule.warmupSteps, "
                 + "or check the data's scaling"
         case .failed(let step, let epoch, let cause):

@@ -70,6 +70,8 @@ final class TrainingWorker {
         metrics = reduction(2 + network.sharedStatisticsLength)
         evaluation = reduction(2)
         flags = reduction(network.layers.layers.count)
+        // Team-mates read this worker's tensors.
+        communicator.keep(self)
     }
 
     deinit { labels.deallocate() }
