@@ -18,7 +18,8 @@ final class TrainingWorker {
     private let sampler: EpochSampler
     private let myShards: Range<Int>
 
-    private let input: Tensor
+    /// The worker's samples of the batch, [rows, inputs]; `load` fills it.
+    let input: Tensor
     private let labels: UnsafeMutablePointer<UInt8>
     private let trainingPasses: [Int: Pass]
     private let inferencePasses: [Int: Pass]

@@ -45,6 +45,10 @@ public struct ReferenceTrainer: Sendable {
     public let architecture: ReferenceArchitecture
     /// The optimizer.
     public let optimizer: Optimizer
+    /// Whether what a Float32 trainer would keep in memory (outputs, gradients, velocities,
+    /// parameters, running statistics) is rounded to Float32, while sums and products stay Float64:
+    /// how far a run comes apart by that alone.
+    public let roundsToFloat32: Bool
     /// The parameters by name.
     public private(set) var parameters: [String: [Double]]
     /// `layers.N.running_mean` and `layers.N.running_var` by name.
@@ -60,7 +64,7 @@ public struct ReferenceTrainer: Sendable {
     /// - Precondition: `parameters` has exactly the architecture's names with their counts.
     public init(
         _ architecture: ReferenceArchitecture, optimizer: Optimizer = Optimizer(),
-        parameters: [String: [Double]]
+        parameters: [String: [Double]], roundsToFloat32: Bool = false
     ) {
         let expected = architecture.parameters
         precondition(
@@ -69,6 +73,7 @@ public struct ReferenceTrainer: Sendable {
             "the parameters are not those of the architecture")
         self.architecture = architecture
         self.optimizer = optimizer
+        self.roundsToFloat32 = roundsToFloat32
         self.parameters = parameters
         modules = architecture.modules
         for case (let index, .batchNorm(let channels)) in modules.enumerated() {
@@ -84,18 +89,25 @@ public struct ReferenceTrainer: Sendable {
     ///   - labels: their classes.
     ///   - groups: the runs of rows with statistics of their own, some perhaps empty; by default
     ///     the whole batch.
+    ///   - edges: see `pass`.
     @discardableResult
     public mutating func step(
-        rows: [[Double]], labels: [Int], groups: [Range<Int>]? = nil, learningRate: Double
+        rows: [[Double]], labels: [Int], groups: [Range<Int>]? = nil, learningRate: Double,
+        edges: [Int: Double] = [:]
     ) -> Pass {
-        let pass = pass(rows: rows, labels: labels, groups: groups)
+        let pass = pass(rows: rows, labels: labels, groups: groups, edges: edges)
         updateParameters(pass.gradients, learningRate: learningRate)
         updateRunningStatistics(pass.moments)
         return pass
     }
 
     /// One forward and backward pass in training mode, which changes nothing.
-    public func pass(rows: [[Double]], labels: [Int], groups: [Range<Int>]? = nil) -> Pass {
+    ///
+    /// - Parameter edges: by module, how near to 0 an input of ReLU counts as on the other side when
+    ///   its gradient is taken: what rounding may do to it.
+    public func pass(
+        rows: [[Double]], labels: [Int], groups: [Range<Int>]? = nil, edges: [Int: Double] = [:]
+    ) -> Pass {
         let groups = groups ?? [0..<rows.count]
         precondition(rows.count == labels.count, "samples and labels differ in number")
         precondition(
@@ -110,11 +122,12 @@ public struct ReferenceTrainer: Sendable {
             if case .batchNorm = module {
                 moments[index] = groups.map { ReferenceMoments(of: x, rows: $0) }
             }
-            x = forward(index, x, moments[index] ?? [])
+            x = kept(forward(index, x, moments[index] ?? []))
             outputs.append(x)
         }
 
         var (loss, gradient) = referenceSoftmaxCrossEntropy(x, labels: labels)
+        gradient = kept(gradient)
         var gradients: [String: [Double]] = [:]
         for (index, module) in modules.enumerated().reversed() {
             let weightName = "layers.\(index).weight"
@@ -136,12 +149,17 @@ public struct ReferenceTrainer: Sendable {
                     gradients[biasName] = backward.shiftGradient
                 }
             case .activation:
+                let edge = edges[index] ?? 0
                 for i in gradient.values.indices {
-                    gradient.values[i] *= architecture.activation.derivative(
+                    let derivative = architecture.activation.derivative(
                         ofValue: outputs[index].values[i])
+                    let isOther = abs(inputs[index].values[i]) < edge
+                    gradient.values[i] *= isOther ? 1 - derivative : derivative
                 }
             }
+            gradient = kept(gradient)
         }
+        if roundsToFloat32 { gradients = gradients.mapValues { $0.map(kept) } }
         return Pass(
             loss: loss, gradients: gradients, outputs: outputs.map(\.values), moments: moments)
     }
@@ -185,8 +203,9 @@ public struct ReferenceTrainer: Sendable {
             let decay = decays(name) ? optimizer.weightDecay : 0
             for i in w.indices {
                 let g = gradient[i] + decay * w[i]
-                v[i] = optimizer.momentum * v[i] + g
-                w[i] -= learningRate * (optimizer.nesterov ? g + optimizer.momentum * v[i] : v[i])
+                v[i] = kept(optimizer.momentum * v[i] + g)
+                let direction = optimizer.nesterov ? g + optimizer.momentum * v[i] : v[i]
+                w[i] = kept(w[i] - learningRate * direction)
             }
             parameters[name] = w
             velocities[name] = v
@@ -208,7 +227,7 @@ public struct ReferenceTrainer: Sendable {
                     for group in groups where !group.rows.isEmpty {
                         average += Double(group.rows.count) / rows * value(group, c)
                     }
-                    running[c] = (1 - momentum) * running[c] + momentum * average
+                    running[c] = kept((1 - momentum) * running[c] + momentum * average)
                 }
                 runningStatistics[name] = running
             }
@@ -222,6 +241,15 @@ public struct ReferenceTrainer: Sendable {
                     * (normalization.runningVarianceIsUnbiased ? m / (m - 1) : 1)
             }
         }
+    }
+
+    /// A value as it is kept from one line of the mathematics to the next.
+    private func kept(_ value: Double) -> Double {
+        roundsToFloat32 ? Double(Float(value)) : value
+    }
+
+    private func kept(_ values: ReferenceMatrix) -> ReferenceMatrix {
+        roundsToFloat32 ? values.map(kept) : values
     }
 
     /// Whether a parameter decays by default: the weights of Linear, nothing else.

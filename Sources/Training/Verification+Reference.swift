@@ -1,0 +1,163 @@
+import Collectives
+import Configuration
+public import Datasets
+import Layers
+import Models
+import Normalization
+import Optimization
+import TensorCore
+
+/// The steps of a run, once more, by one plain Float64 trainer that takes each batch as a whole.
+///
+/// Initial weights, the order of samples, their scaling, the learning rates and which rows share
+/// statistics are the run's. Nothing else is: no shards, workers, kernels, fusion, flat buffers or
+/// layouts in memory. A second such trainer rounds all that it keeps to Float32: how far the two
+/// come apart is what rounding does to this very run. With ReLU a third takes the other side of its
+/// edge wherever rounding may.
+public final class ReferenceRun {
+    /// The run.
+    public let plan: RunPlan
+
+    /// The loss of each step done.
+    public private(set) var losses: [Double] = []
+
+    /// The losses of the same trainer with everything it keeps rounded to Float32.
+    private(set) var roundedLosses: [Double] = []
+
+    /// The losses of the same trainer with ReLU's edges taken the other way; else `losses`.
+    private(set) var edgedLosses: [Double] = []
+
+    private var trainer: ReferenceTrainer
+    private var rounded: ReferenceTrainer
+    /// With ReLU, a third one that takes the other side where rounding may.
+    private var edged: ReferenceTrainer?
+    private let sampler: EpochSampler
+
+    /// A run before its first step.
+    ///
+    /// - Throws: `DatasetError` where an epoch has no batch.
+    public init(_ plan: RunPlan) throws(DatasetError) {
+        self.plan = plan
+        let configuration = plan.configuration
+        let replica = Replica(plan.layout)
+        replica.initialize(plan.initialization, seed: configuration.seed)
+        let initial = replica.tensors
+        let optimizer = configuration.optimizer
+        let architecture = ReferenceArchitecture(plan)
+        let parameters = initial.filter { tensor in
+            architecture.parameters.contains { $0.name == tensor.key }
+        }
+        func trainer(rounding: Bool) -> ReferenceTrainer {
+            ReferenceTrainer(
+                architecture,
+                optimizer: .init(
+                    momentum: optimizer.momentum, nesterov: optimizer.nesterov,
+                    weightDecay: optimizer.weightDecay, decaysAll: optimizer.decayAll),
+                parameters: parameters, roundsToFloat32: rounding)
+        }
+        self.trainer = trainer(rounding: false)
+        rounded = trainer(rounding: true)
+        edged = architecture.activation == .relu ? trainer(rounding: false) : nil
+        sampler = try EpochSampler(
+            sampleCount: plan.split.training.count, batchSize: configuration.batch.size,
+            dropLast: configuration.data.dropLast, shuffle: configuration.data.shuffle,
+            seed: configuration.seed)
+    }
+
+    /// Steps done.
+    public var steps: Int { losses.count }
+
+    /// Does the next step.
+    public func step() {
+        let step = losses.count + 1
+        let batch = sampler.batch(atStep: step)
+        let training = plan.split.training
+        let row = Tensor(rows: 1, columns: plan.network.inputs)
+        var rows: [[Double]] = []
+        var labels: [Int] = []
+        for position in 0..<batch.count {
+            let sample = sampler.sample(at: position, of: batch)
+            plan.scaling.fill(row, from: training, at: sample..<sample + 1)
+            rows.append(row.elements.map(Double.init))
+            labels.append(training.label(at: sample))
+        }
+        let groups = groups(samples: batch.count)
+        let rate = plan.optimizer.schedule.rate(step: step, of: plan.totalSteps)
+        let pass = trainer.step(rows: rows, labels: labels, groups: groups, learningRate: rate)
+        let near = rounded.step(rows: rows, labels: labels, groups: groups, learningRate: rate)
+        losses.append(pass.loss)
+        roundedLosses.append(near.loss)
+        // A unit that is nearer to ReLU's edge than rounding moves it, four times over.
+        var edges: [Int: Double] = [:]
+        for (index, module) in trainer.architecture.modules.enumerated() where module == .activation
+        {
+            edges[index] = 4 * distance(pass.outputs[index - 1], near.outputs[index - 1])
+        }
+        let other = edged?.step(
+            rows: rows, labels: labels, groups: groups, learningRate: rate, edges: edges)
+        edgedLosses.append(other?.loss ?? pass.loss)
+    }
+
+    /// Parameters and running statistics by name, in the layout of files.
+    public var tensors: [String: [Double]] { trainer.tensors }
+
+    /// The same of the trainer that rounds.
+    var roundedTensors: [String: [Double]] { rounded.tensors }
+
+    /// The same of the trainer that takes edges the other way; `tensors` where there are none.
+    var edgedTensors: [String: [Double]] { edged?.tensors ?? tensors }
+
+    /// The rows of a batch that share statistics: a scope in terms of samples.
+    private func groups(samples: Int) -> [Range<Int>] {
+        let batch = ShardedBatch(samples: samples, shards: plan.shards)
+        let size = plan.network.normalization.scope.groupSize(shards: plan.shards)
+        return stride(from: 0, to: plan.shards, by: size).map {
+            batch.samples(ofShards: $0..<$0 + size)
+        }
+    }
+}
+
+extension ReferenceTrainer {
+    /// Parameters and running statistics by name.
+    fileprivate var tensors: [String: [Double]] {
+        parameters.merging(runningStatistics) { first, _ in first }
+    }
+}
+
+extension ReferenceArchitecture {
+    /// The network of a run.
+    init(_ plan: RunPlan) {
+        let model = plan.configuration.model
+        let activation: ReferenceActivation =
+            switch model.activation {
+            case .sigmoid: .sigmoid
+            case .tanh: .tanh
+            case .relu: .relu
+            }
+        var normalization: Normalization?
+        if case .batch(let batch) = model.normalization {
+            var momentum: Double?
+            if case .weight(let weight) = batch.momentum { momentum = weight }
+            normalization = Normalization(
+                placement: model.placement == .before ? .before : .after, epsilon: batch.epsilon,
+                momentum: momentum, runningVarianceIsUnbiased: batch.runningVariance == .unbiased,
+                isAffine: batch.affine)
+        }
+        self.init(
+            widths: [plan.network.inputs] + model.hidden + [plan.network.classes],
+            activation: activation, normalization: normalization)
+    }
+}
+
+extension Replica {
+    /// Parameters and running statistics by name, in the layout of files.
+    var tensors: [String: [Double]] {
+        var found: [String: [Double]] = [:]
+        for content in fileContents {
+            if case .float32(let values) = content.values {
+                found[content.name] = values.map(Double.init)
+            }
+        }
+        return found
+    }
+}

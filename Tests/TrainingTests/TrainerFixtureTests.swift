@@ -1,0 +1,69 @@
+import Collectives
+import TestSupport
+import Testing
+
+@testable import Training
+
+/// The trainer against PyTorch: 20 steps, five epochs of 12, 12, 12 and 7 samples, relative to each
+/// tensor's largest magnitude. The worst that was reached, over all worlds:
+///
+/// | against PyTorch's | losses | gradients 1 | state 1 | gradients 20 | state 20 | inference |
+/// |---|---|---|---|---|---|---|
+/// | Float64 | 3e-7 | 8e-7 | 1e-7 | 2e-6 (2e-5) | 5e-7 (3e-6) | 2e-6 |
+/// | Float32 | 4e-7 | 1e-6 | 3e-7 | 2e-6 (9e-5) | 6e-7 (5e-6) | 3e-6 |
+///
+/// In brackets nesterov, whose gradients have become small by then, and groups, whose groups of two
+/// samples amplify rounding: there PyTorch's own Float32 is 1e-5 and 7e-5 off its Float64.
+@Suite("The trainer against PyTorch")
+struct TrainerFixtureTests {
+    @Test(
+        "losses, gradients, statistics, parameters and outputs are PyTorch's, in every world",
+        arguments: MLPFixture.names)
+    func agreesWithPyTorch(name: String) throws {
+        let fixture = try MLPFixture(name)
+        let last = fixture.learningRates.count
+        // How far apart PyTorch's own gradients of the last step are; 1e-5 is promised otherwise.
+        let own = relativeDifference(
+            try fixture.gradients(step: last, .float32),
+            try fixture.gradients(step: last, .float64))
+        for shards in [6, 12] {
+            for (ranks, threads) in [(1, 1), (1, 2), (1, 3), (2, 1), (3, 1)] {
+                let run = try FixtureRun(fixture, shards: shards, ranks: ranks, threads: threads)
+                for precision in Fixture.Precision.allCases {
+                    let place: Comment = "\(ranks) × \(threads), \(shards) shards, \(precision)"
+                    let losses = relativeDifference(run.losses, try fixture.losses(precision))
+                    #expect(losses < 1e-6, place)
+                    for step in [1, last] {
+                        let gradients = relativeDifference(
+                            run.gradients[step] ?? [:],
+                            try fixture.gradients(step: step, precision))
+                        let state = relativeDifference(
+                            run.states[step] ?? [:], try fixture.state(afterStep: step, precision))
+                        #expect(gradients < (step == 1 ? 5e-6 : max(1e-5, 2 * own)), place)
+                        #expect(state < (step == 1 ? 1e-6 : 1e-5), place)
+                    }
+                    let inference = relativeDifference(
+                        run.inference, try fixture.inference(precision))
+                    #expect(inference < 1e-5, place)
+                }
+            }
+        }
+    }
+
+    @Test("the steps of these tests are the trainer's: a run of it ends in the same bits")
+    func sameSteps() throws {
+        let plan = try SmallRun.plan(
+            shards: 5, scope: "\"global\"", more: ["optimizer.momentum=0.9"])
+        let digests = runWorld(ranks: 1, threads: 2) { [trainer = Trainer(plan)] communicator in
+            let worker = try trainer.makeWorker(communicator)
+            for step in 1...plan.totalSteps {
+                let (batch, pass) = worker.batch(atStep: step)
+                worker.load(batch)
+                try FixtureRun.finish(step, pass, worker, plan)
+            }
+            try communicator.barrier()
+            return trainer.replica.digest
+        }
+        #expect(try digests[0].get() == SmallRun.digests(plan, ranks: 1, threads: 1)[0])
+    }
+}
