@@ -65,7 +65,7 @@ private func run(
             arguments.files, json: arguments.json, speaks: launch.speaks)
     case .doctor:
         return try DoctorCommand.run(arguments, session: session, environment: environment)
-    case .verify: return 0
+    case .verify: return try VerifyCommand(launch).run()
     case .help(let topic):
         if launch.speaks { Console.output(Help.text(on: topic)) }
         return 0

@@ -1,0 +1,54 @@
+import Foundation
+import Training
+
+/// A program that this one starts and waits for. It stays in this process group, so that Ctrl-C
+/// ends both; Foundation's `Process` gives it one of its own.
+struct ChildProcess {
+    private let pid: pid_t
+
+    /// Starts `words[0]` with this process's environment and `variables`, its output in files.
+    ///
+    /// - Throws: `FileError.io` where it cannot be started.
+    init(
+        _ words: [String], adding variables: [String: String], output: String, errors: String
+    ) throws(FileError) {
+        let environment = ProcessInfo.processInfo.environment.merging(variables) { $1 }
+        var arguments: [UnsafeMutablePointer<CChar>?] = words.map { strdup($0) }
+        var assignments: [UnsafeMutablePointer<CChar>?] = environment.map {
+            strdup("\($0.key)=\($0.value)")
+        }
+        defer { for text in arguments + assignments { free(text) } }
+        arguments.append(nil)
+        assignments.append(nil)
+        var actions = posix_spawn_file_actions_t()
+        posix_spawn_file_actions_init(&actions)
+        defer { posix_spawn_file_actions_destroy(&actions) }
+        let flags = O_WRONLY | O_CREAT | O_TRUNC
+        posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0)
+        posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, output, flags, 0o600)
+        posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, errors, flags, 0o600)
+        var pid: pid_t = 0
+        let code = posix_spawn(&pid, words[0], &actions, nil, arguments, assignments)
+        guard code == 0 else { throw .io(path: words[0], operation: "start", code: code) }
+        self.pid = pid
+    }
+
+    /// Waits for its end: the exit code, or 128 + the signal that ended it.
+    func wait() throws(FileError) -> Int32 {
+        var status: Int32 = 0
+        while waitpid(pid, &status, 0) < 0 {
+            guard errno == EINTR else {
+                throw .io(path: "process \(pid)", operation: "wait for", code: errno)
+            }
+        }
+        let signal = status & 0x7F
+        return signal == 0 ? status >> 8 & 0xFF : 128 + signal
+    }
+
+    /// The first program of this name on PATH.
+    static func pathOfProgram(_ name: String) -> String? {
+        let folders = ProcessInfo.processInfo.environment["PATH"] ?? ""
+        return folders.split(separator: ":").map { "\($0)/\(name)" }
+            .first { access($0, X_OK) == 0 }
+    }
+}
