@@ -160,8 +160,10 @@
             // The failure comes after 50 ms; a busy machine may give the core to others first.
             #expect(ContinuousClock.now - begin < .milliseconds(500))
             try session.barrier(seconds: 20)
-            try transport.send(Buffer(8).read, to: next, tag: 4)
+            let out = Buffer(8)
+            try transport.send(out.read, to: next, tag: 4)
             try transport.wait(seconds: 20) { false }
+            withExtendedLifetime((word, out)) {}
         }
 
         @Test("a message of another length than expected is an error that names its rank")
