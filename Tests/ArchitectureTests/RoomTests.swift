@@ -58,7 +58,9 @@ struct RoomTests {
 
     @Test("only the command chooses between threads and ranks")
     func oneSwitch() {
+        // Tests that run in ranks get their session from TestSupport.
         let users = table.rooms.filter { $0.value.contains("MPICollectives") }.map(\.key)
+            .filter { $0 != "TestSupport" }
         #expect(users == ["BNTrainCommand"])
     }
 
