@@ -52,12 +52,30 @@ struct ModelLayoutTests {
         #expect(running.variance.upperBound <= layout.statisticsLength)
     }
 
-    @Test("parameters whose gradients are summed over the tree come first")
-    func reduced() {
-        for parameter in Self.layout.parameters {
-            let isReduced = !parameter.name.hasPrefix("layers.1.")
-            #expect((parameter.range.upperBound <= Self.layout.reduced) == isReduced)
-            #expect((parameter.range.lowerBound >= Self.layout.reduced) == !isReduced)
+    @Test("what is summed over the tree comes first, and of that what teams sum up together")
+    func regions() {
+        for isReduced in [true, false] {
+            let layout = ModelLayout([
+                .parameter(
+                    name: "bn.weight", shape: [5], role: .scale, isReduced: isReduced),
+                .parameter(
+                    name: "product.weight", shape: [5, 3], role: .weight(ordinal: 0),
+                    isReduced: true),
+                .parameter(
+                    name: "product.bias", shape: [5], role: .bias, isReduced: true),
+                .parameter(name: "bn.bias", shape: [5], role: .shift, isReduced: isReduced),
+            ])
+            #expect(layout.products == 32)
+            #expect(layout.reduced == (isReduced ? 64 : 32))
+            #expect(layout.length == 64)
+            for parameter in layout.parameters {
+                let isOfProduct = parameter.name.hasPrefix("product")
+                #expect((parameter.range.upperBound <= layout.products) == isOfProduct)
+                #expect(
+                    (parameter.range.upperBound <= layout.reduced) == (isOfProduct || isReduced))
+                #expect(
+                    (parameter.range.lowerBound >= layout.reduced) == !(isOfProduct || isReduced))
+            }
         }
     }
 
