@@ -165,7 +165,7 @@ private struct Finding {
             // The sentence names the rank, and the thread that waits is always its first.
             let epoch = place.epoch.map { "epoch \($0), " } ?? ""
             let meeting = fingerprint.map { epoch + $0.words } ?? "the start or end of the run"
-            let several = peers.count > 1
+            let several = peers.count != 1
             self.init(
                 "rank \(rank) waited \(short(seconds)) s for \(names(ofRanks: peers)) in "
                     + "\(meeting): \(several ? "they are" : "it is") stopped, dead or much slower; "
@@ -222,9 +222,11 @@ extension Fingerprint {
     }
 }
 
-/// "rank 2", "ranks 1 and 3", "ranks 1, 2, 3 and 12 more".
+/// "rank 2", "ranks 1 and 3", "ranks 1, 2, 3 and 12 more"; "the other ranks" where it is not known
+/// which of them.
 private func names(ofRanks ranks: [Int]) -> String {
-    guard ranks.count > 1 else { return "rank \(ranks.first.map(String.init) ?? "?")" }
+    if ranks.isEmpty { return "the other ranks" }
+    guard ranks.count > 1 else { return "rank \(ranks[0])" }
     let shown = ranks.count > 5 ? Array(ranks.prefix(4)) : ranks
     var names = shown.map { "\($0)" }
     if shown.count < ranks.count { names.append("\(ranks.count - shown.count) more") }

@@ -75,7 +75,7 @@
 
         package func wait(seconds: Double, interrupted: () -> Bool) throws(CollectiveError) {
             var tests = 0
-            var begin: UInt64 = 0
+            var last: UInt64 = 0
             var elapsed: UInt64 = 0
             let limit = UInt64(max(0, min(seconds, 1e9)) * 1e9)
             while true {
@@ -94,8 +94,10 @@
                 guard yields || tests & 7 == 0 else { continue }
                 if interrupted() { throw .peerFailed }
                 let now = monotonicNanoseconds()
-                if begin == 0 { begin = now }
-                elapsed = now - begin
+                // A gap of more than a second is this process's own: it was stopped, or its machine
+                // slept. When it goes on, it must not blame its peers.
+                if last != 0 { elapsed += min(now - last, 1_000_000_000) }
+                last = now
                 if elapsed > limit {
                     throw .timeout(waitingFor: waitedFor(), seconds: seconds, at: nil)
                 }
