@@ -226,8 +226,9 @@ extension ConfigurationError.Problem {
             """
         case .moreWorkersThanShards(let workers, let shards, let batch):
             """
-            a world of \(workers) workers is larger than the \(shards) shards of a batch, and each \
-            worker needs one: use at most \(shards) workers (ranks × --threads), \
+            a world of \(workers) workers is larger than the \(shards) shard\(shards == 1 ? "" : "s") \
+            of a batch, and each worker needs one: use at most \(shards) \
+            worker\(shards == 1 ? "" : "s") (ranks × --threads), \
             \(workers <= batch
                 ? "or set batch.shards to at least \(workers)"
                 : "or set batch.size and batch.shards to at least \(workers)")
@@ -239,11 +240,15 @@ extension ConfigurationError.Problem {
                 \(samples) training samples make no whole batch of \(batch), and data.dropLast \
                 drops the rest: set data.dropLast to false or lower batch.size
                 """
+        case .singleValueGroup(let it) where it.samples == 1:
+            """
+            batch \(it.batch) of \(it.batches) has only 1 sample, and one value per channel has no \
+            variance: set \(it.remedies.joined(separator: ", or "))
+            """
         case .singleValueGroup(let it):
             """
-            batch \(it.batch) of \(it.batches) has \(it.samples) \
-            sample\(it.samples == 1 ? "" : "s"), and its statistics group \(it.group) of \
-            \(it.groups) only one: one value per channel has no variance; set \
+            batch \(it.batch) of \(it.batches) has \(it.samples) samples, and its statistics group \
+            \(it.group) of \(it.groups) only one: one value per channel has no variance; set \
             \(it.remedies.joined(separator: ", or "))
             """
         default: preconditionFailure("every problem has a text")

@@ -99,18 +99,19 @@ extension DatasetError: CustomStringConvertible {
                 + "\(expected == 1 ? "is needed, as labels have" : "are needed, as images have"): "
                 + "check that images and labels are not swapped"
         case .emptyExtent(let file, let extents):
-            "\(file) is empty: its header says \(product(extents)); download it again"
+            "\(file) is empty: its header says \(product(extents)); "
+                + downloadAgain
         case .tooLarge(let file, let extents, let limit):
             "\(file) cannot be kept in memory: its header says \(product(extents)) bytes, the "
-                + "limit is \(limit); if the file is not meant to be so large, download it again"
+                + "limit is \(limit); if the file is not meant to be so large, " + downloadAgain
         case .truncated(let file, let expected, let actual):
             "\(file) is truncated: it should have \(expected) bytes but ends after \(actual); "
-                + "download it again"
+                + downloadAgain
         case .oversized(let file, let expected):
-            "\(file) goes on after the \(expected) bytes that its header declares: download it "
-                + "again"
+            "\(file) goes on after the \(expected) bytes that its header declares: "
+                + downloadAgain
         case .corruptGzip(let file, let reason):
-            "\(file) is damaged gzip data (\(reason)): download it again"
+            "\(file) is damaged gzip data (\(reason)): \(downloadAgain)"
         case .labelOutOfRange(let file, let index, let label, let classes):
             "\(file) has label \(label) at index \(index), but the training labels are "
                 + "0…\(classes - 1): the files do not belong together, or are damaged"
@@ -147,8 +148,15 @@ extension DatasetError: CustomStringConvertible {
 /// What a data directory must hold, and where it comes from.
 let sourceOfFiles =
     "four IDX files (train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte, "
-    + "t10k-labels-idx1-ubyte, plain or .gz), as MNIST (http://yann.lecun.com/exdb/mnist) and "
-    + "Fashion-MNIST (https://github.com/zalandoresearch/fashion-mnist) come"
+    + "t10k-labels-idx1-ubyte, plain or .gz), as MNIST (\(mnistAddress)) and "
+    + "Fashion-MNIST (\(fashionAddress)) come"
+
+/// What to do about a damaged file, and where the usual ones come from.
+let downloadAgain =
+    "download it again (MNIST: \(mnistAddress), Fashion-MNIST: \(fashionAddress))"
+
+private let mnistAddress = "https://ossci-datasets.s3.amazonaws.com/mnist/NAME.gz"
+private let fashionAddress = "https://github.com/zalandoresearch/fashion-mnist"
 
 private func counted(_ count: Int, _ noun: String) -> String {
     "\(count) \(noun)\(count == 1 ? "" : "s")"

@@ -74,7 +74,9 @@ private struct Surprise: Error, CustomStringConvertible {
                 + "batch: give at most 40, or dropLast: false", 64)
         expect(
             DatasetError.truncated(file: "f", expected: 100, actual: 7),
-            "f is truncated: it should have 100 bytes but ends after 7; download it again", 65)
+            "f is truncated: it should have 100 bytes but ends after 7; download it again (MNIST: "
+                + "https://ossci-datasets.s3.amazonaws.com/mnist/NAME.gz, Fashion-MNIST: "
+                + "https://github.com/zalandoresearch/fashion-mnist)", 65)
         #expect(Ending(DatasetError.unreadable(path: "f", reason: "denied")).code == 74)
     }
 

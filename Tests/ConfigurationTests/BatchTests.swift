@@ -122,8 +122,8 @@ struct BatchTests {
             (
                 61, [],
                 """
-                batch 2 of 2 has 1 sample, and its statistics group 1 of 1 only one: one value per \
-                channel has no variance; set data.dropLast to true
+                batch 2 of 2 has only 1 sample, and one value per channel has no variance: set \
+                data.dropLast to true
                 """
             ),
             (
@@ -153,8 +153,8 @@ struct BatchTests {
             (
                 1, [],
                 """
-                batch 1 of 1 has 1 sample, and its statistics group 1 of 1 only one: one value per \
-                channel has no variance; set batch.size to another value, at least 2
+                batch 1 of 1 has only 1 sample, and one value per channel has no variance: set \
+                batch.size to another value, at least 2
                 """
             ),
         ] as [(Int, [String], String)])

@@ -49,7 +49,7 @@ import Testing
     func trailingGarbage() {
         for garbage in [[0x41], [0, 0, 0x41], [0x1e, 0x8b, 8]] as [[UInt8]] {
             expectError(
-                "d/images is damaged gzip data (other data follows its end): download it again"
+                "d/images is damaged gzip data (other data follows its end): " + downloadAgain
             ) { _ = try parse(gzip(Self.images) + garbage) }
         }
     }
@@ -60,7 +60,7 @@ import Testing
             let expected = length < 16 ? 16 : 46
             expectError(
                 "d/images is truncated: it should have \(expected) bytes but ends after \(length); "
-                    + "download it again"
+                    + downloadAgain
             ) { _ = try parse(Array(Self.images[..<length])) }
         }
     }
@@ -70,7 +70,7 @@ import Testing
         let packed = gzip(Self.images, level: 9)
         for length in 2..<packed.count {
             expectError(
-                "d/images is damaged gzip data (it ends in the middle): download it again"
+                "d/images is damaged gzip data (it ends in the middle): " + downloadAgain
             ) { _ = try parse(Array(packed[..<length])) }
         }
     }
@@ -79,8 +79,7 @@ import Testing
     func shortGzip() {
         let content = idx(extents: [1000, 28, 28], elements: [1, 2, 3])
         expectError(
-            "d/images is truncated: it should have 784016 bytes but ends after 19; download it "
-                + "again"
+            "d/images is truncated: it should have 784016 bytes but ends after 19; " + downloadAgain
         ) { _ = try parse(gzip(content)) }
     }
 
@@ -88,7 +87,7 @@ import Testing
     func oversized() {
         for content in [Self.images + [0], gzip(Self.images + [0])] {
             expectError(
-                "d/images goes on after the 46 bytes that its header declares: download it again"
+                "d/images goes on after the 46 bytes that its header declares: " + downloadAgain
             ) { _ = try parse(content) }
         }
     }
@@ -101,7 +100,7 @@ import Testing
         #expect(packed.count < zeros.count / 900)
         packed.removeLast(packed.count / 2)
         expectError(
-            "d/images goes on after the 46 bytes that its header declares: download it again"
+            "d/images goes on after the 46 bytes that its header declares: " + downloadAgain
         ) { _ = try parse(packed) }
     }
 
@@ -110,12 +109,12 @@ import Testing
         var packed = gzip(Self.images)
         packed[packed.count - 5] ^= 1
         expectError(
-            "d/images is damaged gzip data (incorrect data check): download it again"
+            "d/images is damaged gzip data (incorrect data check): " + downloadAgain
         ) { _ = try parse(packed) }
         packed = gzip(Self.images)
         packed[packed.count - 1] ^= 1
         expectError(
-            "d/images is damaged gzip data (incorrect length check): download it again"
+            "d/images is damaged gzip data (incorrect length check): " + downloadAgain
         ) { _ = try parse(packed) }
     }
 
@@ -159,7 +158,7 @@ import Testing
     @Test("an extent of zero is an error", arguments: [[0, 28, 28], [5, 0, 28], [5, 28, 0]])
     func emptyExtent(extents: [Int]) {
         let text = extents.map { "\($0)" }.joined(separator: " × ")
-        expectError("d/images is empty: its header says \(text); download it again") {
+        expectError("d/images is empty: its header says \(text); " + downloadAgain) {
             _ = try parse(idx(extents: extents, elements: []))
         }
     }
@@ -171,7 +170,7 @@ import Testing
                 expectError(
                     "d/images cannot be kept in memory: its header says 4294967295 × 4294967295 × "
                         + "4294967295 bytes, the limit is 1000; if the file is not meant to be so "
-                        + "large, download it again"
+                        + "large, " + downloadAgain
                 ) {
                     _ = try IDXArray.parse(
                         content, file: "d/images", dimensions: 3, memoryLimit: 1000)
@@ -180,7 +179,7 @@ import Testing
         }
         expectError(
             "d/images cannot be kept in memory: its header says 3 × 2 × 5 bytes, the limit is 29; "
-                + "if the file is not meant to be so large, download it again"
+                + "if the file is not meant to be so large, " + downloadAgain
         ) { _ = try IDXArray.parse(Self.images, file: "d/images", dimensions: 3, memoryLimit: 29) }
         #expect(throws: Never.self) {
             try IDXArray.parse(Self.images, file: "d/images", dimensions: 3, memoryLimit: 30)
@@ -194,7 +193,7 @@ import Testing
         for content in [content, gzip(content)] {
             expectError(
                 "d/images is truncated: it should have 17592186044432 bytes but ends after 18; "
-                    + "download it again"
+                    + downloadAgain
             ) {
                 _ = try IDXArray.parse(content, file: "d/images", dimensions: 3, memoryLimit: .max)
             }

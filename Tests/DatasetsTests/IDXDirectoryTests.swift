@@ -126,7 +126,7 @@ import Testing
                     + "t10k-labels.idx1-ubyte, t10k-labels.idx1-ubyte.gz: it needs four IDX files "
                     + "(train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte, "
                     + "t10k-labels-idx1-ubyte, plain or .gz), as MNIST "
-                    + "(http://yann.lecun.com/exdb/mnist) and Fashion-MNIST "
+                    + "(https://ossci-datasets.s3.amazonaws.com/mnist/NAME.gz) and Fashion-MNIST "
                     + "(https://github.com/zalandoresearch/fashion-mnist) come", .missingFile
             ) { _ = try DatasetPair.idx(directory: directory) }
         }
@@ -151,17 +151,17 @@ import Testing
             try fill(directory, testImages: [])
             expectError(
                 "\(directory)/t10k-images-idx3-ubyte is truncated: it should have 16 bytes but "
-                    + "ends after 0; download it again"
+                    + "ends after 0; " + downloadAgain
             ) { _ = try DatasetPair.idx(directory: directory) }
             try fill(directory, testLabels: idx(extents: [2], elements: [1, 0, 1]))
             expectError(
                 "\(directory)/t10k-labels-idx1-ubyte goes on after the 10 bytes that its header "
-                    + "declares: download it again"
+                    + "declares: " + downloadAgain
             ) { _ = try DatasetPair.idx(directory: directory) }
             try fill(directory, trainingLabels: gzip(idx(extents: [4], elements: [1])))
             expectError(
                 "\(directory)/train-labels-idx1-ubyte is truncated: it should have 12 bytes but "
-                    + "ends after 9; download it again"
+                    + "ends after 9; " + downloadAgain
             ) { _ = try DatasetPair.idx(directory: directory) }
         }
     }

@@ -49,8 +49,8 @@ public enum CheckpointError: Error, Equatable, Sendable, CustomStringConvertible
             return "no file '\(oneLine(path))': give the path of a model, "
                 + "such as runs/NAME-1/final.safetensors"
         case .missingConfiguration(let path):
-            return
-                "\(path): the header holds no configuration of a run; give the run's with --config"
+            return "'\(oneLine(path))' has no configuration of its run in its header: give it with "
+                + "--config FILE"
         case .truncated(let path, let expected, let actual):
             return "'\(oneLine(path))' is cut off: it should have at least \(expected) bytes and "
                 + "has \(actual); \(copyAgain)"
