@@ -17,10 +17,30 @@ final class Launch {
     /// The machine under this rank.
     let machine: Machine
 
-    init(_ arguments: Arguments, session: MPISession, environment: [String: String]) {
+    private init(_ arguments: Arguments, session: MPISession, environment: [String: String]) {
         self.arguments = arguments
         self.session = session
         machine = Machine.present(environment: environment)
+    }
+
+    /// Reads the command line, which all ranks must understand, and alike: a rank that does
+    /// something else would leave the others waiting.
+    static func agreed(
+        on words: [String], session: MPISession, environment: [String: String]
+    ) throws -> Launch {
+        let arguments = try agree(session, seconds: Arguments().timeout) {
+            try Arguments.parse(words)
+        }
+        let launch = Launch(arguments, session: session, environment: environment)
+        let tasks = try session.gather(
+            record: Array(arguments.task.utf8), seconds: arguments.timeout
+        ).map { String(decoding: $0, as: UTF8.self) }
+        if let rank = tasks.firstIndex(where: { $0 != tasks[0] }) {
+            throw StartRecord.Difference(
+                what: "the command line", rank: rank, first: tasks[0], other: tasks[rank],
+                remedy: "give all ranks the same", isError: true)
+        }
+        return launch
     }
 
     /// Rank 0, which speaks for all.
@@ -42,13 +62,40 @@ final class Launch {
     ///
     /// - Throws: `AgreedFailure` with what rank 0 is to print, on every rank.
     func agree<Result>(_ work: () throws -> Result) throws -> Result {
+        try Self.agree(session, seconds: arguments.timeout, work)
+    }
+
+    /// Does on rank 0 alone what may fail there, and then fails on all ranks alike.
+    ///
+    /// - Returns: the result on rank 0, nil on the others.
+    @discardableResult
+    func onRankZero<Result>(_ work: () throws -> Result) throws -> Result? {
+        try Self.agree(session, seconds: arguments.timeout, isRankZeros: true) {
+            try speaks ? work() : nil
+        }
+    }
+
+    private static func agree<Result>(
+        _ session: MPISession, seconds: Double, isRankZeros: Bool = false,
+        _ work: () throws -> Result
+    ) throws -> Result {
         let result = Swift.Result(catching: work)
-        var ending: Ending?
-        if case .failure(let error) = result { ending = Ending(error) }
-        let record = ending.map { Array("\($0.code)\n\($0.message)".utf8) } ?? []
-        let records = try session.gather(record: record, seconds: arguments.timeout)
-        if records.allSatisfy(\.isEmpty) { return try result.get() }
-        throw AgreedFailure(records: records)
+        var failure: AgreedFailure.Record?
+        if case .failure(let error) = result {
+            let ending = Ending(error)
+            failure = AgreedFailure.Record(
+                host: session.hostName, code: ending.code, message: ending.message)
+        }
+        let bytes = try failure.map { Array(try JSONEncoder().encode($0)) } ?? []
+        let records = try session.gather(record: bytes, seconds: seconds)
+            .map {
+                try $0.isEmpty
+                    ? nil : JSONDecoder().decode(AgreedFailure.Record.self, from: Data($0))
+            }
+        guard let failure = AgreedFailure(records, isRankZeros: isRankZeros) else {
+            return try result.get()
+        }
+        throw failure
     }
 
     // MARK: the run's frame
@@ -60,6 +107,8 @@ final class Launch {
         let files: [DatasetPair.File]
         let world: World
         let spinning: Bool
+        /// Why a rank has so many threads, where that was not given.
+        let threadsReason: String?
     }
 
     /// Loads the configuration and the data, chooses the world, and compares all ranks.
@@ -84,11 +133,11 @@ final class Launch {
 
     private func place(_ plan: RunPlan, data: DatasetPair?) throws -> Run {
         let configuration = plan.configuration
+        let isUnderMPI = session.launcher.kind != .none
         let threads =
             arguments.threads
             ?? Machine.defaultThreads(
-                cores: machine.cores, shards: plan.shards,
-                underMPI: session.launcher.kind != .none)
+                cores: machine.cores, shards: plan.shards, underMPI: isUnderMPI)
         try configuration.validate(workers: session.ranks * threads, explicit: true)
         let arithmetic: World.Arithmetic =
             PlantedFaults.present.misplacesTree
@@ -100,7 +149,9 @@ final class Launch {
         let shared = session.localCores ?? machine.cores
         return Run(
             plan: plan, files: data?.files ?? [], world: world,
-            spinning: threads <= machine.cores && session.localRanks * threads <= shared)
+            spinning: threads <= machine.cores && session.localRanks * threads <= shared,
+            threadsReason: arguments.threads != nil
+                ? nil : isUnderMPI ? "1 thread a rank" : "a thread a core, at most one a shard")
     }
 
     /// Compares what must be equal on all ranks, or a different result would follow.
@@ -120,19 +171,46 @@ struct AgreedFailure: Error {
     /// What to print and how to leave.
     let ending: Ending
 
-    /// - Parameter records: a rank's is empty where it succeeded, else its code and message.
-    init(records: [[UInt8]]) {
-        let failed = records.indices.filter { !records[$0].isEmpty }
-        let text = String(decoding: records[failed.first ?? 0], as: UTF8.self)
-        let parts = text.split(separator: "\n", maxSplits: 1, omittingEmptySubsequences: false)
-        let code = Int32(parts.first ?? "") ?? ExitCode.internalError.rawValue
-        let message = parts.count > 1 ? String(parts[1]) : text
+    /// What a rank tells the others of its failure.
+    struct Record: Codable {
+        let host: String
+        let code: Int32
+        let message: String
+    }
+
+    /// Nil where no rank failed.
+    ///
+    /// - Parameters:
+    ///   - records: a rank's is nil where it succeeded.
+    ///   - isRankZeros: only rank 0 had something to do.
+    init?(_ records: [Record?], isRankZeros: Bool = false) {
+        guard let rank = records.firstIndex(where: { $0 != nil }), let first = records[rank] else {
+            return nil
+        }
         // Found alike on all ranks it is one error; otherwise it says where.
-        let isEverywhere = records.allSatisfy { $0 == records[0] }
+        let isEverywhere = records.allSatisfy {
+            $0?.code == first.code && $0?.message == first.message
+        }
+        let place = isEverywhere || isRankZeros ? "" : "rank \(rank) (\(first.host)): "
         ending = Ending(
-            agreed: isEverywhere
-                ? message : message.replacing("error: ", with: "error: rank \(failed[0]): "),
-            code: code)
+            agreed: first.message.replacing(
+                "error: ", with: "error: \(place)", maxReplacements: 1), code: first.code)
+    }
+}
+
+extension Arguments {
+    /// What the command line asks of every rank, as words: where it differs, ranks would wait for
+    /// messages that never come. The rest concerns rank 0 alone, or is compared later.
+    fileprivate var task: String {
+        var words = [command.name] + files
+        for (isSet, word) in [
+            (printConfig, "--print-config"), (strict, "--strict"), (worlds, "--worlds"),
+        ] where isSet {
+            words.append(word)
+        }
+        if let steps { words += ["--steps", "\(steps)"] }
+        if let kernel { words += ["--kernel", kernel] }
+        return words.joined(separator: " ")
     }
 }
 

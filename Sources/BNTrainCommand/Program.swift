@@ -14,9 +14,11 @@ public func runBNTrain(_ words: [String], environment: [String: String]) -> Neve
                 + "with launch/setup --portable\n")
         exit(ExitCode.internalError.rawValue)
     }
-    // A reader of stdout that went away is an error of writing, not a death.
+    // A reader of stdout that went away, or a limit on a file's size, is an error of writing, not a
+    // death.
     signal(SIGPIPE, SIG_IGN)
     signal(SIGXFSZ, SIG_IGN)
+    Console.openClosedStreams()
     let session: MPISession
     do {
         session = try MPISession.start(environment: environment)
@@ -26,8 +28,10 @@ public func runBNTrain(_ words: [String], environment: [String: String]) -> Neve
     }
     let speaks = session.rank == 0
     do {
-        let arguments = try Arguments.parse(words)
-        let code = try run(arguments, session: session, environment: environment)
+        let launch = try Launch.agreed(on: words, session: session, environment: environment)
+        let code = try run(launch, environment: environment)
+        // What rank 0 could not say, all ranks leave for.
+        try launch.onRankZero { try Console.requireOutputWritten() }
         try session.finish()
         exit(code)
     } catch let failure as AgreedFailure {
@@ -51,10 +55,8 @@ private func isKnownToAll(_ error: any Error, _ ending: Ending) -> Bool {
     return false
 }
 
-private func run(
-    _ arguments: Arguments, session: MPISession, environment: [String: String]
-) throws -> Int32 {
-    let launch = Launch(arguments, session: session, environment: environment)
+private func run(_ launch: Launch, environment: [String: String]) throws -> Int32 {
+    let arguments = launch.arguments
     switch arguments.command {
     case .train: return try TrainCommand(launch).run()
     case .eval: return try EvalCommand(launch).run()
@@ -64,7 +66,8 @@ private func run(
         return try InspectCommand.run(
             arguments.files, json: arguments.json, speaks: launch.speaks)
     case .doctor:
-        return try DoctorCommand.run(arguments, session: session, environment: environment)
+        return try DoctorCommand.run(
+            arguments, session: launch.session, environment: environment)
     case .verify: return try VerifyCommand(launch).run()
     case .help(let topic):
         if launch.speaks { Console.output(Help.text(on: topic)) }

@@ -45,6 +45,7 @@ struct RunHeader {
             ? "1 worker"
             : "\(counted(world.ranks, "rank")) × \(counted(world.threadsPerRank, "thread")) = "
                 + "\(world.workers) workers"
+        let reason = run.threadsReason.map { " (\($0); --threads N changes it)" } ?? ""
         let shards =
             "\(counted(plan.shards, "shard")) on \(counted(world.workers, "worker")): "
             + balance
@@ -55,7 +56,7 @@ struct RunHeader {
         let cores =
             world.threadsPerRank > machine.cores
             ? "; more threads than the \(counted(machine.cores, "core")) of this rank" : ""
-        return "\(size); \(shards); \(promise)\(cores)"
+        return "\(size)\(reason); \(shards); \(promise)\(cores)"
     }
 
     private static func data(_ plan: RunPlan) -> String {

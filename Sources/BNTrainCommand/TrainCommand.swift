@@ -15,16 +15,11 @@ struct TrainCommand {
 
     func run() throws -> Int32 {
         let arguments = launch.arguments
-        let run = try launch.resolve {
-            try RunConfiguration.load(file: arguments.config, settings: arguments.settings)
-        }
-        if arguments.printConfig {
-            if launch.speaks { Console.output(run.plan.configuration.canonicalJSON + "\n") }
-            return 0
-        }
+        if arguments.printConfig { return try printConfiguration() }
+        let run = try launch.resolve(loadConfiguration)
         var trainer = Trainer(run.plan)
         trainer.plantedFault = PlantedFaults.present.fault
-        let files = try launch.agree { try launch.speaks ? openFolder(trainer) : nil }
+        let files = try launch.onRankZero { try openFolder(trainer) }
         if let files {
             for line in RunHeader(run, machine: launch.machine, folder: files.folder.path).lines {
                 launch.say(line)
@@ -38,12 +33,24 @@ struct TrainCommand {
             in: run.world, transport: launch.session.transport, timeout: arguments.timeout,
             spinning: run.spinning, observer: observer)
         observer?.finish()
-        try launch.agree {
+        try launch.onRankZero {
             guard let files else { return }
             try trainer.replica.file(configuration: run.plan.configuration)
                 .write(to: files.folder.finalModel)
         }
         if let files { report(outcome, run, files.folder) }
+        return 0
+    }
+
+    private func loadConfiguration() throws(ConfigurationError) -> RunConfiguration {
+        try RunConfiguration.load(
+            file: launch.arguments.config, settings: launch.arguments.settings)
+    }
+
+    /// The configuration as a run would use it; needs no data.
+    private func printConfiguration() throws -> Int32 {
+        let configuration = try launch.agree(loadConfiguration)
+        if launch.speaks { Console.output(configuration.canonicalJSON + "\n") }
         return 0
     }
 
