@@ -1,0 +1,111 @@
+import Foundation
+import TestSupport
+import Testing
+import Training
+
+/// Counts calls of malloc and its kin, but for those from inside oneDNN, whose primitives allocate
+/// in each execution; says the number at the end of the process.
+private let counter = """
+    #define _GNU_SOURCE
+    #include <execinfo.h>
+    #include <link.h>
+    #include <stdatomic.h>
+    #include <stddef.h>
+    #include <stdio.h>
+    #include <string.h>
+
+    extern void *__libc_malloc(size_t), *__libc_calloc(size_t, size_t);
+    extern void *__libc_realloc(void *, size_t), *__libc_memalign(size_t, size_t);
+
+    static char *lower, *upper;
+    static int ready;
+    static atomic_long calls;
+    static __thread int counting;
+
+    static int find(struct dl_phdr_info *object, size_t size, void *unused) {
+        if (!strstr(object->dlpi_name, "libdnnl")) return 0;
+        for (int i = 0; i < object->dlpi_phnum; i++) {
+            if (object->dlpi_phdr[i].p_type != PT_LOAD) continue;
+            char *start = (char *)object->dlpi_addr + object->dlpi_phdr[i].p_vaddr;
+            if (!lower || start < lower) lower = start;
+            if (start + object->dlpi_phdr[i].p_memsz > upper)
+                upper = start + object->dlpi_phdr[i].p_memsz;
+        }
+        return 0;
+    }
+
+    static void count(void) {
+        if (!ready || counting) return;
+        counting = 1;
+        void *frames[64];
+        int depth = backtrace(frames, 64), ours = 1;
+        for (int i = 0; i < depth; i++)
+            if ((char *)frames[i] >= lower && (char *)frames[i] < upper) ours = 0;
+        if (ours) calls++;
+        counting = 0;
+    }
+
+    __attribute__((constructor)) static void start(void) {
+        void *frame;
+        backtrace(&frame, 1);  // allocates the first time
+        dl_iterate_phdr(find, NULL);
+        ready = 1;
+    }
+
+    __attribute__((destructor)) static void end(void) {
+        fprintf(stderr, "%ld calls\\n", (long)calls);
+    }
+
+    void *malloc(size_t size) { count(); return __libc_malloc(size); }
+    void *calloc(size_t n, size_t size) { count(); return __libc_calloc(n, size); }
+    void *realloc(void *p, size_t size) { count(); return __libc_realloc(p, size); }
+    void *memalign(size_t a, size_t size) { count(); return __libc_memalign(a, size); }
+    void *aligned_alloc(size_t a, size_t size) { count(); return __libc_memalign(a, size); }
+    int posix_memalign(void **p, size_t a, size_t size) {
+        count();
+        *p = __libc_memalign(a, size);
+        return *p ? 0 : 12;
+    }
+    """
+
+/// True where a C compiler and glibc, whose inner names the counter uses, are at hand.
+private let canCount: Bool = {
+    #if canImport(Glibc)
+        return (try? runProcess(["cc", "--version"]).status) == 0
+    #else
+        return false
+    #endif
+}()
+
+extension ProgramTests {
+    @Suite("Memory")
+    struct Memory {
+        @Test(
+            "a thousand steps more, over many epochs, allocate nothing more",
+            .enabled(if: canCount, "there is no C compiler, or no glibc"),
+            arguments: [1, 2])
+        func steadyState(threads: Int) throws {
+            let place = try Workplace()
+            try place.write(counter, to: "counter.c")
+            let built = try runProcess([
+                "-C", place.path, "cc", "-O1", "-shared", "-fPIC", "-o", "counter.so", "counter.c",
+            ])
+            try #require(built.status == 0, "\(built.stderr)")
+            func calls(steps: Int) throws -> Int {
+                let result = try place.run(
+                    Workplace.short + [
+                        "--set", "steps=\(steps)", "--set", "evaluate.everySteps=100000",
+                        "--set", "optimizer.momentum=0.9", "--threads", "\(threads)", "--quiet",
+                    ], environment: ["LD_PRELOAD": place.file("counter.so")])
+                result.expectSuccess()
+                // The `env` that starts the program counts nothing of ours: it becomes it.
+                let line = try #require(result.stderr.split(separator: "\n").last)
+                return try #require(Int(line.prefix { $0.isNumber }), "\(result.stderr)")
+            }
+            let (few, many) = (try calls(steps: 200), try calls(steps: 1200))
+            #expect(few > 1000, "the counter does not count")
+            // Threads that wake for the first time, and numbers that print longer, make a handful.
+            #expect(abs(many - few) < 50, "\(few) calls in 200 steps, \(many) in 1200")
+        }
+    }
+}

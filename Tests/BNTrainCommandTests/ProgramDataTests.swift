@@ -1,0 +1,165 @@
+import Foundation
+import TestSupport
+import Testing
+import Training
+
+/// Where the usual data sets come from, as messages about damaged files say it.
+private let again =
+    "download it again (MNIST: https://ossci-datasets.s3.amazonaws.com/mnist/NAME.gz, "
+    + "Fashion-MNIST: https://github.com/zalandoresearch/fashion-mnist)"
+
+/// What a data directory must hold, as messages about missing ones say it.
+private let files =
+    "four IDX files (train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte, "
+    + "t10k-labels-idx1-ubyte, plain or .gz), as MNIST "
+    + "(https://ossci-datasets.s3.amazonaws.com/mnist/NAME.gz) and Fashion-MNIST "
+    + "(https://github.com/zalandoresearch/fashion-mnist) come"
+
+/// Trains on the folder "data" of the working directory.
+private let training = [
+    "--set", "data.name=idx", "--set", "data.directory=data", "--set", "batch.size=8",
+    "--set", "batch.shards=2", "--set", "model.hidden=[4]", "--set", "steps=3",
+]
+
+private let trainImages = "data/train-images-idx3-ubyte"
+private let trainLabels = "data/train-labels-idx1-ubyte"
+private let testLabels = "data/t10k-labels-idx1-ubyte"
+
+extension ProgramTests {
+    @Suite("Bad data files end a run before it starts")
+    struct DataFiles {
+        /// Runs on a data set that `damage` has spoilt.
+        private func expect(
+            _ code: Int32, _ message: (_ folder: String) -> String,
+            sourceLocation: SourceLocation = #_sourceLocation,
+            damage: (Workplace) throws -> Void
+        ) throws {
+            let place = try Workplace()
+            try place.makeData(in: "data")
+            try damage(place)
+            try place.run(training)
+                .expect(code, message(place.path), sourceLocation: sourceLocation)
+            // Nothing was begun.
+            #expect(
+                try !place.names(in: ".").contains("runs"), sourceLocation: sourceLocation)
+        }
+
+        @Test("the whole data set trains: what follows fails for its damage alone")
+        func whole() throws {
+            let place = try Workplace()
+            try place.makeData(in: "data")
+            let result = try place.run(training + ["--json"])
+            result.expectSuccess()
+            #expect(try result.lastObject()["data"] == "idx")
+        }
+
+        @Test("a missing folder, a file in its place, and a missing file")
+        func missing() throws {
+            let folder = { (path: String) in
+                "there is no data directory \(path)/data: set data.directory to the folder that "
+                    + "holds " + files
+            }
+            try expect(66, folder) { try FileManager.default.removeItem(atPath: $0.file("data")) }
+            let place = try Workplace()
+            try place.write("text", to: "data")
+            try place.run(training).expect(66, folder(place.path))
+            try expect(66) { path in
+                "\(path)/data holds none of t10k-labels-idx1-ubyte, t10k-labels-idx1-ubyte.gz, "
+                    + "t10k-labels.idx1-ubyte, t10k-labels.idx1-ubyte.gz: it needs " + files
+            } damage: {
+                try FileManager.default.removeItem(atPath: $0.file(testLabels))
+            }
+        }
+
+        @Test("truncated, empty and oversized files")
+        func wrongSize() throws {
+            try expect(65) {
+                "\($0)/\(trainImages) is truncated: it should have 1216 bytes but ends after "
+                    + "1116; " + again
+            } damage: {
+                try $0.write(Array(try $0.bytes(of: trainImages).dropLast(100)), to: trainImages)
+            }
+            try expect(65) {
+                "\($0)/\(trainLabels) is truncated: it should have 8 bytes but ends after 0; "
+                    + again
+            } damage: {
+                try $0.write([UInt8](), to: trainLabels)
+            }
+            try expect(65) {
+                "\($0)/\(trainImages) goes on after the 1216 bytes that its header declares: "
+                    + again
+            } damage: {
+                try $0.write(try $0.bytes(of: trainImages) + [1, 2], to: trainImages)
+            }
+        }
+
+        @Test("other content: a web page, swapped files, other elements, impossible sizes")
+        func notIDX() throws {
+            try expect(65) {
+                "\($0)/\(trainImages) is not an IDX file: it begins with 3c 21 44 4f, not with "
+                    + "00 00 08; download it again, it is one of " + files
+            } damage: {
+                try $0.write("<!DOCTYPE html>", to: trainImages)
+            }
+            try expect(65) {
+                "\($0)/\(trainImages) has 1 dimension, but 3 are needed, as images have: check "
+                    + "that images and labels are not swapped"
+            } damage: {
+                try $0.write(try $0.bytes(of: trainLabels), to: trainImages)
+            }
+            try expect(65) {
+                "\($0)/\(trainLabels) holds 32-bit floats (type 0d), but images and labels are "
+                    + "unsigned bytes (type 08): convert it"
+            } damage: {
+                try $0.write([0, 0, 0x0d, 1, 0, 0, 0, 1, 0, 0, 0, 0], to: trainLabels)
+            }
+            let place = try Workplace()
+            try place.makeData(in: "data")
+            try place.write(idx([0xffff_ffff, 0xffff, 0xffff], []), to: trainImages)
+            let result = try place.run(training)
+            #expect(result.status == 65)
+            #expect(
+                result.stderr.hasPrefix(
+                    "bn-train: error: \(place.path)/\(trainImages) cannot be kept in memory: its "
+                        + "header says 4294967295 × 65535 × 65535 bytes, the limit is "))
+            #expect(
+                result.stderr.hasSuffix("; if the file is not meant to be so large, \(again)\n"))
+        }
+
+        @Test("gzip data that is damaged or ends in the middle")
+        func corruptGzip() throws {
+            for (keeps, reason) in [
+                (.max, "incorrect data check"), (60, "it ends in the middle"),
+            ] as [(Int, String)] {
+                try expect(65) {
+                    "\($0)/\(trainLabels).gz is damaged gzip data (\(reason)): " + again
+                } damage: { place in
+                    let packed = try runProcess(["-C", place.path, "gzip", "-9n", trainLabels])
+                    #expect(packed.status == 0)
+                    var bytes = Array(try place.bytes(of: trainLabels + ".gz").prefix(keeps))
+                    // The checksum stands 8 bytes before the end.
+                    if keeps == .max { bytes[bytes.count - 8] ^= 0xff } else { bytes.removeLast(4) }
+                    try place.write(bytes, to: trainLabels + ".gz")
+                }
+            }
+        }
+
+        @Test("labels out of range, and other counts of images and labels")
+        func labels() throws {
+            try expect(65) {
+                "\($0)/\(testLabels) has label 10 at index 3, but the training labels are 0…9: "
+                    + "the files do not belong together, or are damaged"
+            } damage: { place in
+                var bytes = try place.bytes(of: testLabels)
+                bytes[8 + 3] = 10
+                try place.write(bytes, to: testLabels)
+            }
+            try expect(65) {
+                "\($0)/\(trainImages) has 40 images, but \($0)/\(trainLabels) has 39 labels: the "
+                    + "files do not belong together"
+            } damage: {
+                try $0.write(idx([39], (0..<39).map { $0 % 10 }), to: trainLabels)
+            }
+        }
+    }
+}

@@ -1,0 +1,222 @@
+import Foundation
+import TestSupport
+import Testing
+import Training
+
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+private let hostName: String = {
+    let text = FileManager.default.contents(atPath: "/proc/sys/kernel/hostname") ?? Data()
+    return String(decoding: text, as: UTF8.self).trimmingCharacters(in: .whitespacesAndNewlines)
+}()
+
+extension ProgramTests {
+    @Suite("Faults while a job runs")
+    struct Faults {
+        /// The result of a job, which must end by itself within 10 s.
+        private func endsSoon(_ run: RunningProcess) -> ProcessResult {
+            let start = ContinuousClock.now
+            let result = run.wait(timeout: 20)
+            #expect(ContinuousClock.now - start < .seconds(10))
+            return result
+        }
+
+        @Test("a worker that throws ends the whole job with one line: where, when, why")
+        func throwing() throws {
+            let place = try Workplace()
+            let words = Workplace.endless + ["--quiet"]
+            // Worker 1 has the same place in all these worlds but for its rank.
+            for (ranks, threads, worker) in [(1, 3, 1), (3, 1, 1), (2, 2, 3)] {
+                let environment = ["BN_TRAIN_PLANT": "throw=\(worker)@30"]
+                let threads = ["--threads", "\(threads)"]
+                let start = ContinuousClock.now
+                let result =
+                    try ranks == 1
+                    ? place.run(words + threads, environment: environment)
+                    : place.run(ranks: ranks, words + threads, environment: environment)
+                #expect(ContinuousClock.now - start < .seconds(20))
+                result.expect(
+                    70,
+                    "rank \(ranks == 1 ? 0 : 1), worker \(worker), epoch 4, step 30: a planted "
+                        + "fault; a test asked for it")
+            }
+        }
+
+        @Test("a killed rank ends the job by mpirun's notice")
+        func killed() throws {
+            let place = try Workplace()
+            let run = try place.start(ranks: 3, Workplace.endless)
+            #expect(run.waitUntil(seconds: 30) { run.stderr.contains("step 20 ·") })
+            kill(try #require(run.pid(ofRank: 1)), SIGKILL)
+            let result = endsSoon(run)
+            #expect(result.status != 0 && !result.timedOut)
+            #expect(result.stderr.contains("signal 9"), "\(result.stderr)")
+        }
+
+        @Test("a stopped rank is named at the deadline, with the collective that misses it")
+        func stopped() throws {
+            let place = try Workplace()
+            let run = try place.start(ranks: 2, Workplace.endless + ["--timeout", "2"])
+            #expect(run.waitUntil(seconds: 30) { run.stderr.contains("step 20 ·") })
+            let victim = try #require(run.pid(ofRank: 1))
+            kill(victim, SIGSTOP)
+            let result = endsSoon(run)
+            kill(victim, SIGKILL)
+            #expect(result.status == 71)
+            let lines = result.ourErrors.split(separator: "\n")
+                .filter { $0.hasPrefix("bn-train: ") }
+            try #require(lines.count == 1, "\(result.stderr)")
+            let line = try Regex(
+                "bn-train: error: rank 0 waited 2 s for rank 1 in epoch [0-9]+, step [0-9]+, "
+                    + "[a-z0-9' ]+, [0-9]+ values: it is stopped, dead or much slower; see its "
+                    + "output, or raise --timeout")
+            #expect(lines[0].wholeMatch(of: line) != nil, "\(lines[0])")
+        }
+
+        @Test("Ctrl-C ends a run, with no model that looks like a result")
+        func interrupted() throws {
+            let place = try Workplace()
+            let run = try RunningProcess(
+                // Threads of a test run block signals, and a child inherits that.
+                ["-C", place.path, "--default-signal=INT", Workplace.program]
+                    + Workplace.endless + ["--out", "run"])
+            #expect(run.waitUntil(seconds: 30) { run.stderr.contains("step 20 ·") })
+            kill(run.pid, SIGINT)
+            let result = endsSoon(run)
+            #expect(result.status == 128 + SIGINT && !result.stderr.contains("error"))
+            #expect(try place.names(in: "run") == ["config.json", "metrics.jsonl"])
+        }
+
+        @Test("a loss that is no number: one line with the step and the first layer, code 73")
+        func diverged() throws {
+            let place = try Workplace()
+            let words =
+                Workplace.short + [
+                    "--set", "optimizer.learningRate=1e30", "--set", "model.activation=relu",
+                    "--set", "model.normalization.kind=none", "--quiet",
+                ]
+            let message =
+                "training diverged at step 2 (epoch 1): layer layers.2 was the first to give NaN "
+                + "or Inf; lower optimizer.learningRate (now 1e+30), add schedule.warmupSteps, or "
+                + "check the data's scaling"
+            try place.run(words).expect(73, message)
+            try place.run(words + ["--threads", "3"]).expect(73, message)
+            try place.run(ranks: 2, words).expect(73, message)
+        }
+    }
+
+    @Suite("Ranks that do not fit together")
+    struct Ranks {
+        private let place: Workplace
+
+        init() throws { place = try Workplace() }
+
+        /// Two ranks with command lines and programs of their own.
+        private func run(
+            _ first: [String], _ second: [String], program: String = Workplace.program
+        ) throws -> ProcessResult {
+            try place.run(contexts: [
+                ["-n", "1", Workplace.program] + first, ["-n", "1", program] + second,
+            ])
+        }
+
+        /// Rank 0 in the folder "a", rank 1 in "b".
+        private func runInFolders(_ words: [String]) throws -> ProcessResult {
+            try place.run(
+                contexts: ["a", "b"].map {
+                    ["-n", "1", "env", "-C", place.file($0), Workplace.program] + words
+                })
+        }
+
+        @Test("another value of a key, other threads, another command, a mistake on one rank")
+        func words() throws {
+            let words = Workplace.short + ["--quiet"]
+            try run(words, words + ["--set", "seed=2"]).expect(
+                64,
+                "the configuration's seed differs: rank 0 has 1 (\(hostName)), rank 1 has 2 "
+                    + "(\(hostName)); give all ranks the same --config and --set")
+            try run(words, words + ["--threads", "2"]).expect(
+                64,
+                "the number of threads differs: rank 0 has 1 (\(hostName)), rank 1 has 2 "
+                    + "(\(hostName)); give all ranks the same --threads")
+            try run(words, ["eval", "x"]).expect(
+                64,
+                "the command line differs: rank 0 has train, rank 1 has eval x; give all ranks "
+                    + "the same")
+            try run(words, words + ["--treads"]).expect(
+                64,
+                "rank 1 (\(hostName)): unknown option '--treads': did you mean '--threads'?; see "
+                    + "`bn-train --help`")
+            #expect(try place.names(in: ".").isEmpty)
+        }
+
+        @Test("another build of the program")
+        func executable() throws {
+            let bytes = try Data(contentsOf: URL(fileURLWithPath: Workplace.program))
+            try place.write([UInt8](bytes) + [0], to: "other")
+            #expect(chmod(place.file("other"), 0o755) == 0)
+            let words = Workplace.short + ["--quiet"]
+            let digests = try [Workplace.program, place.file("other")].map {
+                try SHA256.digest(ofFile: $0).prefix(12)
+            }
+            try run(words, words, program: place.file("other")).expect(
+                64,
+                "the program (SHA-256 of the executable) differs: rank 0 has \(digests[0]) "
+                    + "(\(hostName)), rank 1 has \(digests[1]) (\(hostName)); install the same "
+                    + "build on every host")
+        }
+
+        @Test("data that is missing on one rank, or of another size there")
+        func data() throws {
+            let words = [
+                "--set", "data.name=idx", "--set", "batch.size=8", "--set", "batch.shards=2",
+                "--set", "model.hidden=[4]", "--set", "steps=3", "--quiet",
+            ]
+            try place.makeData(in: "a/data")
+            try place.write("", to: "b/empty")
+            let missing = try runInFolders(words + ["--set", "data.directory=data"])
+            #expect(missing.status == 66)
+            #expect(
+                missing.ourErrors.hasPrefix(
+                    "bn-train: error: rank 1 (\(hostName)): there is no data directory "
+                        + "\(place.path)/b/data: set data.directory to the folder that holds "))
+
+            try place.makeData(in: "b/data")
+            try place.write(
+                idx([20, 6, 5], [UInt8](repeating: 1, count: 600)),
+                to: "b/data/train-images-idx3-ubyte")
+            try place.write(
+                idx([20], (0..<20).map { $0 % 10 }), to: "b/data/train-labels-idx1-ubyte")
+            // The same path on both ranks, and yet other files, as on two hosts.
+            let path = "/proc/self/cwd/data"
+            try runInFolders(words + ["--set", "data.directory=\(path)"]).expect(
+                64,
+                "data file \(path)/train-images-idx3-ubyte differs: rank 0 has 1216 bytes "
+                    + "(\(hostName)), rank 1 has 616 bytes (\(hostName)); copy the same data to "
+                    + "every host")
+        }
+
+        @Test("the launcher of another MPI: an error that names both, from one process")
+        func foreignLauncher() throws {
+            let words = Workplace.short + ["--quiet"]
+            let first = try place.run(words, environment: ["PMI_SIZE": "4", "PMI_RANK": "0"])
+            #expect(first.status == 64)
+            let line = try Regex(
+                "bn-train: error: started by MPICH's or Intel MPI's mpiexec with 4 processes, but "
+                    + "Open MPI v[0-9.a-z]+ sees 1: they would train 4 separate models; use Open "
+                    + "MPI's mpirun, or srun --mpi=pmix\n")
+            #expect(first.stderr.wholeMatch(of: line) != nil, "\(first.stderr)")
+            let third = try place.run(words, environment: ["PMI_SIZE": "4", "PMI_RANK": "2"])
+            #expect(third.status == 64 && third.stderr == "")
+            let slurm = [
+                "SLURM_STEP_NUM_TASKS": "4", "SLURM_PROCID": "0", "SLURM_STEP_ID": "0",
+            ]
+            try place.run(words, environment: slurm).expect(
+                64,
+                "started by srun with 4 processes, but without PMIx, so that they cannot find one "
+                    + "another; use Open MPI's mpirun, or srun --mpi=pmix")
+        }
+    }
+}

@@ -1,0 +1,81 @@
+import Foundation
+import Testing
+
+@testable import BNTrainCommand
+
+@Suite("What ranks compare before step 1")
+struct StartRecordTests {
+    private func record(_ changes: [String: Any] = [:]) throws -> StartRecord {
+        var values: [String: Any] = [
+            "host": "node1", "version": "0.1.0",
+            "configuration": #"{"batch": {"size": 60}, "steps": 10}"#, "executable": "e0",
+            "threads": 2, "files": ["/d/images": 100], "cpu": "Xeon", "instructionSet": "AVX-512",
+            "oneDNN": "2.6.3",
+        ]
+        values.merge(changes) { $1 }
+        return try StartRecord(
+            decoding: [UInt8](JSONSerialization.data(withJSONObject: values)))
+    }
+
+    @Test("equal records have no differences, and the host's name is none")
+    func equal() throws {
+        #expect(
+            try StartRecord.differences([record(), record(["host": "node2"]), record()]).isEmpty)
+        #expect(try StartRecord(decoding: record().encoded) == record())
+        #expect(StartRecord.differences([]).isEmpty)
+    }
+
+    @Test(
+        "another CPU, instruction set or oneDNN is a warning, which --strict makes an error",
+        arguments: [
+            ("cpu", "the CPU", "Xeon"), ("instructionSet", "the instruction set", "AVX-512"),
+            ("oneDNN", "the oneDNN version", "2.6.3"),
+        ])
+    func warnings(key: String, what: String, first: String) throws {
+        let found = try StartRecord.differences([
+            record(), record(), record([key: "another", "host": "node3"]),
+        ])
+        #expect(found.count == 1 && found.first?.isError == false)
+        #expect(
+            found.first?.description
+                == "\(what) differs: rank 0 has \(first) (node1), rank 2 has another (node3); the "
+                + "same bits are not promised across them")
+    }
+
+    @Test("configuration, executable, threads and data are errors, and come first")
+    func errors() throws {
+        let found = try StartRecord.differences([
+            record(),
+            record([
+                "cpu": "EPYC", "executable": "e1", "threads": 3, "host": "node2",
+                "configuration": #"{"batch": {"size": 61}, "steps": 10}"#,
+                "files": ["/d/images": 99, "/d/labels": 7],
+            ]),
+        ])
+        #expect(found.map(\.isError) == [true, true, true, true, true, false])
+        #expect(
+            found.map(\.description) == [
+                "the configuration's batch.size differs: rank 0 has 60 (node1), rank 1 has 61 "
+                    + "(node2); give all ranks the same --config and --set",
+                "the program (SHA-256 of the executable) differs: rank 0 has e0 (node1), rank 1 "
+                    + "has e1 (node2); install the same build on every host",
+                "the number of threads differs: rank 0 has 2 (node1), rank 1 has 3 (node2); give "
+                    + "all ranks the same --threads",
+                "data file /d/images differs: rank 0 has 100 bytes (node1), rank 1 has 99 bytes "
+                    + "(node2); copy the same data to every host",
+                "data file /d/labels differs: rank 0 has no such file (node1), rank 1 has 7 bytes "
+                    + "(node2); copy the same data to every host",
+                "the CPU differs: rank 0 has Xeon (node1), rank 1 has EPYC (node2); the same bits "
+                    + "are not promised across them",
+            ])
+    }
+
+    @Test("a key that only one rank has is named too")
+    func missingKey() throws {
+        let found = try StartRecord.differences([
+            record(), record(["configuration": #"{"batch": {"size": 60}}"#]),
+        ])
+        #expect(found.map(\.what) == ["the configuration's steps"])
+        #expect(found.first?.other == "nothing (node1)")
+    }
+}

@@ -1,0 +1,107 @@
+import TestSupport
+import Testing
+import Training
+
+/// Ranks and threads of each.
+private struct Worldly: Hashable, CustomTestStringConvertible, Sendable {
+    let ranks: Int
+    let threads: Int
+
+    init(_ ranks: Int, _ threads: Int) {
+        self.ranks = ranks
+        self.threads = threads
+    }
+
+    var workers: Int { ranks * threads }
+    var testDescription: String { "\(ranks)×\(threads)" }
+}
+
+private let worlds =
+    [1, 2, 3, 4, 7, 8].map { Worldly(1, $0) }
+    + [1, 2, 3, 4].map { Worldly($0, 1) } + [Worldly(2, 2), Worldly(2, 3)]
+
+extension ProgramTests {
+    @Suite("The same bits in any world, by the built program and Open MPI")
+    struct Worlds {
+        /// The digest that a short run over several epochs ends with.
+        private func digest(
+            _ world: Worldly, underMPI: Bool, _ words: [String],
+            environment: [String: String] = [:], in place: Workplace
+        ) throws -> String {
+            let words =
+                Workplace.short + words
+                + ["--threads", "\(world.threads)", "--quiet", "--json"]
+            let result =
+                try underMPI
+                ? place.run(ranks: world.ranks, words, environment: environment)
+                : place.run(words, environment: environment)
+            result.expectSuccess()
+            let object = try result.lastObject()
+            #expect(
+                object["world"] == [
+                    "ranks": .int(world.ranks), "threads": .int(world.threads),
+                    "workers": .int(world.workers),
+                ])
+            return try #require(object["parameters_digest"]?.string)
+        }
+
+        @Test(
+            "one digest over threads, ranks and both",
+            arguments: ["\"global\"", "{group: 2}", "\"shard\""])
+        func sameBits(scope: String) throws {
+            let place = try Workplace()
+            // The short last batch of 11 would leave shards of one sample where each has
+            // statistics of its own: then it has 19 samples of 211.
+            var words = ["--set", "model.normalization.scope=\(scope)"]
+            if scope != "\"global\"" { words += ["--set", "data.samples=211"] }
+            let alone = try digest(Worldly(1, 1), underMPI: false, words, in: place)
+            for world in worlds {
+                // mpirun -n 1 is a world of its own: MPI is started.
+                for underMPI in world.ranks > 1
+                    ? [true] : world.threads > 1 ? [false] : [false, true]
+                {
+                    let digest = try digest(world, underMPI: underMPI, words, in: place)
+                    #expect(digest == alone, "\(world.testDescription), mpirun: \(underMPI)")
+                }
+            }
+        }
+
+        @Test("a world larger than the shards is refused", .timeLimit(.minutes(1)))
+        func tooLarge() throws {
+            let place = try Workplace()
+            for world in [Worldly(1, 6), Worldly(3, 2), Worldly(6, 1)] {
+                let words =
+                    Workplace.short
+                    + ["--set", "batch.shards=5", "--threads", "\(world.threads)", "--quiet"]
+                let result =
+                    try world.ranks > 1 ? place.run(ranks: world.ranks, words) : place.run(words)
+                result.expect(
+                    64,
+                    "a world of 6 workers is larger than the 5 shards of a batch, and each worker "
+                        + "needs one: use at most 5 workers (ranks × --threads), or set "
+                        + "batch.shards to at least 6")
+            }
+        }
+
+        @Test("the test bites: a tree cut elsewhere and MPI_Allreduce move with the world")
+        func bites() throws {
+            let place = try Workplace()
+            let right = try digest(Worldly(1, 1), underMPI: false, [], in: place)
+            let faults: [(words: [String], environment: [String: String])] = [
+                ([], ["BN_TRAIN_PLANT": "misplaced-tree"]),
+                (["--set", "collectives=mpi"], [:]),
+            ]
+            for fault in faults {
+                var digests: Set<String> = []
+                for world in [Worldly(1, 1), Worldly(1, 3), Worldly(3, 1)] {
+                    digests.insert(
+                        try digest(
+                            world, underMPI: world.ranks > 1, fault.words,
+                            environment: fault.environment, in: place))
+                }
+                #expect(digests.count > 1, "\(fault)")
+                #expect(digests != [right])
+            }
+        }
+    }
+}
