@@ -74,7 +74,7 @@ let package = Package(
             "Training",
             [
                 "TensorCore", "Collectives", "Kernels", "Layers", "Normalization", "Models",
-                "Optimization", "Datasets", "Configuration", "CCrypto", "CPlatform",
+                "Optimization", "Datasets", "Configuration", "CCrypto",
             ]),
         room(
             "BNTrainCommand",

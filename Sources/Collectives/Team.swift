@@ -1,3 +1,4 @@
+import CPlatform
 import Dispatch
 import Synchronization
 
@@ -56,7 +57,7 @@ public enum Team {
                     world: world, thread: thread, table: table, exchange: nil)
                 table.keep(communicator, thread: thread)
                 do {
-                    _ = try body(communicator)
+                    _ = try inWorkerMode { try body(communicator) }
                 } catch {
                     table.fail(worker: first + thread, error)
                 }
@@ -69,7 +70,7 @@ public enum Team {
         table.keep(communicator, thread: 0)
         var result: Result?
         do {
-            result = try body(communicator)
+            result = try inWorkerMode { try body(communicator) }
         } catch {
             table.fail(worker: first, error)
         }
@@ -78,6 +79,14 @@ public enum Team {
         if let failure = table.failure { throw failure }
         guard let result else { preconditionFailure("a worker without a result has failed") }
         return result
+    }
+
+    /// Runs a worker in the floating-point mode that all workers share, and leaves the thread as it
+    /// was: it is the caller's, or Dispatch will lend it to others.
+    private static func inWorkerMode<Result>(_ work: () throws -> Result) rethrows -> Result {
+        let mode = bn_flush_subnormals_to_zero()
+        defer { bn_restore_floating_point_mode(mode) }
+        return try work()
     }
 }
 

@@ -13,14 +13,15 @@ public struct Benchmark: Sendable {
         public let imagesPerSecond: Double
         /// The slowest and the fastest repetition.
         public let range: ClosedRange<Double>
-        /// Repetitions, and the steps of each.
+        /// Repetitions.
         public let repetitions: Int
+        /// Steps of each repetition.
         public let stepsPerRepetition: Int
         /// How the time of worker 0's steps divides, per step.
         public let division: StepDivision
-        /// Fused multiply-adds in Float32: of one worker alone, and of all workers of this rank at
-        /// once; GFLOP/s.
+        /// Fused multiply-adds in Float32 of one worker alone, GFLOP/s.
         public let peakOfOne: Double
+        /// Those of all workers of this rank at once, GFLOP/s.
         public let peakOfAll: Double
         /// Floating-point operations of one step's products.
         public let operationsPerStep: Double

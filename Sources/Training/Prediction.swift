@@ -1,4 +1,3 @@
-import CPlatform
 package import Collectives
 import Configuration
 import Datasets
@@ -33,7 +32,6 @@ extension Trainer {
     package func predict(_ indices: [Int]) throws -> [Prediction] {
         guard !indices.isEmpty else { return [] }
         return try Team.run(World()) { communicator in
-            bn_flush_subnormals_to_zero()
             OneDNN.useOneThread()
             // One sample at a time: its bits do not depend on who else was asked for.
             let network = try Network(

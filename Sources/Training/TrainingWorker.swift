@@ -1,4 +1,3 @@
-import CPlatform
 import Collectives
 import Configuration
 import Datasets
@@ -38,8 +37,7 @@ final class TrainingWorker {
     init(
         _ plan: RunPlan, replica: Replica, state: OptimizerState, communicator: Communicator
     ) throws {
-        // The floating-point mode and oneDNN's threads belong to the thread: first of all.
-        bn_flush_subnormals_to_zero()
+        // oneDNN's threads belong to the thread: first of all.
         OneDNN.useOneThread()
         self.plan = plan
         self.state = state

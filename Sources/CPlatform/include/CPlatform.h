@@ -20,8 +20,11 @@ static inline void bn_prefetch(const void *address, int64_t count) {
 
 /// Subnormal Float32 results and inputs count as zero on the calling thread from here on. Every
 /// worker sets this at entry: a subnormal costs over 100 cycles, and the bits must not depend on
-/// which thread met it.
-void bn_flush_subnormals_to_zero(void);
+/// which thread met it. Returns the thread's mode before.
+uint64_t bn_flush_subnormals_to_zero(void);
+
+/// Gives the calling thread the mode that bn_flush_subnormals_to_zero returned.
+void bn_restore_floating_point_mode(uint64_t mode);
 
 /// Cores that the affinity mask of this process allows.
 int bn_affinity_cores(void);
