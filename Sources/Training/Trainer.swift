@@ -59,17 +59,6 @@ public struct Trainer: Sendable {
         }
     }
 
-    /// Trains to the end on threads of this process alone.
-    ///
-    /// - Parameter threads: workers, from 1 to the plan's shards; the result has the same bits
-    ///   whatever their number.
-    /// - Throws: as `run`.
-    public func train(
-        threads: Int, observer: (any TrainingObserver)? = nil
-    ) throws -> TrainingOutcome {
-        try run(in: World(threadsPerRank: threads), observer: observer)
-    }
-
     func makeWorker(_ communicator: Communicator) throws -> TrainingWorker {
         try TrainingWorker(plan, replica: replica, state: state, communicator: communicator)
     }
