@@ -49,6 +49,10 @@ package final class GradientReduction {
     /// Values at the front of the vector that the team sums up by itself, in `teamNodes`.
     package let complete: Int
 
+    /// Sums up `0 ..< complete` in this worker's slices; meets the team itself. Called first of all
+    /// by `sum`.
+    package var completeTogether: (() throws(CollectiveError) -> Void)?
+
     /// The parts of `0 ..< complete` that this worker sums up, and then updates.
     package var completeSlices: [Range<Int>] = []
 
@@ -146,7 +150,11 @@ package final class GradientReduction {
         defer { communicator.collectiveTimer?.ended(.gradients) }
         let fingerprint = Fingerprint(
             step: communicator.step, layer: -1, kind: .gradients, length: length)
-        try communicator.meetTeam(nodes, fingerprint)
+        try completeTogether?()
+        if plan.world.ranks > 1 || complete < length || completeTogether == nil {
+            // A rank's own slices need nobody; what is folded or sent on must be there.
+            try communicator.meetTeam(nodes, fingerprint)
+        }
         let slice = self.slice(ofThread: communicator.thread)
         guard plan.world.ranks > 1 else {
             if writesResult {

@@ -21,11 +21,21 @@ package protocol GradientTeam: AnyObject {
     /// Whether this worker sums up the biases.
     var sumsBiases: Bool { get }
 
-    /// Shows this worker's rows to its team-mates, waits for theirs, and returns those of all shards
-    /// of the rank. They are good until the update.
-    func operands(
-        input: Tensor, outputGradient: Tensor, shape: Int
-    ) throws -> UnsafeBufferPointer<WeightGradients.Operands>
+    /// Takes a product into the team, before the first step; returns its number.
+    func join(_ product: any TeamProduct) -> Int
+
+    /// Leaves this worker's rows of product `number` to be summed up when those of all are there:
+    /// after the whole backward pass, so that the team meets once for all products.
+    func leave(_ number: Int, input: Tensor, outputGradient: Tensor, shape: Int)
+}
+
+/// A product whose weight gradient a team sums up.
+package protocol TeamProduct: AnyObject {
+    /// Values in a row of its input and of its output.
+    var columns: (input: Int, output: Int) { get }
+
+    /// Sums up this worker's slice over the rows of all shards of the rank.
+    func sumSlice(of shards: UnsafeBufferPointer<WeightGradients.Operands>)
 }
 
 /// A worker's share of the gradient tree: adds up what its shards contribute, as they come.

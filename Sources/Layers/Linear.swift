@@ -1,4 +1,4 @@
-import Kernels
+package import Kernels
 public import TensorCore
 
 /// A fully connected layer: y = x·Wᵀ + b.
@@ -21,6 +21,7 @@ public final class Linear: Layer {
     /// A plan for each shape of batch.
     private let plans: [InnerProduct]
     private let teamGradients: WeightGradients?
+    private var number = 0
     private var input: Tensor?
 
     /// - Parameters:
@@ -49,6 +50,7 @@ public final class Linear: Layer {
                 rowBoundaries: $0.rowBoundaries, inputs: inputs, outputs: outputs,
                 bias: bias != nil, backwardData: needsInputGradient && $0.trains)
         }
+        number = gradients.team?.join(self) ?? 0
     }
 
     /// y, [rows, out].
@@ -67,8 +69,9 @@ public final class Linear: Layer {
     ) throws -> Tensor? {
         guard let input else { preconditionFailure("backward follows forward") }
         let plan = plans[pass.shape.index]
-        if let team = gradients.team, let teamGradients {
-            try sumTogether(team, teamGradients, input, outputGradient, pass)
+        if let team = gradients.team {
+            team.leave(
+                number, input: input, outputGradient: outputGradient, shape: pass.shape.index)
         } else {
             for node in gradients.nodes {
                 plan.backwardWeights(
@@ -85,19 +88,17 @@ public final class Linear: Layer {
             inputGradient: inputGradient.pointer)
         return inputGradient
     }
+}
 
-    /// This worker's slice of the gradient, over the rows of the whole rank.
-    private func sumTogether(
-        _ team: any GradientTeam, _ teamGradients: WeightGradients, _ input: Tensor,
-        _ outputGradient: Tensor, _ pass: Pass
-    ) throws {
-        // The meeting: team-mates read each other's rows, which must be there.
-        let operands = try team.operands(
-            input: input, outputGradient: outputGradient, shape: pass.shape.index)
-        let slice = team.slice(ofInputs: input.columns)
+extension Linear: TeamProduct {
+    package var columns: (input: Int, output: Int) { (weight.shape[1], weight.shape[0]) }
+
+    package func sumSlice(of shards: UnsafeBufferPointer<WeightGradients.Operands>) {
+        guard let team = gradients.team, let teamGradients else { return }
+        let slice = team.slice(ofInputs: weight.shape[1])
         for node in team.nodes {
             teamGradients.sum(
-                UnsafeBufferPointer(rebasing: operands[node.shards]), slice: slice,
+                UnsafeBufferPointer(rebasing: shards[node.shards]), slice: slice,
                 weightGradient: node.values + weight.range.lowerBound,
                 biasGradient: team.sumsBiases
                     ? bias.map { node.values + $0.range.lowerBound } : nil)

@@ -66,7 +66,9 @@ public final class Network {
             ? TeamGradients(
                 communicator, reduction: reduction, shards: shards,
                 batches: batches.map(\.samples)) : nil
-        if let team { reduction.completeSlices = Self.slices(of: layout, team) }
+        if let team {
+            reduction.completeSlices = Self.slices(of: layout, team)
+        }
         let gradients = GradientAccumulator(
             nodes: reduction.nodeShards.indices.map {
                 GradientAccumulator.Node(
@@ -77,6 +79,13 @@ public final class Network {
             specification: specification, replica: replica, communicator: communicator,
             shards: shards, shapes: shapes, rows: rows, gradients: gradients)
         layers = Sequential(try builder.layers())
+        if let team {
+            reduction.completeTogether = { [unowned layers] () throws(CollectiveError) in
+                try team.sumAll()
+                // Profiles count the first layer, a product.
+                layers.layerFinished?(0)
+            }
+        }
         normalizations = layers.layers.compactMap { $0 as? BatchNorm }
         loss = SoftmaxCrossEntropy(classes: specification.classes, rows: rows)
     }

@@ -13,10 +13,19 @@ final class TeamGradients: GradientTeam {
     /// Where each shard of the rank lies, for each shape of batch: whose it is, and its rows there.
     private let places: [[(thread: Int, rows: Range<Int>)]]
 
-    /// What this worker shows: the addresses of its input and its output gradient. Two in turn: a
-    /// slow team-mate may still read one when the next is written.
+    /// A layer of the network that holds this team.
+    private struct Product {
+        unowned let layer: any TeamProduct
+    }
+
+    private var products: [Product] = []
+    private static let mostProducts = 1024
+
+    /// What this worker shows: the addresses of each product's input and output gradient. Two in
+    /// turn: a slow team-mate may still read one when the next is written.
     private let shown: [MessageBuffer<UInt>]
     private var parity = 0
+    private var shape = 0
     private let collected: UnsafeMutablePointer<WeightGradients.Operands>
 
     /// - Parameter batches: sizes of the global batches, by the index of their shapes.
@@ -46,7 +55,9 @@ final class TeamGradients: GradientTeam {
         nodes = reduction.teamNodes.map {
             GradientAccumulator.Node(shards: $0.shards, values: $0.values)
         }
-        shown = (0..<2).map { _ in communicator.buffer(of: UInt.self, count: 2) }
+        shown = (0..<2).map { _ in
+            communicator.buffer(of: UInt.self, count: 2 * Self.mostProducts)
+        }
         collected = .allocate(capacity: mine.count)
     }
 
@@ -59,35 +70,42 @@ final class TeamGradients: GradientTeam {
 
     var sumsBiases: Bool { communicator.thread == 0 }
 
-    func operands(
-        input: Tensor, outputGradient: Tensor, shape: Int
-    ) throws -> UnsafeBufferPointer<WeightGradients.Operands> {
-        parity ^= 1
+    func join(_ product: any TeamProduct) -> Int {
+        precondition(products.count < Self.mostProducts, "too many products for a team")
+        products.append(Product(layer: product))
+        return products.count - 1
+    }
+
+    func leave(_ number: Int, input: Tensor, outputGradient: Tensor, shape: Int) {
+        shown[parity].pointer[2 * number] = UInt(bitPattern: input.pointer)
+        shown[parity].pointer[2 * number + 1] = UInt(bitPattern: outputGradient.pointer)
+        self.shape = shape
+    }
+
+    /// Meets the team, and sums up this worker's slice of every product, last layer first.
+    func sumAll() throws(CollectiveError) {
         let mine = shown[parity].pointer
-        mine[0] = UInt(bitPattern: input.pointer)
-        mine[1] = UInt(bitPattern: outputGradient.pointer)
-        communicator.collectiveTimer?.began(.barrier)
+        parity ^= 1
+        // The meeting: team-mates read each other's rows, which must be there.
         try communicator.meetTeam(
             mine,
             Fingerprint(
-                step: communicator.step, layer: -1, kind: .gradients, length: input.columns))
-        communicator.collectiveTimer?.ended(.barrier)
-        let single = communicator.world.threadsPerRank == 1
-        for (shard, place) in places[shape].enumerated() {
-            var (x, dy) = (
-                UnsafePointer<Float>(input.pointer), UnsafePointer<Float>(outputGradient.pointer)
-            )
-            if !single, let theirs = communicator.address(ofThread: place.thread) {
-                x = pointer(theirs, 0)
-                dy = pointer(theirs, 1)
+                step: communicator.step, layer: -1, kind: .gradients, length: products.count))
+        communicator.collectiveTimer?.ended(.gradients)
+        for number in products.indices.reversed() {
+            let product = products[number].layer
+            let columns = product.columns
+            for (shard, place) in places[shape].enumerated() {
+                let rows = communicator.address(ofThread: place.thread) ?? UnsafeRawPointer(mine)
+                (collected + shard).initialize(
+                    to: WeightGradients.Operands(
+                        input: pointer(rows, 2 * number) + place.rows.lowerBound * columns.input,
+                        outputGradient: pointer(rows, 2 * number + 1)
+                            + place.rows.lowerBound * columns.output,
+                        rows: place.rows.count))
             }
-            (collected + shard).initialize(
-                to: WeightGradients.Operands(
-                    input: x + place.rows.lowerBound * input.columns,
-                    outputGradient: dy + place.rows.lowerBound * outputGradient.columns,
-                    rows: place.rows.count))
+            product.sumSlice(of: UnsafeBufferPointer(start: collected, count: shards))
         }
-        return UnsafeBufferPointer(start: collected, count: shards)
     }
 
     private func pointer(_ shown: UnsafeRawPointer, _ index: Int) -> UnsafePointer<Float> {
