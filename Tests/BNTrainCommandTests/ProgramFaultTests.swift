@@ -198,7 +198,9 @@ extension ProgramTests {
                     + "every host")
         }
 
-        @Test("the launcher of another MPI: an error that names both, from one process")
+        @Test(
+            "the launcher of another MPI: an error that names both, from one process",
+            .enabled(if: mpirunIsInstalled, "without MPI the program says that instead"))
         func foreignLauncher() throws {
             let words = Workplace.short + ["--quiet"]
             let first = try place.run(words, environment: ["PMI_SIZE": "4", "PMI_RANK": "0"])
