@@ -62,7 +62,7 @@ public final class Communicator {
         let fingerprint = Fingerprint(step: step, layer: -1, kind: .barrier, length: 0)
         try meetTeam(nil, fingerprint)
         guard world.ranks > 1 else { return }
-        if let exchange { try exchange.barrier(fingerprint) }
+        if let exchange { try exchange.open(fingerprint) }
         try meetTeam(nil, fingerprint)
     }
 

@@ -45,12 +45,6 @@ final class RankExchange {
     var rank: Int { transport.rank }
     var ranks: Int { transport.ranks }
 
-    /// Meets every other rank; nothing is exchanged.
-    func barrier(_ fingerprint: Fingerprint) throws(CollectiveError) {
-        let nothing = UnsafeRawBufferPointer(start: nil, count: 0)
-        try frames(with: everyoneElse, fingerprint, sending: nothing)
-    }
-
     /// Sends `bytes` to `peer` and receives `reply.count` bytes from it.
     func swap(
         with peer: Int, _ fingerprint: Fingerprint, sending bytes: UnsafeRawBufferPointer,
@@ -77,14 +71,14 @@ final class RankExchange {
         try wait(fingerprint)
     }
 
-    /// Frames without payload to and from every other rank: opens a collective whose payload
-    /// follows with `send`, `receive` and `wait`.
-    func open(_ fingerprint: Fingerprint, with peers: [Int]? = nil) throws(CollectiveError) {
+    /// Meets every other rank with frames that carry no payload: a barrier, or the opening of a
+    /// collective whose payload follows with `send`, `receive` and `wait`.
+    func open(_ fingerprint: Fingerprint) throws(CollectiveError) {
         let nothing = UnsafeRawBufferPointer(start: nil, count: 0)
-        try frames(with: peers ?? everyoneElse, fingerprint, sending: nothing)
+        try frames(with: everyoneElse, fingerprint, sending: nothing)
     }
 
-    /// Opens a collective with one peer; see `open(_:with:)`.
+    /// Opens a collective with one peer; see `open(_:)`.
     func open(_ fingerprint: Fingerprint, with peer: Int) throws(CollectiveError) {
         try openFrame(to: peer, fingerprint, UnsafeRawBufferPointer(start: nil, count: 0))
         try wait(fingerprint)
@@ -112,7 +106,8 @@ final class RankExchange {
         }
     }
 
-    /// MPI_Allreduce, for the baseline; opened like every other collective.
+    /// MPI_Allreduce, for the baseline. It alone is not opened by frames: their price would count
+    /// against the baseline. The fingerprint only says where a timeout happened.
     func sum(
         _ values: UnsafeMutableBufferPointer<Double>, _ fingerprint: Fingerprint
     ) throws(CollectiveError) {
