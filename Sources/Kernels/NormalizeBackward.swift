@@ -1,6 +1,7 @@
 /// First pass backward: through the activation, and this shard's part of the two sums that the
 /// gradient of a normalised batch needs.
 ///
+///     dy = outputGradient + secondGradient
 ///     dz = dy·activation′(y),  sumGradient = Σdz,  sumProduct = Σdz·(x − μ)
 ///
 /// dz is a function of its row alone; the sums run down the rows in order, in Float64.
@@ -15,21 +16,23 @@
 ///   - meanLow: [channels]
 ///   - sumGradient: [channels]
 ///   - sumProduct: [channels]
+///   - secondGradient: the other part of dy where two layers read the output, [rows, channels].
 public func normalizeBackwardSums(
     input: UnsafePointer<Float>, output: UnsafePointer<Float>,
     outputGradient: UnsafeMutablePointer<Float>, rows: Int, channels: Int,
     meanHigh: UnsafePointer<Float>, meanLow: UnsafePointer<Float>, activation: ActivationKind,
-    sumGradient: UnsafeMutablePointer<Double>, sumProduct: UnsafeMutablePointer<Double>
+    sumGradient: UnsafeMutablePointer<Double>, sumProduct: UnsafeMutablePointer<Double>,
+    secondGradient: UnsafePointer<Float>? = nil
 ) {
     let shard = BackwardShard(
         input: input, output: output, outputGradient: outputGradient, rows: rows,
         channels: channels, meanHigh: meanHigh, meanLow: meanLow, sumGradient: sumGradient,
         sumProduct: sumProduct)
     switch activation {
-    case .identity: backwardSums(Identity.self, shard)
-    case .sigmoid: backwardSums(Sigmoid.self, shard)
-    case .tanh: backwardSums(HyperbolicTangent.self, shard)
-    case .relu: backwardSums(Rectifier.self, shard)
+    case .identity: backwardSums(Identity.self, shard, secondGradient)
+    case .sigmoid: backwardSums(Sigmoid.self, shard, secondGradient)
+    case .tanh: backwardSums(HyperbolicTangent.self, shard, secondGradient)
+    case .relu: backwardSums(Rectifier.self, shard, secondGradient)
     }
 }
 
@@ -47,43 +50,49 @@ private struct BackwardShard {
 }
 
 private func backwardSums<Activation: VectorActivation>(
-    _: Activation.Type, _ shard: BackwardShard
+    _: Activation.Type, _ shard: BackwardShard, _ second: UnsafePointer<Float>?
 ) {
-    var c = 0
-    while c &+ laneCount <= shard.channels {
-        backwardSumsBlock(Activation.self, shard, c, laneCount)
-        c &+= laneCount
+    // A loop for each case, so that none branches: the block is inlined with a known second.
+    @inline(__always)
+    func blocks(_ second: UnsafePointer<Float>?) {
+        var c = 0
+        while c &+ laneCount <= shard.channels {
+            backwardSumsBlock(Activation.self, shard, c, laneCount, second)
+            c &+= laneCount
+        }
+        if c < shard.channels {
+            backwardSumsBlock(Activation.self, shard, c, shard.channels - c, second)
+        }
     }
-    if c < shard.channels {
-        backwardSumsBlock(Activation.self, shard, c, shard.channels - c)
-    }
+    if let second { blocks(second) } else { blocks(nil) }
 }
 
 /// Channels c ..< c + lanes of all rows.
 @inline(__always)
 private func backwardSumsBlock<Activation: VectorActivation>(
-    _: Activation.Type, _ shard: BackwardShard, _ c: Int, _ lanes: Int
+    _: Activation.Type, _ shard: BackwardShard, _ c: Int, _ lanes: Int,
+    _ second: UnsafePointer<Float>?
 ) {
     let meanHigh = loadLanes(shard.meanHigh + c, lanes)
     let meanLow = loadLanes(shard.meanLow + c, lanes)
     var sumGradient = SIMD16<Double>()
     var sumProduct = SIMD16<Double>()
-    var x = shard.input + c
-    var y = shard.output + c
-    var dy = shard.outputGradient + c
+    var offset = c
     for _ in 0..<shard.rows {
-        var gradient = loadLanes(dy, lanes)
+        var gradient = loadLanes(shard.outputGradient + offset, lanes)
+        if let second { gradient += loadLanes(second + offset, lanes) }
         if !Activation.isIdentity {
-            gradient = Activation.gradient(gradient, output: loadLanes(y, lanes))
-            storeLanes(gradient, dy, lanes)
+            gradient = Activation.gradient(
+                gradient, output: loadLanes(shard.output + offset, lanes))
         }
-        let centred = (loadLanes(x, lanes) - meanHigh) - meanLow
+        if second != nil || !Activation.isIdentity {
+            storeLanes(gradient, shard.outputGradient + offset, lanes)
+        }
+        let centred = (loadLanes(shard.input + offset, lanes) - meanHigh) - meanLow
         let wide = widen(gradient)
         sumGradient += wide
         sumProduct.addProduct(wide, widen(centred))
-        x += shard.channels
-        y += shard.channels
-        dy += shard.channels
+        offset &+= shard.channels
     }
     storeLanes(sumGradient, shard.sumGradient + c, lanes)
     storeLanes(sumProduct, shard.sumProduct + c, lanes)

@@ -58,7 +58,7 @@ func reciprocalSquareRoot(_ x: SIMD16<Double>) -> SIMD16<Double> {
 
 /// Normalises, scales, shifts and activates every channel in one pass:
 ///
-///     output = activation(((x − meanHigh) − meanLow)·factor + shift)
+///     output = activation(((x − meanHigh) − meanLow)·factor + shift + addend)
 ///
 /// Never in the form x·a + b, which cancels when the mean is far from zero. Each row's result is a
 /// function of that row alone, whatever the number of rows in the call.
@@ -69,61 +69,72 @@ func reciprocalSquareRoot(_ x: SIMD16<Double>) -> SIMD16<Double> {
 ///   - meanLow: [channels]
 ///   - factor: γ / √(σ² + ε), [channels]
 ///   - shift: β, [channels]
-///   - output: [rows, channels]; may be `input`.
+///   - output: [rows, channels]; may be `input` or `addend`.
+///   - addend: what a residual block adds before the activation, [rows, channels], or nil.
 public func normalizeForward(
     input: UnsafePointer<Float>, rows: Int, channels: Int, meanHigh: UnsafePointer<Float>,
     meanLow: UnsafePointer<Float>, factor: UnsafePointer<Float>, shift: UnsafePointer<Float>,
-    activation: ActivationKind, output: UnsafeMutablePointer<Float>
+    activation: ActivationKind, output: UnsafeMutablePointer<Float>,
+    addend: UnsafePointer<Float>? = nil
 ) {
-    let channelValues = ForwardChannels(
-        meanHigh: meanHigh, meanLow: meanLow, factor: factor, shift: shift)
+    let shard = ForwardShard(
+        input: input, rows: rows, channels: channels, meanHigh: meanHigh, meanLow: meanLow,
+        factor: factor, shift: shift, output: output)
     switch activation {
-    case .identity: normalize(Identity.self, input, rows, channels, channelValues, output)
-    case .sigmoid: normalize(Sigmoid.self, input, rows, channels, channelValues, output)
-    case .tanh: normalize(HyperbolicTangent.self, input, rows, channels, channelValues, output)
-    case .relu: normalize(Rectifier.self, input, rows, channels, channelValues, output)
+    case .identity: normalize(Identity.self, shard, addend)
+    case .sigmoid: normalize(Sigmoid.self, shard, addend)
+    case .tanh: normalize(HyperbolicTangent.self, shard, addend)
+    case .relu: normalize(Rectifier.self, shard, addend)
     }
 }
 
-/// The per-channel arguments of `normalizeForward`, [channels] each.
-private struct ForwardChannels {
+/// The arguments of `normalizeForward`.
+private struct ForwardShard {
+    let input: UnsafePointer<Float>
+    let rows: Int
+    let channels: Int
     let meanHigh: UnsafePointer<Float>
     let meanLow: UnsafePointer<Float>
     let factor: UnsafePointer<Float>
     let shift: UnsafePointer<Float>
+    let output: UnsafeMutablePointer<Float>
 }
 
 private func normalize<Activation: VectorActivation>(
-    _: Activation.Type, _ input: UnsafePointer<Float>, _ rows: Int, _ channels: Int,
-    _ values: ForwardChannels, _ output: UnsafeMutablePointer<Float>
+    _: Activation.Type, _ shard: ForwardShard, _ addend: UnsafePointer<Float>?
 ) {
-    var c = 0
-    while c &+ laneCount <= channels {
-        normalizeBlock(Activation.self, input, rows, channels, c, laneCount, values, output)
-        c &+= laneCount
+    // A loop for each case, so that none branches: the block is inlined with a known addend.
+    @inline(__always)
+    func blocks(_ addend: UnsafePointer<Float>?) {
+        var c = 0
+        while c &+ laneCount <= shard.channels {
+            normalizeBlock(Activation.self, shard, c, laneCount, addend)
+            c &+= laneCount
+        }
+        if c < shard.channels {
+            normalizeBlock(Activation.self, shard, c, shard.channels - c, addend)
+        }
     }
-    if c < channels {
-        normalizeBlock(Activation.self, input, rows, channels, c, channels - c, values, output)
-    }
+    if let addend { blocks(addend) } else { blocks(nil) }
 }
 
 /// Channels c ..< c + lanes of all rows.
 @inline(__always)
 private func normalizeBlock<Activation: VectorActivation>(
-    _: Activation.Type, _ input: UnsafePointer<Float>, _ rows: Int, _ stride: Int, _ c: Int,
-    _ lanes: Int, _ values: ForwardChannels, _ output: UnsafeMutablePointer<Float>
+    _: Activation.Type, _ shard: ForwardShard, _ c: Int, _ lanes: Int,
+    _ addend: UnsafePointer<Float>?
 ) {
-    let meanHigh = loadLanes(values.meanHigh + c, lanes)
-    let meanLow = loadLanes(values.meanLow + c, lanes)
-    let factor = loadLanes(values.factor + c, lanes)
-    let shift = loadLanes(values.shift + c, lanes)
-    var x = input + c
-    var y = output + c
-    for _ in 0..<rows {
-        let centred = (loadLanes(x, lanes) - meanHigh) - meanLow
-        storeLanes(Activation.value(shift.addingProduct(centred, factor)), y, lanes)
-        x += stride
-        y += stride
+    let meanHigh = loadLanes(shard.meanHigh + c, lanes)
+    let meanLow = loadLanes(shard.meanLow + c, lanes)
+    let factor = loadLanes(shard.factor + c, lanes)
+    let shift = loadLanes(shard.shift + c, lanes)
+    var offset = c
+    for _ in 0..<shard.rows {
+        let centred = (loadLanes(shard.input + offset, lanes) - meanHigh) - meanLow
+        var z = shift.addingProduct(centred, factor)
+        if let addend { z += loadLanes(addend + offset, lanes) }
+        storeLanes(Activation.value(z), shard.output + offset, lanes)
+        offset &+= shard.channels
     }
 }
 

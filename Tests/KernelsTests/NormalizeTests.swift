@@ -41,6 +41,59 @@ struct NormalizeTests {
         }
     }
 
+    @Test(
+        "an addend is added before the activation, a second gradient before its derivative",
+        arguments: channelShapes)
+    func residual(rows: Int, channels: Int) {
+        let count = rows * channels
+        let x = normals(count, mean: 2, index: 1)
+        let (added, dy) = (normals(count, index: 2), normals(count, index: 3))
+        let second = normals(count, index: 4)
+        let perChannel = (5..<9).map { normals(channels, index: $0) }
+        for activation in ActivationKind.allCases {
+            let output = GuardedBuffer<Float>(count: count, offset: channels % 5)
+            normalizeForward(
+                input: x, rows: rows, channels: channels, meanHigh: perChannel[0],
+                meanLow: perChannel[1], factor: perChannel[2], shift: perChannel[3],
+                activation: activation, output: output.pointer, addend: added)
+            let centred = x.indices.map { i in
+                (x[i] - perChannel[0][i % channels]) - perChannel[1][i % channels]
+            }
+            let expected = x.indices.map { i in
+                let c = i % channels
+                let z =
+                    Double(centred[i]) * Double(perChannel[2][c]) + Double(perChannel[3][c])
+                    + Double(added[i])
+                return activateReference(z, activation)
+            }
+            #expect(largestDifference(output.values, expected) < 1e-6)
+
+            let gradient = GuardedBuffer(dy, offset: 3)
+            let sums = (0..<2).map { _ in GuardedBuffer<Double>(count: channels) }
+            normalizeBackwardSums(
+                input: x, output: output.pointer, outputGradient: gradient.pointer, rows: rows,
+                channels: channels, meanHigh: perChannel[0], meanLow: perChannel[1],
+                activation: activation, sumGradient: sums[0].pointer,
+                sumProduct: sums[1].pointer, secondGradient: second)
+            let dz = x.indices.map { i in
+                activateBackwardReference(
+                    output: Double(output.values[i]),
+                    outputGradient: Double(dy[i]) + Double(second[i]), activation)
+            }
+            #expect(largestDifference(gradient.values, dz) < 1e-6)
+            var expectedSums = [[Double]](repeating: Array(repeating: 0, count: channels), count: 2)
+            for (i, value) in gradient.values.enumerated() {
+                expectedSums[0][i % channels] += Double(value)
+                expectedSums[1][i % channels] += Double(value) * Double(centred[i])
+            }
+            for (actual, expected) in zip(sums, expectedSums) {
+                #expect(
+                    largestDifference(actual.values, expected, magnitude: 1) < 1e-12)
+            }
+            #expect([output, gradient].allSatisfy(\.isIntact) && sums.allSatisfy(\.isIntact))
+        }
+    }
+
     @Test("alignment changes no bit", arguments: ActivationKind.allCases)
     func alignment(activation: ActivationKind) {
         let channels = 37
