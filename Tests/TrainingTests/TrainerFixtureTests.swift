@@ -4,16 +4,17 @@ import Testing
 
 @testable import Training
 
-/// The trainer against PyTorch: 20 steps, five epochs of 12, 12, 12 and 7 samples, relative to each
-/// tensor's largest magnitude. The worst that was reached, over all worlds:
+/// The trainer against PyTorch: 20 steps over batches of 12 or 24 samples and a short last one of 7
+/// or 19, relative to each tensor's largest magnitude. The worst that was reached, over all worlds:
 ///
 /// | against PyTorch's | losses | gradients 1 | state 1 | gradients 20 | state 20 | inference |
 /// |---|---|---|---|---|---|---|
-/// | Float64 | 3e-7 | 8e-7 | 1e-7 | 2e-6 (2e-5) | 5e-7 (3e-6) | 2e-6 |
-/// | Float32 | 4e-7 | 1e-6 | 3e-7 | 2e-6 (9e-5) | 6e-7 (5e-6) | 3e-6 |
+/// | Float64 | 1e-7 | 8e-7 | 2e-7 | 2e-6 | 5e-7 | 5e-7 |
+/// | Float32 | 2e-7 | 2e-6 | 4e-7 | 3e-6 | 7e-7 | 6e-7 |
 ///
-/// In brackets nesterov, whose gradients have become small by then, and groups, whose groups of two
-/// samples amplify rounding: there PyTorch's own Float32 is 1e-5 and 7e-5 off its Float64.
+/// The two cases with batches of 24, nesterov and groups, would compare rounding with rounding at
+/// 12: there BN takes statistics over a few samples (four and two in a group), whose deviation
+/// cancels, and PyTorch's own Float32 gradients of step 20 are 1.4e-5 and 7e-5 off its Float64.
 @Suite("The trainer against PyTorch")
 struct TrainerFixtureTests {
     @Test(
@@ -22,10 +23,6 @@ struct TrainerFixtureTests {
     func agreesWithPyTorch(name: String) throws {
         let fixture = try MLPFixture(name)
         let last = fixture.learningRates.count
-        // How far apart PyTorch's own gradients of the last step are; 1e-5 is promised otherwise.
-        let own = relativeDifference(
-            try fixture.gradients(step: last, .float32),
-            try fixture.gradients(step: last, .float64))
         for shards in [6, 12] {
             for (ranks, threads) in [(1, 1), (1, 2), (1, 3), (2, 1), (3, 1)] {
                 let run = try FixtureRun(fixture, shards: shards, ranks: ranks, threads: threads)
@@ -39,7 +36,7 @@ struct TrainerFixtureTests {
                             try fixture.gradients(step: step, precision))
                         let state = relativeDifference(
                             run.states[step] ?? [:], try fixture.state(afterStep: step, precision))
-                        #expect(gradients < (step == 1 ? 5e-6 : max(1e-5, 2 * own)), place)
+                        #expect(gradients < (step == 1 ? 5e-6 : 1e-5), place)
                         #expect(state < (step == 1 ? 1e-6 : 1e-5), place)
                     }
                     let inference = relativeDifference(
