@@ -116,6 +116,15 @@ package final class StatisticsReduction {
     /// Where the next shard's `length` values go.
     package var leaf: UnsafeMutablePointer<Double> { own[parity].top }
 
+    /// Merges another part of the shard into `leaf`, which holds what comes before it.
+    ///
+    /// - Parameter counts: values a channel in `leaf` and in `part`.
+    package func mergeIntoLeaf(_ part: UnsafePointer<Double>, counts: (leaf: Int, part: Int)) {
+        merge(
+            merging, left: leaf, right: part, leftCount: counts.leaf, rightCount: counts.part,
+            length: length, into: leaf)
+    }
+
     /// Takes the shard that was written to `leaf`.
     package func push() {
         own[parity].push(pushed) { count(of: $0) }

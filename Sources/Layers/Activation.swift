@@ -1,43 +1,66 @@
 public import Kernels
 public import TensorCore
 
-/// An element-wise activation: sigmoid, tanh or ReLU.
+/// An element-wise activation, of a sum where it ends a residual block: y = f(x + addend).
 ///
-/// - input, output [rows, C]
-/// - backward: dx = dy·f′, from the output: y(1 − y), 1 − y², or y > 0.
-public final class Activation: Layer {
+/// - input, addend, output [N, C] or [N·H·W, C]
+/// - backward: dx = dy·f′, from the output: y(1 − y), 1 − y², or y > 0; the addend's is the same.
+public final class Activation: Layer, AddingLayer {
     /// The name in messages: `layers.1`.
     public let name: String
 
-    /// Values in a row of the output, C.
+    /// Values of one sample's output.
     public let outputs: Int
-    private let kind: ActivationKind
-    private let output: Tensor
 
-    /// - Parameter rows: the most rows of a pass.
-    public init(name: String, _ kind: ActivationKind, columns: Int, rows: Int) {
+    /// y, as the input.
+    public let output: Tensor
+
+    /// The other summand, of the input's shape.
+    public var addend: Tensor?
+
+    /// How many images a block should have; nil for values without positions.
+    public let samplesPerBlock: Int?
+    private let activation: ActivationKind
+
+    /// - Parameters:
+    ///   - columns: channels, C.
+    ///   - positions: values a channel of one sample, H·W.
+    ///   - rows: the most samples of a pass.
+    public init(
+        name: String, _ activation: ActivationKind, columns: Int, positions: Int = 1, rows: Int
+    ) {
         self.name = name
-        self.kind = kind
-        outputs = columns
-        output = Tensor(rows: rows, columns: columns)
+        self.activation = activation
+        outputs = columns * positions
+        output = Tensor(rows: rows * positions, columns: columns)
+        samplesPerBlock = positions > 1 ? imagesPerBlock(values: columns * positions) : nil
     }
 
-    /// y, [rows, C].
-    public func forward(_ input: Tensor, _ pass: Pass) -> Tensor {
-        activate(
-            input: input.pointer, count: pass.rows * outputs, activation: kind,
-            output: output.pointer)
-        return output
+    public var worksInPlace: Bool { true }
+
+    /// y, of the block's rows.
+    public func forward(_ input: Tensor, _ block: Block, _ pass: Pass) {
+        let first = block.rows.lowerBound * outputs
+        let count = block.rows.count * outputs
+        var x = UnsafePointer(input.pointer + first)
+        let y = output.pointer + first
+        if let addend {
+            sum(x, UnsafePointer(addend.pointer + first), into: y, count: count)
+            x = UnsafePointer(y)
+        }
+        activate(input: x, count: count, activation: activation, output: y)
     }
 
-    /// dx, [rows, C], over `outputGradient`.
+    /// dx, of the block's rows.
     public func backward(
-        _ outputGradient: Tensor, _ pass: Pass, needsInputGradient: Bool
-    ) -> Tensor? {
-        guard needsInputGradient else { return nil }
+        _ input: Tensor, _ outputGradient: Tensor, into inputGradient: Tensor?, _ block: Block,
+        _ pass: Pass
+    ) {
+        guard let inputGradient else { return }
+        let first = block.rows.lowerBound * outputs
         activateBackward(
-            output: output.pointer, outputGradient: outputGradient.pointer,
-            count: pass.rows * outputs, activation: kind, inputGradient: outputGradient.pointer)
-        return outputGradient
+            output: output.pointer + first, outputGradient: outputGradient.pointer + first,
+            count: block.rows.count * outputs, activation: activation,
+            inputGradient: inputGradient.pointer + first)
     }
 }

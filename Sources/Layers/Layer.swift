@@ -63,29 +63,146 @@ public struct Pass: Hashable, Sendable {
     public var rows: Int { shape.rows }
 }
 
+/// Rows of a pass that are computed together: some samples of one shard, or all of the worker's.
+///
+/// Images stream through a network in blocks small enough that what one layer writes is still in
+/// the cache when the next one reads it. How a shard is cut into blocks depends on the network
+/// alone, never on the world, because sums over a shard are taken block after block.
+public struct Block: Hashable, Sendable {
+    /// Samples, counted from the worker's first.
+    public let rows: Range<Int>
+
+    /// The shards of which these are, by their positions among the worker's.
+    public let shards: Range<Int>
+
+    /// Samples `rows`, of `shards`.
+    public init(rows: Range<Int>, shards: Range<Int>) {
+        self.rows = rows
+        self.shards = shards
+    }
+
+    /// Whether it is the pass's first block.
+    public var isFirst: Bool { shards.lowerBound == 0 && rows.lowerBound == 0 }
+
+    /// All samples of a pass.
+    public init(_ shape: BatchShape) {
+        self.init(rows: 0..<shape.rows, shards: shape.shardRows.indices)
+    }
+}
+
+extension BatchShape {
+    /// Each shard cut into blocks of `samples` and a last one of what is left; an empty shard is
+    /// one empty block.
+    public func blocks(of samples: Int) -> [Block] {
+        shardRows.enumerated().flatMap { position, rows -> [Block] in
+            let shard = position..<position + 1
+            if rows.isEmpty { return [Block(rows: rows, shards: shard)] }
+            return stride(from: rows.lowerBound, to: rows.upperBound, by: samples).map {
+                Block(rows: $0..<min($0 + samples, rows.upperBound), shards: shard)
+            }
+        }
+    }
+}
+
+/// What a layer's time is counted as.
+public enum LayerKind: Hashable, Sendable {
+    /// Products and convolutions.
+    case product
+    /// Normalisations, with what is fused into them.
+    case normalization
+    /// Everything else.
+    case other
+}
+
 /// A layer of one worker's network.
 ///
 /// A layer is confined to its worker's thread and owns its output and what backward needs; it reads
-/// its parameters in the rank's replica and adds its gradients to the worker's accumulator.
+/// its parameters in the rank's replica and adds its gradients to the worker's accumulator. A
+/// ``LayerGraph`` calls it, block by block.
 public protocol Layer: AnyObject {
     /// The name in messages and files: `layers.0`.
     var name: String { get }
 
-    /// Values in a row of the output.
+    /// Values of one sample's output.
     var outputs: Int { get }
 
-    /// Computes the output of all rows of the pass.
-    ///
-    /// - Returns: the layer's own tensor, valid until the next `forward`.
-    func forward(_ input: Tensor, _ pass: Pass) throws -> Tensor
+    /// What its time is counted as.
+    var kind: LayerKind { get }
 
-    /// Computes the gradients of the last `forward` of mode training.
+    /// What `forward` writes, and what keeps it until the next one: [N, C] or [N·H·W, C].
+    var output: Tensor { get }
+
+    /// How many samples a block should have, for layers that work on images; nil for those that
+    /// take all rows at once.
+    var samplesPerBlock: Int? { get }
+
+    /// Whether `backward` may write the input gradient over the output gradient.
+    var worksInPlace: Bool { get }
+
+    /// Whether the output gradient is still read after the whole backward pass.
+    var keepsOutputGradient: Bool { get }
+
+    /// Makes plans for blocks of these sizes, once, before the first pass.
+    func plan(blocks: Set<Int>, _ shapes: [BatchShape]) throws
+
+    /// Computes the output of a block's rows.
+    func forward(_ input: Tensor, _ block: Block, _ pass: Pass) throws
+
+    /// Computes the input gradient of a block's rows, in a pass of mode training.
     ///
     /// - Parameters:
-    ///   - outputGradient: may be overwritten.
-    ///   - needsInputGradient: false for the first layer, whose input nobody trains.
-    /// - Returns: the input gradient, valid until the next `backward`; nil where none was needed.
+    ///   - outputGradient: may be overwritten by layers that work in place.
+    ///   - inputGradient: nil where nobody needs it.
     func backward(
-        _ outputGradient: Tensor, _ pass: Pass, needsInputGradient: Bool
-    ) throws -> Tensor?
+        _ input: Tensor, _ outputGradient: Tensor, into inputGradient: Tensor?, _ block: Block,
+        _ pass: Pass) throws
+
+    /// Adds the gradients of the layer's weights over all shards to the accumulator, when the
+    /// output gradients of all blocks are there.
+    func backwardWeights(_ input: Tensor, _ outputGradient: Tensor, _ pass: Pass) throws
 }
+
+extension Layer {
+    public var kind: LayerKind { .other }
+    public var samplesPerBlock: Int? { nil }
+    public var worksInPlace: Bool { false }
+    public var keepsOutputGradient: Bool { false }
+    public func plan(blocks: Set<Int>, _ shapes: [BatchShape]) throws {}
+    public func backwardWeights(_ input: Tensor, _ outputGradient: Tensor, _ pass: Pass) throws {}
+}
+
+/// A layer that meets the other workers between seeing all of its input and giving any output, and
+/// again backward.
+public protocol MeetingLayer: Layer {
+    /// Takes a block of the input into the statistics, before `meet`.
+    func observe(_ input: Tensor, _ block: Block, _ pass: Pass)
+
+    /// Brings all workers' statistics together, before `forward`.
+    func meet(_ pass: Pass) throws
+
+    /// Takes a block of the output gradient into the sums that backward needs, before
+    /// `meetBackward`; `outputGradient` then holds the gradient before the fused activation.
+    ///
+    /// - Parameter second: is added to `outputGradient` first.
+    func observeGradient(
+        _ input: Tensor, _ outputGradient: Tensor, second: Tensor?, _ block: Block, _ pass: Pass)
+
+    /// Brings all workers' sums together, before `backward`.
+    func meetBackward(_ pass: Pass) throws
+
+    /// Whether `observeGradient` writes to its output gradient even without a second one.
+    var writesObservedGradient: Bool { get }
+}
+
+/// A layer that adds a second input to its own before its activation: the end of a residual block.
+///
+/// Its gradient with respect to the addend is the one before the activation, which a meeting layer
+/// leaves in the output gradient when it observes it, and any other one when it runs backward.
+public protocol AddingLayer: Layer {
+    /// The other summand, of the output's shape.
+    var addend: Tensor? { get set }
+}
+
+/// How many images of `values` each make a block: what one layer writes and the next reads should
+/// stay in a core's second-level cache, which holds 512 KB or more.
+package func imagesPerBlock(values: Int) -> Int { max(1, 65_536 / values) }

@@ -16,13 +16,12 @@ public final class Linear: Layer {
     private let bias: Parameter?
     private let replica: Replica
     private let gradients: GradientAccumulator
-    private let output: Tensor
-    private let inputGradient: Tensor
+    /// y, [rows, out].
+    public let output: Tensor
     /// A plan for each shape of batch.
     private let plans: [InnerProduct]
     private let teamGradients: WeightGradients?
     private var number = 0
-    private var input: Tensor?
 
     /// - Parameters:
     ///   - needsInputGradient: false for a first layer.
@@ -41,7 +40,6 @@ public final class Linear: Layer {
         self.outputs = outputs
         let rows = shapes.map(\.rows).max() ?? 0
         output = Tensor(rows: rows, columns: outputs)
-        inputGradient = Tensor(rows: needsInputGradient ? rows : 0, columns: inputs)
         teamGradients = gradients.team.map {
             WeightGradients(shards: $0.shards, rows: $0.rows, inputs: inputs, outputs: outputs)
         }
@@ -53,40 +51,45 @@ public final class Linear: Layer {
         number = gradients.team?.join(self) ?? 0
     }
 
-    /// y, [rows, out].
-    public func forward(_ input: Tensor, _ pass: Pass) throws -> Tensor {
-        self.input = input
+    public var kind: LayerKind { .product }
+
+    /// Team-mates read it when all of the backward pass is done.
+    public var keepsOutputGradient: Bool { gradients.team != nil }
+
+    /// y, [rows, out], of all rows at once.
+    public func forward(_ input: Tensor, _ block: Block, _ pass: Pass) throws {
         try plans[pass.shape.index].forward(
             input: input.pointer, weight: replica.parameters + weight.range.lowerBound,
             bias: bias.map { UnsafePointer(replica.parameters + $0.range.lowerBound) },
             output: output.pointer)
-        return output
     }
 
-    /// dx, [rows, in]; dW and db go to the accumulator.
+    /// dx, [rows, in], of all rows at once.
     public func backward(
-        _ outputGradient: Tensor, _ pass: Pass, needsInputGradient: Bool
-    ) throws -> Tensor? {
-        guard let input else { preconditionFailure("backward follows forward") }
-        let plan = plans[pass.shape.index]
-        if let team = gradients.team {
-            team.leave(
-                number, input: input, outputGradient: outputGradient, shape: pass.shape.index)
-        } else {
-            for node in gradients.nodes {
-                plan.backwardWeights(
-                    input: input.pointer, outputGradient: outputGradient.pointer,
-                    shards: node.shards,
-                    weightGradient: node.values + weight.range.lowerBound,
-                    biasGradient: bias.map { node.values + $0.range.lowerBound })
-            }
-        }
-        guard needsInputGradient else { return nil }
-        try plan.backwardData(
+        _ input: Tensor, _ outputGradient: Tensor, into inputGradient: Tensor?, _ block: Block,
+        _ pass: Pass
+    ) throws {
+        guard let inputGradient else { return }
+        try plans[pass.shape.index].backwardData(
             outputGradient: outputGradient.pointer,
             weight: replica.parameters + weight.range.lowerBound,
             inputGradient: inputGradient.pointer)
-        return inputGradient
+    }
+
+    /// dW and db, to the team or the accumulator.
+    public func backwardWeights(_ input: Tensor, _ outputGradient: Tensor, _ pass: Pass) {
+        if let team = gradients.team {
+            team.leave(
+                number, input: input, outputGradient: outputGradient, shape: pass.shape.index)
+            return
+        }
+        for node in gradients.nodes {
+            plans[pass.shape.index].backwardWeights(
+                input: input.pointer, outputGradient: outputGradient.pointer,
+                shards: node.shards,
+                weightGradient: node.values + weight.range.lowerBound,
+                biasGradient: bias.map { node.values + $0.range.lowerBound })
+        }
     }
 }
 

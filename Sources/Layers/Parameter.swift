@@ -23,13 +23,32 @@ public struct Parameter: Hashable, Sendable {
     /// What it is.
     public let role: Role
 
-    /// Where it lies in the flat buffers.
+    /// Where it lies in the flat buffers; longer than the shape where the storage pads.
     public let range: Range<Int>
 
-    /// Whether the values lie in memory as the transpose, [in, out], of the file's [out, in]:
-    /// inner products are faster that way (see `InnerProduct`).
-    public var isTransposed: Bool {
-        if case .weight = role { shape.dimensions.count == 2 } else { false }
+    /// How its values lie there.
+    public let storage: Storage
+
+    /// How a parameter's values lie in memory.
+    public enum Storage: Hashable, Sendable {
+        /// As in files.
+        case plain
+        /// A product's [in, out] for the file's [out, in]: inner products are faster that way (see
+        /// `InnerProduct`). Behind an image the file counts inputs in the order C, H, W, memory in
+        /// H, W, C; `positions` is H·W, 1 for other inputs.
+        case transposed(positions: Int)
+    }
+
+    /// Where value `index` of the file lies, from the front of `range`.
+    public func memoryIndex(ofFileIndex index: Int) -> Int {
+        switch storage {
+        case .plain: return index
+        case .transposed(let positions):
+            let (outputs, inputs) = (shape[0], shape[1])
+            let (output, input) = (index / inputs, index % inputs)
+            let (channel, position) = (input / positions, input % positions)
+            return (position * (inputs / positions) + channel) * outputs + output
+        }
     }
 
     /// Whether weight decay applies without being asked for.
@@ -85,8 +104,11 @@ public struct ModelLayout: Hashable, Sendable {
 
     /// A tensor that a model declares.
     public enum Declaration: Sendable {
-        /// A parameter; `isReduced` says whether its gradient is summed over the tree.
-        case parameter(name: String, shape: Shape, role: Parameter.Role, isReduced: Bool)
+        /// A parameter; `isReduced` says whether its gradient is summed over the tree. Without a
+        /// storage matrices lie transposed, and everything else plain.
+        case parameter(
+            name: String, shape: Shape, role: Parameter.Role, isReduced: Bool,
+            storage: Parameter.Storage? = nil)
         /// Running statistics of layer `name`.
         case statistics(name: String, channels: Int)
     }
@@ -94,31 +116,49 @@ public struct ModelLayout: Hashable, Sendable {
     /// Lays out what a model declares, in file order.
     public init(_ declarations: [Declaration]) {
         func aligned(_ count: Int) -> Int { (count + 15) / 16 * 16 }
-        // Products first, then what else is reduced, then the rest.
-        func region(_ role: Parameter.Role, _ isReduced: Bool) -> Int {
-            switch role {
-            case .weight, .bias: isReduced ? 0 : 2
-            case .scale, .shift: isReduced ? 1 : 2
-            }
+        func storage(
+            _ given: Parameter.Storage?, _ role: Parameter.Role, _ shape: Shape
+        ) -> Parameter.Storage {
+            if let given { return given }
+            guard case .weight = role, shape.dimensions.count == 2 else { return .plain }
+            return .transposed(positions: 1)
         }
+        func count(_ storage: Parameter.Storage, _ shape: Shape) -> Int {
+            shape.count
+        }
+        // Products first, then what else is reduced, then the rest. A bias follows its weight.
+        var regions: [Int] = []
+        var weightRegion = 0
         var ends = [0, 0, 0]
-        for case .parameter(_, let shape, let role, let isReduced) in declarations {
-            ends[region(role, isReduced)] += aligned(shape.count)
+        for case .parameter(_, let shape, let role, let isReduced, let given) in declarations {
+            let storage = storage(given, role, shape)
+            var region = isReduced ? 1 : 2
+            switch (role, storage) {
+            case (.weight, .transposed): (region, weightRegion) = (0, 0)
+            case (.weight, .plain): weightRegion = 1
+            case (.bias, _): region = weightRegion
+            case (.scale, _), (.shift, _): break
+            }
+            regions.append(region)
+            ends[region] += aligned(count(storage, shape))
         }
         products = ends[0]
         reduced = ends[0] + ends[1]
         length = reduced + ends[2]
         var next = [0, products, reduced]
+        var following = regions.makeIterator()
         for declaration in declarations {
             switch declaration {
-            case .parameter(let name, let shape, let role, let isReduced):
-                let start = next[region(role, isReduced)]
+            case .parameter(let name, let shape, let role, _, let given):
+                let storage = storage(given, role, shape)
+                let region = following.next() ?? 2
+                let (start, count) = (next[region], count(storage, shape))
                 entries.append(
                     .parameter(
                         Parameter(
-                            name: name, shape: shape, role: role,
-                            range: start..<start + shape.count)))
-                next[region(role, isReduced)] += aligned(shape.count)
+                            name: name, shape: shape, role: role, range: start..<start + count,
+                            storage: storage)))
+                next[region] += aligned(count)
             case .statistics(let name, let channels):
                 let start = statisticsLength
                 let second = start + aligned(channels)

@@ -84,24 +84,15 @@ public final class Replica: Sendable {
         _ parameter: Parameter, from flat: UnsafeMutablePointer<Float>
     ) -> [Float] {
         let memory = flat + parameter.range.lowerBound
-        guard parameter.isTransposed else {
-            return Array(UnsafeBufferPointer(start: memory, count: parameter.range.count))
-        }
-        let (outputs, inputs) = (parameter.shape[0], parameter.shape[1])
-        return (0..<outputs * inputs).map { memory[$0 % inputs * outputs + $0 / inputs] }
+        return (0..<parameter.shape.count).map { memory[parameter.memoryIndex(ofFileIndex: $0)] }
     }
 
     /// Sets `parameter` from values in the layout of files.
     public func setValues(_ values: [Float], of parameter: Parameter) {
-        precondition(values.count == parameter.range.count, "a parameter keeps its shape")
+        precondition(values.count == parameter.shape.count, "a parameter keeps its shape")
         let memory = parameters + parameter.range.lowerBound
-        guard parameter.isTransposed else {
-            memory.update(from: values, count: values.count)
-            return
-        }
-        let (outputs, inputs) = (parameter.shape[0], parameter.shape[1])
         for (index, value) in values.enumerated() {
-            memory[index % inputs * outputs + index / inputs] = value
+            memory[parameter.memoryIndex(ofFileIndex: index)] = value
         }
     }
 }

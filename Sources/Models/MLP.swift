@@ -1,5 +1,6 @@
 public import Kernels
 public import Normalization
+import TensorCore
 
 /// A multi-layer perceptron: hidden layers of a product, a normalisation and an activation each,
 /// and a last product that gives the logits.
@@ -43,7 +44,8 @@ public struct MLP: Hashable, Sendable {
         self.normalization = normalization
     }
 
-    /// The network it describes.
+    /// The network it describes, its modules named `layers.0`, `layers.1`, … as
+    /// `nn.Sequential(Linear, BatchNorm1d, Sigmoid, …)` would.
     public var specification: NetworkSpecification {
         var modules: [NetworkSpecification.Module] = []
         var columns = inputs
@@ -51,7 +53,7 @@ public struct MLP: Hashable, Sendable {
             let normalizesProduct = normalization != nil && placement == .before
             modules.append(.linear(inputs: columns, outputs: width, bias: !normalizesProduct))
             if normalizesProduct { modules.append(.batchNorm(channels: width)) }
-            modules.append(.activation(activation, columns: width))
+            modules.append(.activation(activation, channels: width))
             if normalization != nil && placement == .after {
                 modules.append(.batchNorm(channels: width))
             }
@@ -59,7 +61,11 @@ public struct MLP: Hashable, Sendable {
         }
         modules.append(.linear(inputs: columns, outputs: classes, bias: true))
         return NetworkSpecification(
-            name: "mlp", inputs: inputs, classes: classes, modules: modules,
+            name: "mlp", input: ImageShape(height: 1, width: 1, channels: inputs),
+            classes: classes,
+            nodes: modules.enumerated().map {
+                .init(name: "layers.\($0)", module: $1, input: $0)
+            },
             normalization: normalization ?? BatchNormSettings())
     }
 }

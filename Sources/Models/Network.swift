@@ -13,7 +13,7 @@ public final class Network {
     public let replica: Replica
 
     /// The layers, fused where modules can be.
-    public let layers: Sequential
+    public let layers: LayerGraph
 
     /// Its normalisation layers, first to last.
     public let normalizations: [BatchNorm]
@@ -78,12 +78,12 @@ public final class Network {
         let builder = Builder(
             specification: specification, replica: replica, communicator: communicator,
             shards: shards, shapes: shapes, rows: rows, gradients: gradients)
-        layers = Sequential(try builder.layers())
+        layers = try LayerGraph(
+            try builder.nodes(), shapes: shapes, inputSize: specification.inputs)
         if let team {
             reduction.completeTogether = { [unowned layers] () throws(CollectiveError) in
                 try team.sumAll()
-                // Profiles count the first layer, a product.
-                layers.layerFinished?(0)
+                layers.finished?(.product)
             }
         }
         normalizations = layers.layers.compactMap { $0 as? BatchNorm }
@@ -121,48 +121,65 @@ private struct Builder {
     let rows: Int
     let gradients: GradientAccumulator
 
-    func layers() throws -> [any Layer] {
-        var layers: [any Layer] = []
-        var ordinal = 0
-        var index = 0
-        let modules = specification.modules
-        while index < modules.count {
-            let name = NetworkSpecification.moduleName(index)
-            switch modules[index] {
-            case .linear(_, _, let bias):
-                layers.append(
-                    try Linear(
-                        name: name, weight: parameter("\(name).weight"),
-                        bias: bias ? parameter("\(name).bias") : nil,
-                        needsInputGradient: !layers.isEmpty, replica: replica,
-                        gradients: gradients, shapes: shapes))
-            case .batchNorm(let channels):
-                var activation = ActivationKind.identity
-                if index + 1 < modules.count, case .activation(let next, _) = modules[index + 1] {
-                    activation = next
-                    index += 1
-                }
-                layers.append(
-                    batchNorm(name, channels: channels, activation: activation, ordinal: ordinal))
-                ordinal += 1
-            case .activation(let kind, let columns):
-                layers.append(Activation(name: name, kind, columns: columns, rows: rows))
+    func nodes() throws -> [LayerGraph.Node] {
+        var nodes: [LayerGraph.Node] = []
+        /// By value of the specification, that of the graph; nil where it stays inside a layer.
+        var values: [Int?] = [0]
+        /// By activation, the normalisation that it is fused with; both become one layer in the
+        /// activation's place, when what it adds is there.
+        var fused: [Int: Int] = [:]
+        for (index, node) in specification.nodes.enumerated() {
+            if let activation = specification.fusedActivation(ofNode: index) {
+                fused[activation] = index
+                values.append(nil)
+                continue
             }
-            index += 1
+            let normalization = fused[index].map { specification.nodes[$0] }
+            guard let input = values[normalization?.input ?? node.input] else {
+                preconditionFailure("\(node.name) takes what only an activation should")
+            }
+            let layer = try layer(normalization ?? node, behind: normalization == nil ? nil : node)
+            nodes.append(
+                LayerGraph.Node(layer, input: input, addend: node.addend.flatMap { values[$0] }))
+            values.append(nodes.count)
         }
-        return layers
+        return nodes
+    }
+
+    /// The layer of `node`, with the activation `behind` it.
+    private func layer(
+        _ node: NetworkSpecification.Node, behind activation: NetworkSpecification.Node?
+    ) throws -> any Layer {
+        switch node.module {
+        case .linear(_, _, let bias, _):
+            return try Linear(
+                name: node.name, weight: parameter("\(node.name).weight"),
+                bias: bias ? parameter("\(node.name).bias") : nil,
+                needsInputGradient: node.input > 0, replica: replica,
+                gradients: gradients, shapes: shapes)
+        case .batchNorm(let channels, let positions, _):
+            var kind = ActivationKind.identity
+            if case .activation(let next, _, _) = activation?.module { kind = next }
+            return batchNorm(
+                node.name, channels: channels, positions: positions, activation: kind)
+        case .activation(let kind, let channels, let positions):
+            return Activation(
+                name: node.name, kind, columns: channels, positions: positions, rows: rows)
+        }
     }
 
     private func batchNorm(
-        _ name: String, channels: Int, activation: ActivationKind, ordinal: Int
+        _ name: String, channels: Int, positions: Int, activation: ActivationKind
     ) -> BatchNorm {
-        guard let running = replica.layout.statistics.first(where: { $0.name == name }) else {
+        guard let ordinal = replica.layout.statistics.firstIndex(where: { $0.name == name }) else {
             preconditionFailure("the layout has no statistics of \(name)")
         }
+        let running = replica.layout.statistics[ordinal]
         let affine = specification.normalization.affine
         return BatchNorm(
             name: name, channels: channels, settings: specification.normalization,
-            activation: activation, ordinal: ordinal, shards: shards, rows: rows,
+            activation: activation, positions: positions, ordinal: ordinal, shards: shards,
+            rows: rows,
             placement: .init(
                 scale: affine ? parameter("\(name).weight") : nil,
                 shift: affine ? parameter("\(name).bias") : nil, running: running),

@@ -1,56 +1,88 @@
 public import Kernels
 public import Layers
 public import Normalization
-import TensorCore
+public import TensorCore
 
-/// A network as a value: what the layers are, before any memory is laid out for them.
+/// A network as a value: what the layers are and what they take, before any memory is laid out.
 ///
-/// Names count modules as `nn.Sequential(Linear, BatchNorm1d, Sigmoid, …)` would, so that a state
-/// dict is read by PyTorch as it is, whatever is fused here.
+/// Names are those of files; PyTorch reads a state dict as it is, whatever is fused here.
 public struct NetworkSpecification: Hashable, Sendable {
     /// One module.
     public enum Module: Hashable, Sendable {
-        /// A fully connected layer.
-        case linear(inputs: Int, outputs: Int, bias: Bool)
-        /// Batch normalisation of this many channels.
-        case batchNorm(channels: Int)
-        /// An activation of this many columns.
-        case activation(ActivationKind, columns: Int)
+        /// A fully connected layer; behind an image of `positions` > 1, `inputs` counts all values.
+        case linear(inputs: Int, outputs: Int, bias: Bool, positions: Int = 1)
+        /// Batch normalisation of this many channels; `startsAtZero` is its γ.
+        case batchNorm(channels: Int, positions: Int = 1, startsAtZero: Bool = false)
+        /// An activation of this many channels, of the sum where the node has an addend.
+        case activation(ActivationKind, channels: Int, positions: Int = 1)
+    }
+
+    /// A module and what it takes. Value 0 is the network's input, value n the output of node n − 1.
+    public struct Node: Hashable, Sendable {
+        /// The module's name in files and messages.
+        public let name: String
+        /// The module.
+        public let module: Module
+        /// The value it takes.
+        public let input: Int
+        /// The value that an activation adds first.
+        public let addend: Int?
+
+        /// A module of value `input`, and perhaps `addend`.
+        public init(name: String, module: Module, input: Int, addend: Int? = nil) {
+            self.name = name
+            self.module = module
+            self.input = input
+            self.addend = addend
+        }
     }
 
     /// The name in headers: "mlp".
     public let name: String
 
-    /// Values of one input sample.
-    public let inputs: Int
+    /// One input sample.
+    public let input: ImageShape
 
     /// Classes that the last module tells apart.
     public let classes: Int
 
-    /// The modules, first to last; module N is named `layers.N`.
-    public let modules: [Module]
+    /// The modules, in order.
+    public let nodes: [Node]
 
     /// How the batch-normalisation modules work.
     public let normalization: BatchNormSettings
 
-    /// A network of these modules.
+    /// A network of these nodes.
     public init(
-        name: String, inputs: Int, classes: Int, modules: [Module],
+        name: String, input: ImageShape, classes: Int, nodes: [Node],
         normalization: BatchNormSettings
     ) {
         self.name = name
-        self.inputs = inputs
+        self.input = input
         self.classes = classes
-        self.modules = modules
+        self.nodes = nodes
         self.normalization = normalization
     }
 
-    /// The name of module `index`.
-    public static func moduleName(_ index: Int) -> String { "layers.\(index)" }
+    /// Values of one input sample.
+    public var inputs: Int { input.count }
 
     /// Whether the network has batch normalisation.
     public var isNormalized: Bool {
-        modules.contains { if case .batchNorm = $0 { true } else { false } }
+        nodes.contains { if case .batchNorm = $0.module { true } else { false } }
+    }
+
+    /// The activation that is fused into node `index`, a normalisation, and where it stands: the
+    /// only one that takes what the normalisation gives.
+    func fusedActivation(ofNode index: Int) -> Int? {
+        guard case .batchNorm = nodes[index].module else { return nil }
+        let consumers = nodes.indices.filter {
+            nodes[$0].input == index + 1 || nodes[$0].addend == index + 1
+        }
+        guard consumers.count == 1, let consumer = consumers.first,
+            nodes[consumer].input == index + 1, case .activation = nodes[consumer].module
+        else { return nil }
+        return consumer
     }
 
     /// Where everything lies, in file order.
@@ -61,21 +93,22 @@ public struct NetworkSpecification: Hashable, Sendable {
         var declarations: [ModelLayout.Declaration] = []
         var ordinal = 0
         let isGlobal = normalization.scope.groupSize(shards: shards) == shards
-        for (index, module) in modules.enumerated() {
-            let name = Self.moduleName(index)
-            switch module {
-            case .linear(let inputs, let outputs, let bias):
+        for node in nodes {
+            let name = node.name
+            switch node.module {
+            case .linear(let inputs, let outputs, let bias, let positions):
                 declarations.append(
                     .parameter(
                         name: "\(name).weight", shape: [outputs, inputs],
-                        role: .weight(ordinal: ordinal), isReduced: true))
+                        role: .weight(ordinal: ordinal), isReduced: true,
+                        storage: .transposed(positions: positions)))
                 if bias {
                     declarations.append(
                         .parameter(
                             name: "\(name).bias", shape: [outputs], role: .bias, isReduced: true))
                 }
                 ordinal += 1
-            case .batchNorm(let channels):
+            case .batchNorm(let channels, _, _):
                 if normalization.affine {
                     for (suffix, role) in [("weight", Parameter.Role.scale), ("bias", .shift)] {
                         declarations.append(

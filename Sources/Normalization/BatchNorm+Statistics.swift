@@ -5,28 +5,40 @@ import TensorCore
 
 // The collectives of BN: what each is for, and what is made of it.
 extension BatchNorm {
+    /// The block's part of the mean and M2 of its shards: a shard that comes in several blocks is
+    /// merged from them in order.
+    func observeMoments(_ input: Tensor, _ block: Block, _ pass: Pass) {
+        if block.isFirst {
+            moments.begin(
+                ShardedBatch(samples: pass.samples, shards: shards), positions: positions)
+        }
+        for position in block.shards {
+            let shard = pass.shardRows[position]
+            let rows = shard.clamped(to: block.rows)
+            let before = (rows.lowerBound - shard.lowerBound) * positions
+            let count = rows.count * positions
+            let first = input.row(rows.lowerBound * positions)
+            let part = before == 0 ? moments.leaf : scratch
+            if isLiteral {
+                channelSums(
+                    input: first, rows: count, channels: channels, sum: part,
+                    squares: part + channels)
+            } else {
+                channelMoments(
+                    input: first, rows: count, channels: channels, mean: part,
+                    m2: part + channels)
+            }
+            if before > 0 { moments.mergeIntoLeaf(scratch, counts: (before, count)) }
+            if rows.upperBound == shard.upperBound { moments.push() }
+        }
+    }
+
     /// Mean and variance of every statistics group this worker belongs to.
     ///
     /// The collective: a shard sees only its own samples, and the group's mean and M2 are needed
     /// before anything can be normalised. All workers call it at the same place because layers run
     /// in order; a worker whose shards are empty joins all the same.
-    func reduceMoments(_ input: Tensor, _ pass: Pass) throws {
-        let batch = ShardedBatch(samples: pass.samples, shards: shards)
-        moments.begin(batch, positions: positions)
-        for shard in pass.shardRows {
-            let leaf = moments.leaf
-            let first = input.row(shard.lowerBound * positions)
-            let rows = shard.count * positions
-            if isLiteral {
-                channelSums(
-                    input: first, rows: rows, channels: channels, sum: leaf,
-                    squares: leaf + channels)
-            } else {
-                channelMoments(
-                    input: first, rows: rows, channels: channels, mean: leaf, m2: leaf + channels)
-            }
-            moments.push()
-        }
+    func reduceMoments() throws {
         try moments.finish()
         for (index, group) in coefficients.enumerated() {
             let number = firstGroup + index
@@ -48,6 +60,11 @@ extension BatchNorm {
         }
     }
 
+    /// Opens the sums that `observeGradient` adds to.
+    func beginSums(_ pass: Pass) {
+        sums.begin(ShardedBatch(samples: pass.samples, shards: shards), positions: positions)
+    }
+
     /// Σdz and Σdz(x − μ) of every statistics group, and from them the coefficients of dx, and
     /// dγ and dβ.
     ///
@@ -55,14 +72,7 @@ extension BatchNorm {
     /// scope global the two sums are dβ and, scaled, dγ of the whole batch: every worker knows
     /// them, and they are not reduced again with the gradients. In the other scopes each group's
     /// own dγ and dβ travel with the gradients, as the contribution of the group's first shard.
-    func reduceSums(_ input: Tensor, _ outputGradient: Tensor, _ pass: Pass) throws {
-        sums.begin(ShardedBatch(samples: pass.samples, shards: shards), positions: positions)
-        for (position, shard) in sums.shards.enumerated() {
-            let group = coefficients[sums.group(ofShard: shard) - firstGroup]
-            sumGradients(
-                input, outputGradient, rows: pass.shardRows[position], group, into: sums.leaf)
-            sums.push()
-        }
+    func reduceSums() throws {
         try sums.finish()
         for (index, group) in coefficients.enumerated() where group.count > 0 {
             let result = sums.result(ofGroup: firstGroup + index)
@@ -116,16 +126,11 @@ extension BatchNorm {
     }
 
     /// A frozen layer is an affine map: its sums are per shard and travel with the gradients.
-    func backwardFrozen(_ input: Tensor, _ outputGradient: Tensor, _ pass: Pass) {
+    func addFrozenGradients() {
         let group = coefficients[0]
         group.meanGradient.pointer.update(repeating: 0, count: channels)
         group.projection.pointer.update(repeating: 0, count: channels)
         guard let shardSums else { preconditionFailure("only a frozen layer has sums of shards") }
-        for (position, rows) in pass.shardRows.enumerated() {
-            sumGradients(
-                input, outputGradient, rows: rows, group,
-                into: shardSums + position * 2 * channels)
-        }
         guard let scale = placement.scale, let shift = placement.shift else { return }
         gradients.accumulate(scale.range) { position, destination in
             let product = shardSums + (2 * position + 1) * channels

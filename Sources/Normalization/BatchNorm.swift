@@ -5,7 +5,7 @@ public import TensorCore
 
 /// Synchronised batch normalisation, with the activation behind it fused in.
 ///
-///     y = f(γ·(x − μ)/√(σ² + ε) + β),   μ, σ² over the m values of a statistics group
+///     y = f(γ·(x − μ)/√(σ² + ε) + β + addend),   μ, σ² over the m values of a statistics group
 ///     dz = dy·f′(y)
 ///     dx = γ/√(σ² + ε)·(dz − Σdz/m − (x − μ)·Σdz(x − μ)/(m(σ² + ε)))
 ///     dβ = Σdz,  dγ = Σdz(x − μ)/√(σ² + ε)
@@ -17,12 +17,13 @@ public import TensorCore
 /// the biased variance, as in all frameworks. Where σ² + ε = 0 the output is exactly f(β), and the
 /// input gradient 0. Ioffe, Szegedy, "Batch normalization", 2015; shard statistics are merged by
 /// Chan's formula.
-public final class BatchNorm: Layer {
+public final class BatchNorm: MeetingLayer, AddingLayer {
     /// The name in messages and files: `layers.1`.
     public let name: String
 
-    /// Values in a row of the output, C.
+    /// Values of one sample's output, C·positions.
     public let outputs: Int
+    let channels: Int
 
     /// What a training pass normalises by.
     public enum Statistics: Hashable, Sendable {
@@ -64,9 +65,14 @@ public final class BatchNorm: Layer {
     let moments: StatisticsReduction
     let sums: StatisticsReduction
 
-    private let output: Tensor
-    private let inputGradient: Tensor
-    private var input: Tensor?
+    /// y, [N·positions, C].
+    public let output: Tensor
+
+    /// The other summand before the activation, [N·positions, C].
+    public var addend: Tensor?
+
+    /// What a part of a shard contributes, [2·C].
+    let scratch: UnsafeMutablePointer<Double>
 
     /// Per statistics group that this worker has a shard of, its coefficients [groups, C].
     let coefficients: [GroupCoefficients]
@@ -92,7 +98,8 @@ public final class BatchNorm: Layer {
         communicator: Communicator, replica: Replica, gradients: GradientAccumulator
     ) {
         self.name = name
-        outputs = channels
+        outputs = channels * positions
+        self.channels = channels
         self.settings = settings
         self.statistics = statistics
         self.activation = activation
@@ -111,7 +118,7 @@ public final class BatchNorm: Layer {
             communicator, shards: shards, group: group, length: 2 * channels, moments: false,
             kind: .momentGradients, layer: ordinal)
         output = Tensor(rows: rows * positions, columns: channels)
-        inputGradient = Tensor(rows: rows * positions, columns: channels)
+        scratch = communicator.buffer(of: Double.self, count: 2 * channels).pointer
         let first = moments.group(ofShard: moments.shards.lowerBound)
         let last = moments.group(ofShard: moments.shards.upperBound - 1)
         firstGroup = first
@@ -132,7 +139,17 @@ public final class BatchNorm: Layer {
             }, "γ and β lie among the summed gradients exactly where they are summed")
     }
 
-    var channels: Int { outputs }
+    public var kind: LayerKind { .normalization }
+
+    /// Images come block by block.
+    public var samplesPerBlock: Int? {
+        positions > 1 ? imagesPerBlock(values: outputs) : nil
+    }
+
+    public var worksInPlace: Bool { true }
+
+    /// dz is written over dy.
+    public var writesObservedGradient: Bool { activation != .identity }
 
     var scale: UnsafePointer<Float> {
         UnsafePointer(
@@ -146,31 +163,49 @@ public final class BatchNorm: Layer {
 
     // MARK: forward
 
-    /// y, [rows·positions, C]. In training, meets the other workers once.
-    public func forward(_ input: Tensor, _ pass: Pass) throws -> Tensor {
-        if pass.mode == .inference || statistics == .frozen {
-            self.input = input
-            let running = coefficients[0]
-            setRunning(running)
-            apply(input, rows: 0..<pass.rows, running)
-            return output
-        }
-        try reduceMoments(input, pass)
-        self.input = input
-        for (index, group) in coefficients.enumerated() where group.count > 0 {
-            apply(input, rows: rows(ofGroup: firstGroup + index, pass), group)
-        }
-        return output
+    /// Takes the block's rows into the moments of their shards.
+    public func observe(_ input: Tensor, _ block: Block, _ pass: Pass) {
+        guard takesBatch(pass) else { return }
+        observeMoments(input, block, pass)
     }
 
-    /// y = f(((x − μhi) − μlo)·factor + β) for samples `rows`.
-    private func apply(_ input: Tensor, rows: Range<Int>, _ group: GroupCoefficients) {
-        let first = rows.lowerBound * positions
-        normalizeForward(
-            input: input.row(first), rows: rows.count * positions, channels: channels,
-            meanHigh: group.meanHigh.pointer, meanLow: group.meanLow.pointer,
-            factor: group.factor.pointer, shift: shift, activation: activation,
-            output: output.row(first))
+    /// μ and σ², of the batch or running.
+    public func meet(_ pass: Pass) throws {
+        if takesBatch(pass) {
+            try reduceMoments()
+        } else {
+            setRunning(coefficients[0])
+        }
+    }
+
+    private func takesBatch(_ pass: Pass) -> Bool {
+        pass.mode == .training && statistics == .batch
+    }
+
+    /// y = f(((x − μhi) − μlo)·factor + β + addend), of the block's rows.
+    public func forward(_ input: Tensor, _ block: Block, _ pass: Pass) {
+        forEachGroup(of: block, pass) { group, rows in
+            let first = rows.lowerBound * positions
+            normalizeForward(
+                input: input.row(first), rows: rows.count * positions, channels: channels,
+                meanHigh: group.meanHigh.pointer, meanLow: group.meanLow.pointer,
+                factor: group.factor.pointer, shift: shift, activation: activation,
+                output: output.row(first), addend: addend.map { UnsafePointer($0.row(first)) })
+        }
+    }
+
+    /// The parts of a block that share statistics.
+    private func forEachGroup(
+        of block: Block, _ pass: Pass, _ body: (GroupCoefficients, Range<Int>) -> Void
+    ) {
+        guard takesBatch(pass) else {
+            body(coefficients[0], block.rows)
+            return
+        }
+        for (index, group) in coefficients.enumerated() where group.count > 0 {
+            let rows = rows(ofGroup: firstGroup + index, pass).clamped(to: block.rows)
+            if !rows.isEmpty { body(group, rows) }
+        }
     }
 
     private func setRunning(_ group: GroupCoefficients) {
@@ -193,22 +228,59 @@ public final class BatchNorm: Layer {
 
     // MARK: backward
 
-    /// dx, [rows·positions, C]; `outputGradient` then holds dz. Meets the other workers once,
-    /// unless frozen.
-    public func backward(
-        _ outputGradient: Tensor, _ pass: Pass, needsInputGradient: Bool
-    ) throws -> Tensor? {
-        guard let input else { preconditionFailure("backward follows forward") }
-        if statistics == .frozen {
-            backwardFrozen(input, outputGradient, pass)
-        } else {
-            try reduceSums(input, outputGradient, pass)
+    /// dz over `outputGradient`, and the block's part of the sums of its shards.
+    public func observeGradient(
+        _ input: Tensor, _ outputGradient: Tensor, second: Tensor?, _ block: Block, _ pass: Pass
+    ) {
+        if statistics == .batch && block.isFirst { beginSums(pass) }
+        for position in block.shards {
+            let rows = pass.shardRows[position].clamped(to: block.rows)
+            let isStart = rows.lowerBound == pass.shardRows[position].lowerBound
+            let total = shardSum(position)
+            let first = rows.lowerBound * positions
+            let group = coefficients[group(ofShard: position) - firstGroup]
+            let part = isStart ? total : scratch
+            normalizeBackwardSums(
+                input: input.row(first), output: output.row(first),
+                outputGradient: outputGradient.row(first),
+                rows: rows.count * positions, channels: channels,
+                meanHigh: group.meanHigh.pointer, meanLow: group.meanLow.pointer,
+                activation: activation, sumGradient: part, sumProduct: part + channels,
+                secondGradient: second.map { UnsafePointer($0.row(first)) })
+            if !isStart { add(UnsafePointer(scratch), into: total, count: 2 * channels) }
+            if statistics == .batch && rows.upperBound == pass.shardRows[position].upperBound {
+                sums.push()
+            }
         }
-        guard needsInputGradient else { return nil }
-        for (index, group) in coefficients.enumerated() {
-            let frozen = statistics == .frozen
-            if frozen && index > 0 { break }
-            let rows = frozen ? 0..<pass.rows : self.rows(ofGroup: firstGroup + index, pass)
+    }
+
+    /// The statistics group of this worker's shard `position`.
+    private func group(ofShard position: Int) -> Int {
+        statistics == .frozen
+            ? firstGroup : sums.group(ofShard: sums.shards.lowerBound + position)
+    }
+
+    /// Where Σdz and Σdz(x − μ) of shard `position` go.
+    private func shardSum(_ position: Int) -> UnsafeMutablePointer<Double> {
+        shardSums.map { $0 + position * 2 * channels } ?? sums.leaf
+    }
+
+    /// The sums over the groups, and dγ and dβ; frozen layers meet nobody.
+    public func meetBackward(_ pass: Pass) throws {
+        if statistics == .frozen {
+            addFrozenGradients()
+        } else {
+            try reduceSums()
+        }
+    }
+
+    /// dx, of the block's rows, from dz; may be written over it.
+    public func backward(
+        _ input: Tensor, _ outputGradient: Tensor, into inputGradient: Tensor?, _ block: Block,
+        _ pass: Pass
+    ) {
+        guard let inputGradient else { return }
+        forEachGroup(of: block, pass) { group, rows in
             let first = rows.lowerBound * positions
             normalizeBackward(
                 input: input.row(first), gradient: outputGradient.row(first),
@@ -217,20 +289,6 @@ public final class BatchNorm: Layer {
                 factor: group.factor.pointer, meanGradient: group.meanGradient.pointer,
                 projection: group.projection.pointer, inputGradient: inputGradient.row(first))
         }
-        return inputGradient
-    }
-
-    /// dz of one shard over `outputGradient`, and its Σdz and Σdz(x − μ).
-    func sumGradients(
-        _ input: Tensor, _ outputGradient: Tensor, rows: Range<Int>, _ group: GroupCoefficients,
-        into sums: UnsafeMutablePointer<Double>
-    ) {
-        let first = rows.lowerBound * positions
-        normalizeBackwardSums(
-            input: input.row(first), output: output.row(first),
-            outputGradient: outputGradient.row(first), rows: rows.count * positions,
-            channels: channels, meanHigh: group.meanHigh.pointer, meanLow: group.meanLow.pointer,
-            activation: activation, sumGradient: sums, sumProduct: sums + channels)
     }
 }
 

@@ -19,6 +19,9 @@ public final class Tensor {
     /// this object is.
     public let pointer: UnsafeMutablePointer<Float>
 
+    /// Whose memory this is, where it is not this object's own.
+    private let owner: Tensor?
+
     /// A tensor of zeros.
     public init(rows: Int, columns: Int) {
         precondition(rows >= 0 && columns >= 0, "a tensor's extent is negative")
@@ -26,9 +29,19 @@ public final class Tensor {
         self.columns = columns
         pointer = alignedAllocation(of: Float.self, count: rows * columns)
         pointer.initialize(repeating: 0, count: rows * columns)
+        owner = nil
     }
 
-    deinit { pointer.deallocate() }
+    /// The front of another tensor's memory in another shape.
+    public init(sharing owner: Tensor, rows: Int, columns: Int) {
+        precondition(rows * columns <= owner.rows * owner.columns, "a view is no larger")
+        self.rows = rows
+        self.columns = columns
+        self.owner = owner
+        pointer = owner.pointer
+    }
+
+    deinit { if owner == nil { pointer.deallocate() } }
 
     /// The element at `row`, `column`.
     public subscript(row: Int, column: Int) -> Float {

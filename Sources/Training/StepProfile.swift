@@ -40,28 +40,24 @@ final class StepProfile: CollectiveTimer {
     private let clock = ContinuousClock()
     private var last: ContinuousClock.Instant
     private let worker: TrainingWorker
-    private let parts: [WritableKeyPath<StepDivision, Double>]
     private var insideUpdate = false
 
     init(_ worker: TrainingWorker) {
         self.worker = worker
         last = clock.now
-        parts = worker.network.layers.layers.map {
-            switch $0 {
-            case is Linear: \.products
-            case is BatchNorm: \.normalization
-            default: \.other
-            }
-        }
         worker.communicator.collectiveTimer = self
-        worker.network.layers.layerFinished = { [unowned self] index in
-            add(to: parts[index])
+        worker.network.layers.finished = { [unowned self] kind in
+            switch kind {
+            case .product: add(to: \.products)
+            case .normalization: add(to: \.normalization)
+            case .other: add(to: \.other)
+            }
         }
     }
 
     func detach() {
         worker.communicator.collectiveTimer = nil
-        worker.network.layers.layerFinished = nil
+        worker.network.layers.finished = nil
     }
 
     /// Counts the time since the last look as `part`.

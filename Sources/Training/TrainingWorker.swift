@@ -127,8 +127,7 @@ final class TrainingWorker {
 
     /// Gradients of the worker's shards, into its nodes of the tree.
     func backward(_ pass: Pass) throws {
-        _ = try network.layers.backward(
-            network.loss.logitsGradient, pass, needsInputGradient: false)
+        try network.layers.backward(network.loss.logitsGradient, pass)
     }
 
     /// The gradients' sum, and the update of the parameters and running statistics.
@@ -163,14 +162,11 @@ final class TrainingWorker {
         replica.batchesTracked += 1
     }
 
-    /// The first layer of a repeated forward pass whose output is not finite on some worker. All
+    /// The first layer whose output, of the last forward pass, is not finite on some worker. All
     /// workers call it for the same step, because all have the same loss.
     func firstDivergedLayer(_ pass: Pass) throws -> String? {
-        var value = input
-        var bad: [Bool] = []
-        for layer in network.layers.layers {
-            value = try layer.forward(value, pass)
-            bad.append(anyNonFinite(values: value.pointer, count: pass.rows * layer.outputs))
+        let bad = network.layers.layers.map {
+            anyNonFinite(values: $0.output.pointer, count: pass.rows * $0.outputs)
         }
         flags.begin(ShardedBatch(samples: pass.samples, shards: plan.shards))
         for position in pass.shardRows.indices {

@@ -88,11 +88,12 @@ struct LinearTests {
             }
             let pass = Pass(.training, shape)
             let x32 = tensor(input, columns: inputs)
-            let output = try layer.forward(x32, pass).elements
+            let graph = try LayerGraph(
+                chain: [layer], shapes: [shape], inputSize: inputs, needsInputGradient: true)
+            let output = try graph.forward(x32, pass).elements
             let place = "\(samples) on \(shards)"
             #expect(largestDifference(output, reference(x, w, b), magnitude: 1) < 1e-6, "\(place)")
-            let dx = try layer.backward(
-                tensor(outputGradient, columns: outputs), pass, needsInputGradient: true)
+            let dx = try graph.backward(tensor(outputGradient, columns: outputs), pass)
             let expected = centralDifferences(at: x) { loss(reference($0, w, b)) }
             #expect(largestDifference(dx?.elements ?? [], expected, magnitude: 1) < 1e-6)
             let weightGradient = product.replica.gradient(of: product.weight)
@@ -118,10 +119,11 @@ struct LinearTests {
             let layer = try product.layer(
                 gradients.accumulator, [shape], needsInputGradient: needs)
             let input = tensor(normals(45, index: 3), columns: 5)
-            _ = try layer.forward(input, Pass(.training, shape))
-            let gradient = try layer.backward(
-                tensor(normals(63, index: 4), columns: 7), Pass(.training, shape),
-                needsInputGradient: needs)
+            let graph = try LayerGraph(
+                chain: [layer], shapes: [shape], inputSize: 5, needsInputGradient: needs)
+            _ = try graph.forward(input, Pass(.training, shape))
+            let gradient = try graph.backward(
+                tensor(normals(63, index: 4), columns: 7), Pass(.training, shape))
             #expect((gradient == nil) == !needs)
         }
         #expect(
@@ -159,9 +161,10 @@ struct LinearTests {
                     columns: columns)
             }
             let x = part(input, inputs)
-            let output = try layer.forward(x, pass).elements
-            let dx = try layer.backward(
-                part(outputGradient, outputs), pass, needsInputGradient: true)
+            let graph = try LayerGraph(
+                chain: [layer], shapes: [shape], inputSize: inputs, needsInputGradient: true)
+            let output = try graph.forward(x, pass).elements
+            let dx = try graph.backward(part(outputGradient, outputs), pass)
             return (
                 output, dx?.elements ?? [],
                 Dictionary(
@@ -194,8 +197,10 @@ struct LinearTests {
         let gradients = product.gradients(shards: 4)
         let layer = try product.layer(gradients.accumulator, shapes)
         let input = tensor(normals(60, index: 3), columns: 5)
-        let full = try layer.forward(input, Pass(.training, shapes[0])).elements
-        let short = try layer.forward(input, Pass(.inference, shapes[1])).elements
+        let graph = try LayerGraph(
+            chain: [layer], shapes: shapes, inputSize: input.columns, needsInputGradient: true)
+        let full = try graph.forward(input, Pass(.training, shapes[0])).elements
+        let short = try graph.forward(input, Pass(.inference, shapes[1])).elements
         let expected = linearReference(
             input: doubles(input.elements),
             weight: doubles(product.replica.values(of: product.weight)),

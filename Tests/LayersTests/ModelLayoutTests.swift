@@ -84,7 +84,7 @@ struct ModelLayoutTests {
         for parameter in Self.layout.parameters {
             let isProduct = parameter.shape.dimensions.count == 2
             #expect(parameter.decays == isProduct)
-            #expect(parameter.isTransposed == isProduct)
+            #expect(parameter.storage == (isProduct ? .transposed(positions: 1) : .plain))
         }
     }
 

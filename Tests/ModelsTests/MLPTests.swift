@@ -72,7 +72,9 @@ struct MLPTests {
     func linear(placement: MLP.Placement) {
         let mlp = MLP(inputs: 784, hidden: [], classes: 10, placement: placement)
         #expect(Self.names(mlp) == ["layers.0.weight [10, 784]", "layers.0.bias [10]"])
-        #expect(mlp.specification.modules == [.linear(inputs: 784, outputs: 10, bias: true)])
+        #expect(
+            mlp.specification.nodes.map(\.module) == [.linear(inputs: 784, outputs: 10, bias: true)]
+        )
         #expect(!mlp.specification.isNormalized)
         #expect(mlp.specification.layout(shards: 2).parameterCount == 7850)
     }

@@ -73,10 +73,10 @@ struct NetworkTests {
             replica.layout.parameter(name).map { doubles(replica.values(of: $0)) }
         }
         var value = input
-        for (index, module) in specification.modules.enumerated() {
-            let name = "layers.\(index)"
-            switch module {
-            case .linear(let inputs, let outputs, _):
+        for node in specification.nodes {
+            let name = node.name
+            switch node.module {
+            case .linear(let inputs, let outputs, _, _):
                 value = product(
                     value, values("\(name).weight") ?? [], values("\(name).bias"),
                     inputs: inputs, outputs: outputs)
@@ -91,7 +91,7 @@ struct NetworkTests {
                     epsilon: specification.normalization.epsilon,
                     scale: values("\(name).weight") ?? ones,
                     shift: values("\(name).bias") ?? ones.map { _ in 0 }, activation: .identity)
-            case .activation(let kind, _): value = value.map { activateReference($0, kind) }
+            case .activation(let kind, _, _): value = value.map { activateReference($0, kind) }
             }
         }
         return value

@@ -153,7 +153,10 @@ struct LayerCase: Sendable {
         }
 
         var part = Part(rows: rows)
-        part.output = try layer.forward(tensor(input), pass).elements
+        let graph = try LayerGraph(
+            chain: [layer], shapes: [shape], inputSize: channels * positions,
+            needsInputGradient: needsInputGradient)
+        part.output = try graph.forward(tensor(input), pass).elements
         if mode == .training {
             part.moments = Dictionary(
                 uniqueKeysWithValues: layer.coefficients.enumerated().map { index, group in
@@ -163,8 +166,7 @@ struct LayerCase: Sendable {
                     return (layer.firstGroup + index, [Double(group.count)] + values)
                 })
             let shared = try shareStatistics(layer, communicator, pass)
-            let gradient = try layer.backward(
-                tensor(outputGradient), pass, needsInputGradient: needsInputGradient)
+            let gradient = try graph.backward(tensor(outputGradient), pass)
             part.inputGradient = gradient?.elements ?? []
             if layout.reduced > 0 { try reduction.sum { _ in } }
             if communicator.thread == 0 {

@@ -57,16 +57,17 @@ struct ScaleInvarianceTests {
                 nodes: reduction.nodeShards.indices.map {
                     .init(shards: reduction.nodeShards[$0], values: reduction.node($0))
                 }, merges: reduction.merges, depth: reduction.depth, largest: channels)
-            let layers = Sequential([
-                try Linear(
-                    name: "product", weight: weight, bias: nil, needsInputGradient: true,
-                    replica: replica, gradients: gradients, shapes: [shape]),
-                BatchNorm(
-                    name: "bn", channels: channels, settings: BatchNormSettings(epsilon: 0),
-                    activation: .tanh, ordinal: 0, shards: shards, rows: rows.count,
-                    placement: .init(scale: scale, shift: shift, running: layout.statistics[0]),
-                    communicator: communicator, replica: replica, gradients: gradients),
-            ])
+            let layers = try LayerGraph(
+                chain: [
+                    try Linear(
+                        name: "product", weight: weight, bias: nil, needsInputGradient: true,
+                        replica: replica, gradients: gradients, shapes: [shape]),
+                    BatchNorm(
+                        name: "bn", channels: channels, settings: BatchNormSettings(epsilon: 0),
+                        activation: .tanh, ordinal: 0, shards: shards, rows: rows.count,
+                        placement: .init(scale: scale, shift: shift, running: layout.statistics[0]),
+                        communicator: communicator, replica: replica, gradients: gradients),
+                ], shapes: [shape], inputSize: inputs, needsInputGradient: true)
             func tensor(_ all: [Float], _ columns: Int) -> Tensor {
                 let tensor = Tensor(rows: rows.count, columns: columns)
                 tensor.elements = Array(
@@ -75,8 +76,7 @@ struct ScaleInvarianceTests {
             }
             let pass = Pass(.training, shape)
             let output = try layers.forward(tensor(input, inputs), pass).elements
-            let inputGradient = try layers.backward(
-                tensor(outputGradient, channels), pass, needsInputGradient: true)
+            let inputGradient = try layers.backward(tensor(outputGradient, channels), pass)
             try reduction.sum { _ in }
             try communicator.teamBarrier()
             outcomes.append(

@@ -57,7 +57,7 @@ private struct LayerRun: Sendable {
             let mine = part.samples.lowerBound * positions..<part.samples.upperBound * positions
             output.set(mine, try layers.forward(fixture.tensor(fixture.inputs, mine), pass))
             let gradient = try layers.backward(
-                fixture.tensor(fixture.outputGradient, mine), pass, needsInputGradient: true)
+                fixture.tensor(fixture.outputGradient, mine), pass)
             inputGradient.set(mine, try #require(gradient))
             try part.reduction.sum { _ in }
             for case let layer as BatchNorm in layers.layers where communicator.thread == 0 {
@@ -108,7 +108,7 @@ private struct LayerPart {
             result: replica.gradient)
     }
 
-    func layers() throws -> Sequential {
+    func layers() throws -> LayerGraph {
         let gradients = GradientAccumulator(
             nodes: reduction.nodeShards.indices.map {
                 GradientAccumulator.Node(
@@ -146,11 +146,13 @@ private struct LayerPart {
                 let kind = try #require(ActivationKind(rawValue: module.lowercased()))
                 layers.append(
                     Activation(
-                        name: name, kind, columns: fixture.shape.last!,
-                        rows: samples.count * positions))
+                        name: name, kind, columns: fixture.shape.last!, positions: positions,
+                        rows: samples.count))
             }
         }
-        return Sequential(layers)
+        return try LayerGraph(
+            chain: layers, shapes: [shape], inputSize: fixture.shape.last! * positions,
+            needsInputGradient: true)
     }
 }
 

@@ -1,0 +1,311 @@
+/// In which order a graph's layers work, in which blocks, and in which buffers gradients lie:
+/// everything about a `LayerGraph` that is known before memory is laid out.
+struct GraphPlan {
+    /// What a layer does.
+    enum Work: Hashable {
+        case forward
+        case observe
+        case backward
+        case backwardWithoutInput
+        case observeGradient
+        /// Adds the second gradient of the layer's output to the first.
+        case addGradients
+        /// Copies the gradient of the layer's output, which others still read, to the target.
+        case copyGradient
+        case weights
+    }
+
+    /// A layer's piece of work. Buffers are numbers; nil is what the caller of the graph brought.
+    struct Action {
+        let node: Int
+        let work: Work
+        var gradient: Int?
+        var second: Int?
+        var target: Int?
+    }
+
+    /// What runs between two meetings in the same blocks.
+    struct Group {
+        /// nil: all rows at once.
+        var samplesPerBlock: Int?
+        var actions: [Action] = []
+        /// What follows when all blocks are done.
+        var weights: [Action] = []
+        /// Nodes that then meet the other workers, in this order.
+        var meetings: [Int] = []
+    }
+
+    private(set) var forward: [Group] = []
+    private(set) var backward: [Group] = []
+
+    /// Values of one sample that each buffer has room for.
+    private(set) var bufferSizes: [Int] = []
+
+    /// The buffer with the gradient of the graph's input.
+    private(set) var inputGradient: Int?
+
+    private let nodes: [LayerGraph.Node]
+    private let inputSize: Int
+
+    init(_ nodes: [LayerGraph.Node], inputSize: Int, needsInputGradient: Bool) {
+        self.nodes = nodes
+        self.inputSize = inputSize
+        planForward()
+        planBackward(needsInputGradient: needsInputGradient)
+    }
+
+    private func meets(_ node: Int) -> Bool { nodes[node].layer is any MeetingLayer }
+
+    /// Appends work to the last group, or to a new one where its blocks differ in kind.
+    private static func append(
+        _ action: Action, _ samplesPerBlock: Int?, to groups: inout [Group], weights: Bool = false
+    ) {
+        let last = groups.count - 1
+        let fits =
+            last >= 0 && groups[last].meetings.isEmpty
+            && (groups[last].samplesPerBlock == nil) == (samplesPerBlock == nil)
+        if !fits { groups.append(Group(samplesPerBlock: samplesPerBlock)) }
+        let group = groups.count - 1
+        if weights {
+            groups[group].weights.append(action)
+        } else {
+            groups[group].actions.append(action)
+        }
+        if let own = groups[group].samplesPerBlock, let samplesPerBlock {
+            groups[group].samplesPerBlock = min(own, samplesPerBlock)
+        }
+    }
+
+    // MARK: forward
+
+    private mutating func planForward() {
+        var groups: [Group] = []
+        /// Nodes that have seen their input and not met.
+        var waiting: [Int] = []
+        func observe(value: Int) {
+            for (node, consumer) in nodes.enumerated() where consumer.input == value && meets(node)
+            {
+                Self.append(
+                    Action(node: node, work: .observe), consumer.layer.samplesPerBlock, to: &groups)
+                waiting.append(node)
+            }
+        }
+        observe(value: 0)
+        for (node, entry) in nodes.enumerated() {
+            if waiting.contains(node) {
+                groups[groups.count - 1].meetings = waiting
+                waiting = []
+            }
+            Self.append(
+                Action(node: node, work: .forward), entry.layer.samplesPerBlock, to: &groups)
+            observe(value: node + 1)
+        }
+        forward = groups
+    }
+
+    // MARK: backward
+
+    private mutating func planBackward(needsInputGradient: Bool) {
+        var planner = BackwardPlanner(
+            nodes: nodes, inputSize: inputSize, needsInputGradient: needsInputGradient)
+        planner.run { Self.append($0, $1, to: &$2, weights: $3) }
+        backward = planner.groups
+        bufferSizes = planner.sizes
+        inputGradient = planner.inputGradient
+    }
+}
+
+/// Follows gradients from the last value to the first, and finds each of them a buffer.
+private struct BackwardPlanner {
+    let nodes: [LayerGraph.Node]
+    let inputSize: Int
+    let needsInputGradient: Bool
+    var groups: [GraphPlan.Group] = []
+    var sizes: [Int] = []
+    var inputGradient: Int?
+
+    typealias Append = (GraphPlan.Action, Int?, inout [GraphPlan.Group], _ weights: Bool) -> Void
+
+    /// A gradient's place: a buffer, or nil for what the caller brought.
+    private typealias Buffer = Int?
+
+    /// By value, the gradients that its consumers have given.
+    private var given: [[Int?]] = []
+    /// By value, consumers that have not.
+    private var missing: [Int] = []
+    /// By buffer, gradients that live in it.
+    private var holders: [Int?: Int] = [:]
+    /// Buffers whose content must stay until the end of the group, or of the pass.
+    private var read: Set<Int> = []
+    private var kept: Set<Int> = []
+    private var free: Set<Int> = []
+    private var released: Set<Int> = []
+    /// By node, the gradient of its output when it is complete.
+    private var complete: [Int: Int?] = [:]
+    private var waiting: [Int] = []
+
+    init(nodes: [LayerGraph.Node], inputSize: Int, needsInputGradient: Bool) {
+        self.nodes = nodes
+        self.inputSize = inputSize
+        self.needsInputGradient = needsInputGradient
+    }
+
+    private func size(ofValue value: Int) -> Int {
+        value == 0 ? inputSize : nodes[value - 1].layer.outputs
+    }
+
+    mutating func run(_ append: Append) {
+        given = Array(repeating: [], count: nodes.count + 1)
+        missing = (0...nodes.count).map { value in
+            nodes.reduce(0) {
+                $0 + ($1.input == value ? 1 : 0) + ($1.addend == value ? 1 : 0)
+            }
+        }
+        precondition(
+            missing.dropFirst().dropLast().allSatisfy { $0 > 0 }, "a value that nobody takes")
+        missing[nodes.count] = 1
+        holders[nil] = 1
+        give(nil, to: nodes.count, append)
+        for node in nodes.indices.reversed() { backward(node, append) }
+        closeGroup(meetings: [])
+    }
+
+    /// A consumer has given its gradient of `value`; when all have, it is complete.
+    private mutating func give(_ buffer: Int?, to value: Int, _ append: Append) {
+        given[value].append(buffer)
+        missing[value] -= 1
+        guard missing[value] == 0 else { return }
+        guard value > 0 else {
+            inputGradient = combine(value: value, append)
+            return
+        }
+        let node = value - 1
+        guard let layer = nodes[node].layer as? any MeetingLayer else {
+            complete[node] = combine(value: value, append)
+            return
+        }
+        // The layer adds a second gradient by itself, to one that nobody else reads.
+        var gradients = given[value]
+        gradients.sort { isExclusive($0) && !isExclusive($1) }
+        precondition(gradients.count <= 2, "a value has two consumers at most")
+        let writes = layer.writesObservedGradient || gradients.count == 2
+        let first = writes ? exclusive(gradients[0], node: node, append) : gradients[0]
+        let second = gradients.count == 2 ? gradients[1] : nil
+        self.append(node, .observeGradient, gradient: first, second: second, append)
+        if let second { release(second) }
+        complete[node] = .some(first)
+        waiting.append(node)
+        if let addend = nodes[node].addend {
+            holders[first, default: 0] += 1
+            give(first, to: addend, append)
+        }
+    }
+
+    /// The sum of all gradients of `value`, in one buffer.
+    private mutating func combine(value: Int, _ append: Append) -> Int? {
+        var gradients = given[value]
+        gradients.sort { isExclusive($0) && !isExclusive($1) }
+        guard gradients.count > 1 else { return gradients[0] }
+        precondition(value > 0, "the graph's input has one consumer where it needs a gradient")
+        let first = exclusive(gradients[0], node: value - 1, append)
+        for second in gradients.dropFirst() {
+            self.append(value - 1, .addGradients, gradient: first, second: second, append)
+            release(second)
+        }
+        return first
+    }
+
+    private mutating func backward(_ node: Int, _ append: Append) {
+        guard let gradient = complete[node] else {
+            preconditionFailure("a gradient comes before its layer")
+        }
+        if waiting.contains(node) {
+            closeGroup(meetings: waiting)
+            waiting = []
+        }
+        let entry = nodes[node]
+        let layer = entry.layer
+        if layer.keepsOutputGradient, let gradient { kept.insert(gradient) }
+        let addsBackward = entry.addend != nil && !(layer is any MeetingLayer)
+        let needed = entry.input > 0 || needsInputGradient
+        var target: Int?
+        if needed || addsBackward {
+            if layer.worksInPlace && isExclusive(gradient) {
+                target = gradient
+                holders[gradient, default: 0] += 1
+            } else {
+                target = allocate(size(ofValue: entry.input))
+            }
+            self.append(node, .backward, gradient: gradient, target: target, append)
+        } else {
+            self.append(node, .backwardWithoutInput, gradient: gradient, append)
+        }
+        if layer.kind == .product {
+            append(
+                GraphPlan.Action(node: node, work: .weights, gradient: gradient),
+                layer.samplesPerBlock, &groups, true)
+            if let gradient { read.insert(gradient) }
+        }
+        release(gradient)
+        if addsBackward, let addend = entry.addend {
+            holders[target, default: 0] += 1
+            give(target, to: addend, append)
+        }
+        if needed { give(target, to: entry.input, append) }
+    }
+
+    // MARK: buffers
+
+    /// Whether one gradient alone lives in `buffer`, and nothing later in this group reads it.
+    private func isExclusive(_ buffer: Int?) -> Bool {
+        guard holders[buffer] == 1 else { return false }
+        return buffer.map { !read.contains($0) && !kept.contains($0) } ?? true
+    }
+
+    /// `buffer`, or a copy of it where others read it.
+    private mutating func exclusive(_ buffer: Int?, node: Int, _ append: Append) -> Int? {
+        if isExclusive(buffer) { return buffer }
+        let copy = allocate(size(ofValue: node + 1))
+        self.append(node, .copyGradient, gradient: buffer, target: copy, append)
+        release(buffer)
+        return copy
+    }
+
+    private mutating func allocate(_ size: Int) -> Int {
+        // The smallest that has room, else the largest, which grows.
+        let best = free.min {
+            let (a, b) = (sizes[$0], sizes[$1])
+            return (a >= size ? 0 : 1, a >= size ? a : -a, $0)
+                < (b >= size ? 0 : 1, b >= size ? b : -b, $1)
+        }
+        let buffer = best ?? sizes.count
+        if best == nil { sizes.append(size) }
+        sizes[buffer] = max(sizes[buffer], size)
+        free.remove(buffer)
+        holders[buffer] = 1
+        return buffer
+    }
+
+    private mutating func release(_ buffer: Int?) {
+        holders[buffer, default: 0] -= 1
+        if let buffer, holders[buffer] == 0, !kept.contains(buffer) { released.insert(buffer) }
+    }
+
+    /// Blocks of a group run one after the other: what it has read stays as it is to its end.
+    private mutating func closeGroup(meetings: [Int]) {
+        groups[groups.count - 1].meetings = meetings
+        free.formUnion(released)
+        released = []
+        read = []
+    }
+
+    private mutating func append(
+        _ node: Int, _ work: GraphPlan.Work, gradient: Int?, second: Int? = nil,
+        target: Int? = nil, _ append: Append
+    ) {
+        append(
+            GraphPlan.Action(
+                node: node, work: work, gradient: gradient, second: second, target: target),
+            nodes[node].layer.samplesPerBlock, &groups, false)
+    }
+}

@@ -1,0 +1,236 @@
+import Kernels
+public import TensorCore
+
+/// Layers that take each other's outputs: a sequence, or one with residual connections.
+///
+/// Value 0 is the graph's input, value n the output of node n − 1. Nodes run in order, backward in
+/// reverse; a value that two nodes take gets the sum of their gradients. What lies between two
+/// meetings with other workers runs block by block (see ``Block``): normalise, convolve, take the
+/// result into the next statistics, while it is in the cache. Everything is planned here, once;
+/// gradients of values that are no longer needed share memory.
+public final class LayerGraph {
+    /// A layer and what it takes.
+    public struct Node {
+        /// The layer.
+        public let layer: any Layer
+        /// The value it takes.
+        public let input: Int
+        /// The value it adds, for an `AddingLayer`.
+        public let addend: Int?
+
+        /// `layer` of value `input`, and perhaps `addend`.
+        public init(_ layer: any Layer, input: Int, addend: Int? = nil) {
+            self.layer = layer
+            self.input = input
+            self.addend = addend
+        }
+    }
+
+    /// The nodes, in order.
+    public let nodes: [Node]
+
+    /// Called after each piece of work with what it counts as; for profiles.
+    package var finished: ((LayerKind) -> Void)?
+
+    private let forwardGroups: [Group]
+    private let backwardGroups: [Group]
+    private let inputGradient: Tensor?
+    private let needsInputGradient: Bool
+    private var input: Tensor?
+
+    /// Bytes of the buffers that gradients of values lie in.
+    public let gradientBytes: Int
+
+    /// - Parameters:
+    ///   - shapes: the batches that will come, by index.
+    ///   - inputSize: values of one sample of the graph's input.
+    ///   - needsInputGradient: whether `backward` gives one; a network's first layer computes none.
+    public init(
+        _ nodes: [Node], shapes: [BatchShape], inputSize: Int, needsInputGradient: Bool = false
+    ) throws {
+        precondition(!nodes.isEmpty, "a graph has a layer")
+        self.nodes = nodes
+        for node in nodes {
+            guard let addend = node.addend else { continue }
+            guard let layer = node.layer as? any AddingLayer, addend > 0 else {
+                preconditionFailure("\(node.layer.name) cannot add")
+            }
+            layer.addend = nodes[addend - 1].layer.output
+        }
+        let plan = GraphPlan(nodes, inputSize: inputSize, needsInputGradient: needsInputGradient)
+        let rows = shapes.map(\.rows).max() ?? 0
+        self.needsInputGradient = needsInputGradient
+        let memory = plan.bufferSizes.map { Tensor(rows: rows, columns: $0) }
+        gradientBytes = 4 * rows * plan.bufferSizes.reduce(0, +)
+        let binding = Binding(nodes: nodes, buffers: memory, rows: rows, inputSize: inputSize)
+        forwardGroups = plan.forward.map { Group($0, binding, shapes) }
+        backwardGroups = plan.backward.map { Group($0, binding, shapes) }
+        inputGradient = plan.inputGradient.map { binding.tensor($0, value: 0) }
+        var sizes = Array(repeating: Set<Int>(), count: nodes.count)
+        for (group, symbols) in [(forwardGroups, plan.forward), (backwardGroups, plan.backward)] {
+            for (group, symbols) in zip(group, symbols) {
+                let counts = Set(group.blocks.joined().map(\.rows.count))
+                for action in symbols.actions { sizes[action.node].formUnion(counts) }
+            }
+        }
+        for (node, sizes) in zip(nodes, sizes) { try node.layer.plan(blocks: sizes, shapes) }
+    }
+
+    /// Layers one after the other.
+    public convenience init(
+        chain layers: [any Layer], shapes: [BatchShape], inputSize: Int,
+        needsInputGradient: Bool = false
+    ) throws {
+        try self.init(
+            layers.enumerated().map { Node($1, input: $0) }, shapes: shapes, inputSize: inputSize,
+            needsInputGradient: needsInputGradient)
+    }
+
+    /// The layers, in order.
+    public var layers: [any Layer] { nodes.map(\.layer) }
+
+    /// Values of one sample of the last layer's output.
+    public var outputs: Int { nodes[nodes.count - 1].layer.outputs }
+
+    /// The last layer's output, valid until the next `forward`.
+    public func forward(_ input: Tensor, _ pass: Pass) throws -> Tensor {
+        self.input = input
+        for group in forwardGroups {
+            try run(group, pass, gradient: nil)
+            for layer in group.meetings {
+                try layer.meet(pass)
+                finished?(layer.kind)
+            }
+        }
+        return nodes[nodes.count - 1].layer.output
+    }
+
+    /// Runs backward; parameters' gradients go to the accumulator.
+    ///
+    /// - Parameter outputGradient: may be overwritten.
+    /// - Returns: the input gradient, if one is needed, valid until the next `backward`.
+    @discardableResult
+    public func backward(_ outputGradient: Tensor, _ pass: Pass) throws -> Tensor? {
+        for group in backwardGroups {
+            try run(group, pass, gradient: outputGradient)
+            for layer in group.meetings {
+                try layer.meetBackward(pass)
+                finished?(layer.kind)
+            }
+        }
+        return needsInputGradient ? inputGradient ?? outputGradient : nil
+    }
+
+    private func run(_ group: Group, _ pass: Pass, gradient: Tensor?) throws {
+        guard let input else { preconditionFailure("backward follows forward") }
+        for block in group.blocks[pass.shape.index] {
+            for action in group.actions {
+                try action.run(input, gradient, block, pass)
+                finished?(action.layer.kind)
+            }
+        }
+        for action in group.weights {
+            try action.run(input, gradient, Block(pass.shape), pass)
+            finished?(action.layer.kind)
+        }
+    }
+}
+
+// MARK: what runs
+
+/// What runs block by block between two meetings, then the weights' gradients, then the meetings.
+private struct Group {
+    /// By the index of the shape.
+    let blocks: [[Block]]
+    let actions: [Action]
+    let weights: [Action]
+    let meetings: [any MeetingLayer]
+
+    init(_ group: GraphPlan.Group, _ binding: Binding, _ shapes: [BatchShape]) {
+        blocks = shapes.map { shape in
+            group.samplesPerBlock.map { shape.blocks(of: $0) } ?? [Block(shape)]
+        }
+        actions = group.actions.map { Action($0, binding) }
+        weights = group.weights.map { Action($0, binding) }
+        meetings = group.meetings.compactMap { binding.nodes[$0].layer as? any MeetingLayer }
+    }
+}
+
+/// A layer's piece of work with the tensors it works on.
+private struct Action {
+    let layer: any Layer
+    let meeting: (any MeetingLayer)?
+    let work: GraphPlan.Work
+    /// nil for the graph's own.
+    let input: Tensor?
+    /// nil for the graph's own.
+    let gradient: Tensor?
+    let second: Tensor?
+    let target: Tensor?
+
+    init(_ action: GraphPlan.Action, _ binding: Binding) {
+        let node = binding.nodes[action.node]
+        layer = node.layer
+        meeting = node.layer as? any MeetingLayer
+        work = action.work
+        input = node.input == 0 ? nil : binding.nodes[node.input - 1].layer.output
+        let value = action.node + 1
+        gradient = action.gradient.map { binding.tensor($0, value: value) }
+        second = action.second.map { binding.tensor($0, value: value) }
+        let isCopy = action.work == .copyGradient
+        target = action.target.map { binding.tensor($0, value: isCopy ? value : node.input) }
+    }
+
+    func run(_ graphInput: Tensor, _ graphGradient: Tensor?, _ block: Block, _ pass: Pass) throws {
+        let input = input ?? graphInput
+        if work == .forward {
+            try layer.forward(input, block, pass)
+            return
+        }
+        if work == .observe {
+            meeting?.observe(input, block, pass)
+            return
+        }
+        guard let gradient = gradient ?? graphGradient else {
+            preconditionFailure("backward has an output gradient")
+        }
+        let values = block.rows.lowerBound * layer.outputs..<block.rows.upperBound * layer.outputs
+        switch work {
+        case .forward, .observe: break
+        case .backward:
+            // Without a buffer of its own it goes where the caller's gradient is.
+            try layer.backward(input, gradient, into: target ?? gradient, block, pass)
+        case .backwardWithoutInput: try layer.backward(input, gradient, into: nil, block, pass)
+        case .observeGradient:
+            meeting?.observeGradient(input, gradient, second: second, block, pass)
+        case .addGradients:
+            guard let second else { break }
+            add(
+                UnsafePointer(second.pointer + values.lowerBound),
+                into: gradient.pointer + values.lowerBound, count: values.count)
+        case .copyGradient:
+            target.map {
+                ($0.pointer + values.lowerBound).update(
+                    from: gradient.pointer + values.lowerBound, count: values.count)
+            }
+        case .weights: try layer.backwardWeights(input, gradient, pass)
+        }
+    }
+}
+
+/// Where the plan's buffers lie.
+private struct Binding {
+    let nodes: [LayerGraph.Node]
+    let buffers: [Tensor]
+    let rows: Int
+    let inputSize: Int
+
+    /// Buffer `index` in the shape of a value.
+    func tensor(_ index: Int, value: Int) -> Tensor {
+        guard value > 0 else {
+            return Tensor(sharing: buffers[index], rows: rows, columns: inputSize)
+        }
+        let output = nodes[value - 1].layer.output
+        return Tensor(sharing: buffers[index], rows: output.rows, columns: output.columns)
+    }
+}
