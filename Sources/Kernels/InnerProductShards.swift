@@ -118,16 +118,16 @@ final class ProductPlan {
         plan = created
     }
 
-    deinit { bn_dnnl_product_destroy(plan) }
+    deinit { bn_dnnl_destroy(plan) }
 
-    var implementation: String { String(cString: bn_dnnl_product_implementation(plan)) }
+    var implementation: String { String(cString: bn_dnnl_implementation(plan)) }
 
     func execute(
         _ a: UnsafePointer<Float>, _ b: UnsafePointer<Float>, _ biasRow: UnsafePointer<Float>?,
         _ c: UnsafeMutablePointer<Float>
     ) throws(KernelError) {
         precondition(!bias || biasRow != nil, "this plan was made with a bias")
-        let status = bn_dnnl_product_execute(plan, a, b, biasRow, c)
+        let status = bn_dnnl_execute(plan, a, b, biasRow, c)
         if status != 0 { throw Self.error(status, operation, rows, inner, columns) }
     }
 

@@ -29,23 +29,61 @@ void bn_dnnl_use_one_thread(void);
 /// Threads that oneDNN's OpenMP would use on the calling thread; 1 without OpenMP.
 int bn_dnnl_max_threads(void);
 
-/// A plan for one matrix product in Float32: C [m, n] = A [m, k] · B [k, n] (+ bias [n]).
-///
-/// All matrices are row-major; with `transposed`, B is stored as [n, k]. A matrix product rather
-/// than oneDNN's inner product: in 2.6.3 the latter's rows depend on how many there are (its GEMM
-/// splits differently), which would make bits depend on how shards are grouped.
-///
-/// A plan belongs to the thread that made it.
-typedef struct bn_dnnl_product bn_dnnl_product;
+/// One operation on fixed shapes. A plan belongs to the thread that made it.
+typedef struct bn_dnnl_plan bn_dnnl_plan;
 
-int bn_dnnl_product_create(
-    bn_dnnl_product **plan, int64_t m, int64_t k, int64_t n, int transposed, int bias);
-
-/// `bias` is read only by plans made with one.
-int bn_dnnl_product_execute(
-    bn_dnnl_product *plan, const float *a, const float *b, const float *bias, float *c);
+/// Runs a plan; which operand is which, the function that makes the plan says. Operands that the
+/// plan does not have are not looked at.
+int bn_dnnl_execute(
+    bn_dnnl_plan *plan, const float *a, const float *b, const float *bias, float *c);
 
 /// oneDNN's name for the implementation it chose ("brg:avx512_core"), valid as long as the plan.
-const char *bn_dnnl_product_implementation(const bn_dnnl_product *plan);
+const char *bn_dnnl_implementation(const bn_dnnl_plan *plan);
 
-void bn_dnnl_product_destroy(bn_dnnl_product *plan);
+void bn_dnnl_destroy(bn_dnnl_plan *plan);
+
+/// A plan for one matrix product in Float32: c [m, n] = a [m, k] · b [k, n] (+ bias [n]).
+///
+/// All matrices are row-major; with `transposed`, b is stored as [n, k]. A matrix product rather
+/// than oneDNN's inner product: in 2.6.3 the latter's rows depend on how many there are (its GEMM
+/// splits differently), which would make bits depend on how shards are grouped.
+int bn_dnnl_product_create(
+    bn_dnnl_plan **plan, int64_t m, int64_t k, int64_t n, int transposed, int bias);
+
+/// A convolution over NHWC images; pairs are height, width. Dilation 1 is a dense kernel.
+typedef struct {
+    int64_t images, input_channels, output_channels, groups;
+    int64_t input[2], output[2], kernel[2], stride[2], padding[2], dilation[2];
+} bn_dnnl_convolution;
+
+enum { BN_DNNL_MAX_DIMENSIONS = 5, BN_DNNL_MAX_BLOCKS = 6 };
+
+/// Where the values of a tensor lie: the element at (x₀, x₁, …) is at Σ (xᵢ / Bᵢ)·strideᵢ + its
+/// place in the blocks, the innermost last; Bᵢ is the product of the dimension's block sizes.
+typedef struct {
+    int dimensions, blocks;
+    int64_t dims[BN_DNNL_MAX_DIMENSIONS], padded[BN_DNNL_MAX_DIMENSIONS];
+    int64_t strides[BN_DNNL_MAX_DIMENSIONS];
+    int64_t block_dimensions[BN_DNNL_MAX_BLOCKS], block_sizes[BN_DNNL_MAX_BLOCKS];
+    int64_t count;  // Floats, padding included
+} bn_dnnl_layout;
+
+enum { BN_DNNL_FORWARD, BN_DNNL_BACKWARD_DATA, BN_DNNL_BACKWARD_WEIGHTS };
+
+/// A plan for one pass of a convolution. Operands a, b, bias, c:
+///
+/// | pass | a | b | bias | c |
+/// |---|---|---|---|---|
+/// | forward | input | weight | bias | output |
+/// | backward data | output gradient | weight | – | input gradient |
+/// | backward weights | input | output gradient | bias gradient | weight gradient |
+///
+/// Weights are [O, I, R, S], or [G, O/G, I/G, R, S] with groups, in `layout`; without one, in
+/// whichever layout oneDNN finds best, which it writes to `chosen`.
+int bn_dnnl_convolution_create(
+    bn_dnnl_plan **plan, const bn_dnnl_convolution *shape, int pass, const bn_dnnl_layout *layout,
+    int bias, bn_dnnl_layout *chosen);
+
+/// A plan that copies a (in `from`) to c (in `to`); padding of c becomes 0.
+int bn_dnnl_reorder_create(
+    bn_dnnl_plan **plan, const bn_dnnl_layout *from, const bn_dnnl_layout *to);

@@ -1,0 +1,55 @@
+/// Where the values of a convolution's weight lie in memory: what turns a file's order into that
+/// of parameters and gradients, and back.
+///
+/// A file's order is PyTorch's: [K, C / groups, R, S], row by row. In memory a dimension may be cut
+/// into blocks, which lie innermost, and be padded to whole blocks; padding is always 0, so that
+/// optimizers, sums and norms may run over all `count` Floats.
+public struct WeightLayout: Hashable, Sendable {
+    /// One blocked dimension.
+    public struct Block: Hashable, Sendable {
+        /// Index into `dims`.
+        public let dimension: Int
+        /// Neighbouring indices that lie in one block.
+        public let size: Int
+    }
+
+    /// [K, C, R, S], or [groups, K / groups, C / groups, R, S]; the file's order either way.
+    public let dims: [Int]
+
+    /// Floats from one block of each dimension to the next.
+    public let strides: [Int]
+
+    /// The blocks, innermost last.
+    public let blocks: [Block]
+
+    /// Floats in memory, padding included.
+    public let count: Int
+
+    init(dims: [Int], strides: [Int], blocks: [Block], count: Int) {
+        self.dims = dims
+        self.strides = strides
+        self.blocks = blocks
+        self.count = count
+    }
+
+    /// Values without padding: how many a file holds.
+    public var fileCount: Int { dims.reduce(1, *) }
+
+    /// The place in memory of the value at `index` of the file's order.
+    public func offset(ofFileIndex index: Int) -> Int {
+        var position = [Int](repeating: 0, count: dims.count)
+        var rest = index
+        for dimension in dims.indices.reversed() {
+            position[dimension] = rest % dims[dimension]
+            rest /= dims[dimension]
+        }
+        var offset = 0
+        var stride = 1
+        for block in blocks.reversed() {
+            offset += position[block.dimension] % block.size * stride
+            position[block.dimension] /= block.size
+            stride *= block.size
+        }
+        return zip(position, strides).reduce(offset) { $0 + $1.0 * $1.1 }
+    }
+}

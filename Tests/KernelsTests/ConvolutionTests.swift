@@ -1,0 +1,203 @@
+import Kernels
+import Testing
+
+struct ConvolutionCase: CustomTestStringConvertible, Sendable {
+    var shape: ConvolutionShape
+    var bias = false
+    var testDescription: String { "\(shape)\(bias ? ", bias" : ""), groups \(shape.groups)" }
+
+    /// [H, W, C] → K, kernel [R, S].
+    init(
+        _ input: (Int, Int, Int), _ outputs: Int, _ kernel: (Int, Int), stride: (Int, Int) = (1, 1),
+        padding: (Int, Int) = (0, 0), dilation: (Int, Int) = (1, 1), groups: Int = 1,
+        bias: Bool = false
+    ) {
+        shape = ConvolutionShape(
+            inputHeight: input.0, inputWidth: input.1, inputChannels: input.2,
+            outputChannels: outputs, kernelHeight: kernel.0, kernelWidth: kernel.1,
+            strideHeight: stride.0, strideWidth: stride.1, paddingHeight: padding.0,
+            paddingWidth: padding.1, dilationHeight: dilation.0, dilationWidth: dilation.1,
+            groups: groups)
+        self.bias = bias
+    }
+}
+
+/// Every path: whole vectors of channels and odd ones, strides, padding, dilation, groups, first
+/// layers, single pixels.
+private let cases: [ConvolutionCase] = [
+    .init((8, 8, 16), 16, (3, 3), padding: (1, 1)),
+    .init((9, 7, 16), 32, (3, 3), stride: (2, 2), padding: (1, 1)),
+    .init((8, 6, 32), 64, (1, 1), stride: (2, 2)),
+    .init((5, 9, 48), 16, (1, 1), bias: true),
+    .init((7, 5, 17), 19, (3, 3), padding: (1, 1)),
+    .init((7, 5, 10), 33, (3, 2), stride: (2, 1), padding: (1, 0), bias: true),
+    .init((11, 12, 16), 16, (3, 3), padding: (2, 2), dilation: (2, 2)),
+    .init((9, 10, 5), 7, (2, 3), dilation: (2, 3), bias: true),
+    .init((6, 7, 32), 48, (3, 3), padding: (1, 1), groups: 2),
+    .init((6, 7, 32), 32, (3, 3), padding: (1, 1), groups: 32, bias: true),
+    .init((6, 5, 6), 9, (3, 3), padding: (1, 1), groups: 3),
+    .init((12, 12, 3), 16, (3, 3), padding: (1, 1)),
+    .init((23, 17, 3), 64, (7, 7), stride: (2, 2), padding: (3, 3)),
+    .init((32, 32, 3), 6, (5, 5), bias: true),
+    .init((14, 14, 6), 16, (5, 5), bias: true),
+    .init((28, 28, 1), 32, (3, 3), bias: true),
+    .init((13, 19, 3), 6, (5, 5), bias: true),
+    .init((9, 21, 6), 5, (3, 3), padding: (1, 1), bias: true),
+    .init((8, 37, 2), 1, (2, 5), padding: (1, 3)),
+    .init((5, 5, 6), 4, (5, 5), padding: (2, 2)),
+    .init((1, 1, 64), 32, (1, 1)),
+    .init((1, 1, 5), 3, (1, 1), bias: true),
+    .init((1, 1, 16), 16, (3, 3), padding: (1, 1)),
+    .init((3, 2, 1), 1, (3, 2), bias: true),
+]
+
+/// A convolution's operands and what the passes give.
+private struct ConvolutionRun {
+    let shape: ConvolutionShape
+    let bias: Bool
+    let layout: WeightLayout
+    let input: [Float]
+    let weight: [Float]
+    let biases: [Float]
+    let outputGradient: [Float]
+
+    init(_ test: ConvolutionCase, images: Int) throws {
+        shape = test.shape
+        bias = test.bias
+        layout = try Convolution.weightLayout(shape, images: max(images, 1))
+        input = normals(images * shape.inputCount, index: 1)
+        weight = normals(shape.weightCount, deviation: 0.3, index: 2)
+        biases = normals(shape.outputChannels, index: 3)
+        outputGradient = normals(images * shape.outputCount, index: 4)
+    }
+
+    struct Result: Equatable {
+        var output: [Float] = []
+        var inputGradient: [Float] = []
+        /// As it lies in memory.
+        var weightGradient: [Float] = []
+        var biasGradient: [Float] = []
+
+        /// To the bit, in this order.
+        var bits: [[UInt32]] {
+            [output, inputGradient, weightGradient, biasGradient].map { $0.map(\.bitPattern) }
+        }
+    }
+
+    /// The passes over `images`, on memory `offset` Floats from alignment.
+    func run(_ plan: Convolution, images: Range<Int>, offset: Int = 0) throws -> Result {
+        func part(_ values: [Float], _ count: Int) -> GuardedBuffer<Float> {
+            GuardedBuffer(
+                Array(values[images.lowerBound * count..<images.upperBound * count]),
+                offset: offset)
+        }
+        let parameter = GuardedBuffer([Float](repeating: 0, count: layout.count))
+        for (i, value) in weight.enumerated() {
+            parameter.pointer[layout.offset(ofFileIndex: i)] = value
+        }
+        let forwardCopy = plan.packedForwardCount.map { GuardedBuffer<Float>(count: $0) }
+        let backwardCopy = plan.packedBackwardCount.map { GuardedBuffer<Float>(count: $0) }
+        if let forwardCopy {
+            try plan.packForward(weight: parameter.pointer, into: forwardCopy.pointer)
+        }
+        if let backwardCopy {
+            try plan.packBackward(weight: parameter.pointer, into: backwardCopy.pointer)
+        }
+        let x = part(input, shape.inputCount)
+        let dy = part(outputGradient, shape.outputCount)
+        let y = GuardedBuffer<Float>(count: dy.values.count, offset: offset)
+        let dx = GuardedBuffer<Float>(count: x.values.count, offset: offset)
+        let dw = GuardedBuffer<Float>(count: layout.count)
+        let db = GuardedBuffer<Float>(count: shape.outputChannels, offset: offset)
+        let b = GuardedBuffer(biases, offset: offset)
+        try plan.forward(
+            images: images.count, input: x.pointer,
+            weight: (forwardCopy ?? parameter).pointer, bias: bias ? b.pointer : nil,
+            output: y.pointer)
+        try plan.backwardData(
+            images: images.count, outputGradient: dy.pointer,
+            weight: (backwardCopy ?? parameter).pointer, inputGradient: dx.pointer)
+        try plan.backwardWeights(
+            images: images.count, input: x.pointer, outputGradient: dy.pointer,
+            weightGradient: dw.pointer, biasGradient: bias ? db.pointer : nil)
+        #expect([y, dx, dw, db].allSatisfy { $0.isIntact })
+        return Result(
+            output: y.values, inputGradient: dx.values, weightGradient: dw.values,
+            biasGradient: bias ? db.values : [])
+    }
+
+    func plan(_ images: Set<Int>) throws -> Convolution {
+        try Convolution(
+            shape, gradientImages: images, layout: layout, bias: bias, backwardData: true)
+    }
+}
+
+@Suite("convolution")
+struct ConvolutionTests {
+    init() { OneDNN.useOneThread() }
+
+    @Test("forward and backward follow the reference", arguments: cases, [0, 1, 3])
+    func reference(test: ConvolutionCase, images: Int) throws {
+        let run = try ConvolutionRun(test, images: images)
+        let result = try run.run(
+            run.plan([images]), images: 0..<images, offset: images)
+        let output = ConvolutionReference.forward(
+            test.shape, images: images, input: doubles(run.input), weight: doubles(run.weight),
+            bias: run.bias
+                ? doubles(run.biases) : Array(repeating: 0, count: test.shape.outputChannels))
+        let gradients = ConvolutionReference.backward(
+            test.shape, images: images, input: doubles(run.input), weight: doubles(run.weight),
+            outputGradient: doubles(run.outputGradient))
+        // Sums of at most a thousand products in Float32.
+        #expect(largestDifference(result.output, output) < 3e-6)
+        #expect(largestDifference(result.inputGradient, gradients.input) < 3e-6)
+        var memory = result.weightGradient
+        let file = (0..<test.shape.weightCount).map { i in
+            let offset = run.layout.offset(ofFileIndex: i)
+            defer { memory[offset] = 0 }
+            return memory[offset]
+        }
+        #expect(largestDifference(file, gradients.weight) < 3e-6)
+        #expect(memory.allSatisfy { $0 == 0 }, "padding of the weight's gradient is not 0")
+        if run.bias { #expect(largestDifference(result.biasGradient, gradients.bias) < 3e-6) }
+    }
+
+    @Test("an image's bits do not depend on the images beside it", arguments: cases)
+    func imageIndependence(test: ConvolutionCase) throws {
+        let run = try ConvolutionRun(test, images: 5)
+        let plan = try run.plan([1, 2, 3, 5])
+        let whole = try run.run(plan, images: 0..<5)
+        for parts in [[0..<1, 1..<2, 2..<3, 3..<4, 4..<5], [0..<2, 2..<5], [0..<3, 3..<5]] {
+            let results = try parts.map { try run.run(plan, images: $0, offset: $0.lowerBound) }
+            #expect(bits(results.flatMap(\.output)) == bits(whole.output))
+            #expect(bits(results.flatMap(\.inputGradient)) == bits(whole.inputGradient))
+        }
+    }
+
+    @Test("a plan gives the same bits again, and so does another", arguments: cases)
+    func repetition(test: ConvolutionCase) throws {
+        let run = try ConvolutionRun(test, images: 4)
+        let plan = try run.plan([4])
+        let first = try run.run(plan, images: 0..<4)
+        #expect(try run.run(plan, images: 0..<4, offset: 3).bits == first.bits)
+        #expect(try run.run(run.plan([1, 4]), images: 0..<4, offset: 1).bits == first.bits)
+    }
+
+    @Test("every value has a place of its own in memory", arguments: cases)
+    func places(test: ConvolutionCase) throws {
+        let layout = try Convolution.weightLayout(test.shape, images: 2)
+        let places = (0..<layout.fileCount).map(layout.offset(ofFileIndex:))
+        #expect(layout.fileCount == test.shape.weightCount)
+        #expect(Set(places).count == places.count)
+        #expect(places.allSatisfy { (0..<layout.count).contains($0) })
+    }
+
+    @Test("an output's extent follows PyTorch's floor rule")
+    func extents() {
+        let odd = ConvolutionCase(
+            (224, 31, 3), 64, (7, 3), stride: (2, 3), padding: (3, 0), dilation: (1, 2)
+        ).shape
+        #expect(odd.outputHeight == 112 && odd.outputWidth == 9)
+        #expect(odd.operations == 2 * 112 * 9 * 64 * 3 * 7 * 3)
+    }
+}
