@@ -234,6 +234,8 @@ extension DatasetPair {
                 seed: configuration.seed, trainingCount: samples, testCount: testSamples,
                 threads: threads)
         case .idx(let directory): try DatasetPair.idx(directory: directory)
+        case .cifar10(let directory): try DatasetPair.cifar(.ten, directory: directory)
+        case .cifar100(let directory): try DatasetPair.cifar(.hundred, directory: directory)
         }
     }
 }

@@ -73,7 +73,15 @@ struct RunHeader {
             case .standardize: "mean 0, deviation 1 of the training samples"
             case .fixed: "given mean and deviation"
             }
+        let augmentation = plan.configuration.data.augment.map { step in
+            switch step {
+            case .padCrop(let padding): "crop after \(padding) pixels of padding"
+            case .flip: "flip"
+            case .cutout(let size): "cutout of \(size) × \(size)"
+            }
+        }.joined(separator: ", ")
         return text + "\(grouped(split.test.count)) test; scaled to \(scaling)"
+            + (augmentation.isEmpty ? "" : "; augmented: \(augmentation)")
             + (plan.configuration.data.shuffle ? "" : "; file order")
     }
 

@@ -173,9 +173,7 @@ extension ConfigurationError.Problem {
             \"\(nearest)\"? Known here: \(known.joined(separator: ", "))
             """
         case .unknownName(let key, let found, let known):
-            known.isEmpty
-                ? "\(key): unknown name \(found.quoted); there is none to choose yet, leave it []"
-                : "\(key): unknown name \(found.quoted); choose \(known.choice)"
+            "\(key): unknown name \(found.quoted); choose \(known.choice)"
         case .invalidValue(let key, let expected, let found):
             "\(key): expected \(expected), found \(found)"
         case .missingValue(let key, let because, let what):

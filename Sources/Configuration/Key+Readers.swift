@@ -76,14 +76,41 @@ extension Reader where Value == RunConfiguration.Data.Scaling {
 
 extension Reader where Value == [RunConfiguration.Data.Augmentation] {
     static let augmentations = Reader { (value, key) throws(ConfigurationError) in
-        guard case .array(let elements) = value.content else {
-            throw value.error(key: key, expected: "a list in brackets")
+        try list(of: Reader<RunConfiguration.Data.Augmentation>.augmentation, upTo: 16, value, key)
+    }
+}
+
+extension Reader where Value == RunConfiguration.Data.Augmentation {
+    /// An object with its kind and what belongs to it; of a kind that has nothing more, the kind.
+    static let augmentation = Reader { (value, key) throws(ConfigurationError) in
+        let kinds = ["padCrop", "flip", "cutout"]
+        guard case .object(let members) = value.content else {
+            let kind = try named(kinds, or: "{ kind: … }", value, key) {
+                kinds.contains($0) ? $0 : nil
+            }
+            if kind == "flip" { return .flip }
+            let member = kind == "padCrop" ? "padding" : "size"
+            throw value.error(key: key, expected: "{ kind: \"\(kind)\", \(member): … }")
         }
-        guard let first = elements.first else { return [] }
-        guard case .string(let name) = first.content else {
-            throw first.error(key: key, expected: "names in quotes")
+        guard let kind = members.first(where: { $0.key == "kind" })?.value else {
+            throw value.range.error(
+                .invalidValue(key: key, expected: "{ kind: … }", found: "an object without kind"))
         }
-        throw first.range.error(.unknownName(key: key, found: name, known: []))
+        func number(
+            _ name: String, _ range: ClosedRange<Int>
+        ) throws(ConfigurationError) -> Int {
+            let values = try object(members, of: value, keys: ["kind", name], key)
+            return try Reader<Int>.whole(range).read(values[1], "\(key).\(name)")
+        }
+        switch try named(
+            kinds, kind, key + ".kind", make: { kinds.contains($0) ? $0 : nil })
+        {
+        case "padCrop": return .padCrop(padding: try number("padding", 0...65_536))
+        case "cutout": return .cutout(size: try number("size", 1...65_536))
+        default:
+            _ = try object(members, of: value, keys: ["kind"], key)
+            return .flip
+        }
     }
 }
 

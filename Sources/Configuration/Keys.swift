@@ -52,10 +52,13 @@ enum Keys {
 
     static let dataName = Key<RunConfiguration.Data.Name>(
         "data.name", default: "\"synthetic-digits\"", .name,
-        doc: "\"synthetic-digits\" (drawn from the seed) or \"idx\" (MNIST and its family).")
+        doc:
+            "\"synthetic-digits\" (drawn from the seed), \"idx\" (MNIST and its family), \"cifar10\", \"cifar100\"."
+    )
     static let directory = Key(
         "data.directory", default: "null", .folder,
-        for: Condition(path: "data.name", names: ["idx"]),
+        for: Condition(
+            path: "data.name", names: ["idx", "cifar10", "cifar100"], meansTheSame: false),
         doc:
             "Folder of the files; from the config file's folder, in --set from the working directory."
     )
@@ -84,7 +87,9 @@ enum Keys {
         doc: "Hold out the last so many of them, to evaluate on during training.")
     static let augment = Key(
         "data.augment", default: "[]", .augmentations,
-        doc: "Random changes to training samples; there are none for these data sets.")
+        doc:
+            "In order: { kind: \"padCrop\", padding: 4 }, \"flip\", { kind: \"cutout\", size: 16 }; zeros after scaling."
+    )
 
     // MARK: batch, optimizer, schedule
 

@@ -138,14 +138,19 @@ extension RunConfiguration.Data {
                 samples: try settings.value(Keys.samples),
                 testSamples: try settings.value(Keys.testSamples))
         case .idx:
-            guard let directory = try settings.optional(Keys.directory) else {
-                throw settings.error(
-                    .missingValue(
-                        key: Keys.directory.path, because: "data.name \"idx\"",
-                        what: "the folder that holds train-images-idx3-ubyte and its siblings"),
-                    at: [Keys.dataName.path])
-            }
-            source = .idx(directory: directory)
+            source = .idx(
+                directory: try Self.directory(
+                    settings, of: .idx, holding: "train-images-idx3-ubyte and its siblings"))
+        case .cifar10:
+            source = .cifar10(
+                directory: try Self.directory(
+                    settings, of: .cifar10,
+                    holding: "data_batch_1.bin and its siblings, or cifar-10-binary.tar.gz"))
+        case .cifar100:
+            source = .cifar100(
+                directory: try Self.directory(
+                    settings, of: .cifar100,
+                    holding: "train.bin and test.bin, or cifar-100-binary.tar.gz"))
         }
         scaling = try settings.value(Keys.scaling)
         shuffle = try settings.value(Keys.shuffle)
@@ -153,6 +158,18 @@ extension RunConfiguration.Data {
         limit = try settings.optional(Keys.limit)
         validation = try settings.value(Keys.validation)
         augment = try settings.value(Keys.augment)
+    }
+
+    private static func directory(
+        _ settings: Settings, of name: Name, holding files: String
+    ) throws(ConfigurationError) -> String {
+        guard let directory = try settings.optional(Keys.directory) else {
+            throw settings.error(
+                .missingValue(
+                    key: Keys.directory.path, because: "data.name \"\(name.rawValue)\"",
+                    what: "the folder that holds \(files)"), at: [Keys.dataName.path])
+        }
+        return directory
     }
 }
 

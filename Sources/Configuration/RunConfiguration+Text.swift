@@ -114,7 +114,8 @@ extension RunConfiguration.Data {
         switch source {
         case .syntheticDigits(let samples, let testSamples):
             members += [("samples", .whole(samples)), ("testSamples", .whole(testSamples))]
-        case .idx(let directory): members.append(("directory", .string(directory)))
+        case .idx(let directory), .cifar10(let directory), .cifar100(let directory):
+            members.append(("directory", .string(directory)))
         }
         let scaling: JSON =
             switch scaling {
@@ -134,8 +135,19 @@ extension RunConfiguration.Data {
                 ("dropLast", .flag(dropLast)),
                 ("limit", limit.map(JSON.whole) ?? .literal("null")),
                 ("validation", .whole(validation)),
-                ("augment", .list([])),
+                ("augment", .list(augment.map(\.json))),
             ])
+    }
+}
+
+extension RunConfiguration.Data.Augmentation {
+    fileprivate var json: JSON {
+        switch self {
+        case .padCrop(let padding):
+            .object([("kind", .string("padCrop")), ("padding", .whole(padding))])
+        case .flip: .object([("kind", .string("flip"))])
+        case .cutout(let size): .object([("kind", .string("cutout")), ("size", .whole(size))])
+        }
     }
 }
 
@@ -203,12 +215,22 @@ private enum JSON {
         switch self {
         case .literal(let text): return text
         case .list(let elements):
-            return "[" + elements.map { $0.text(indent: indent) }.joined(separator: ", ") + "]"
+            return "[" + elements.map(\.line).joined(separator: ", ") + "]"
         case .object(let members):
             let lines = members.map { name, value in
                 "\(indent)  \"\(name)\": " + value.text(indent: indent + "  ")
             }
             return "{\n" + lines.joined(separator: ",\n") + "\n\(indent)}"
+        }
+    }
+
+    /// All in one line.
+    private var line: String {
+        switch self {
+        case .literal(let text): text
+        case .list(let elements): "[" + elements.map(\.line).joined(separator: ", ") + "]"
+        case .object(let members):
+            "{" + members.map { "\"\($0)\": \($1.line)" }.joined(separator: ", ") + "}"
         }
     }
 }

@@ -180,22 +180,35 @@ public struct RunConfiguration: Sendable, Hashable {
             case syntheticDigits(samples: Int, testSamples: Int)
             /// MNIST and its family: IDX files in a folder, by its absolute path.
             case idx(directory: String)
+            /// CIFAR-10 in its binary version, in a folder, by its absolute path.
+            case cifar10(directory: String)
+            /// CIFAR-100 with its fine labels, likewise.
+            case cifar100(directory: String)
 
             /// The name in a configuration.
             public var name: String {
                 switch self {
                 case .syntheticDigits: Name.syntheticDigits.rawValue
                 case .idx: Name.idx.rawValue
+                case .cifar10: Name.cifar10.rawValue
+                case .cifar100: Name.cifar100.rawValue
                 }
             }
 
             /// Channels of a sample.
-            var channels: Int { 1 }
+            var channels: Int {
+                switch self {
+                case .syntheticDigits, .idx: 1
+                case .cifar10, .cifar100: 3
+                }
+            }
         }
 
         enum Name: String, CaseIterable {
             case syntheticDigits = "synthetic-digits"
             case idx
+            case cifar10
+            case cifar100
         }
 
         /// What pixels of 0…255 are scaled to.
@@ -210,8 +223,15 @@ public struct RunConfiguration: Sendable, Hashable {
             case fixed(mean: [Double], deviation: [Double])
         }
 
-        /// Random changes to training samples; there are none for the present data sets.
-        public enum Augmentation: Sendable, Hashable {}
+        /// A random change to a training sample, after scaling.
+        public enum Augmentation: Sendable, Hashable {
+            /// A window of the image's size, cut out at random after padding with zeros.
+            case padCrop(padding: Int)
+            /// Left and right change places, for half of the samples.
+            case flip
+            /// A random square of zeros.
+            case cutout(size: Int)
+        }
     }
 
     /// The global batch.

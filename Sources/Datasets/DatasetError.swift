@@ -13,9 +13,9 @@ public enum DatasetError: Error, Equatable, Sendable {
     }
 
     /// There is no such directory, or it is something else.
-    case directoryMissing(path: String)
+    case directoryMissing(path: String, DataOrigin)
     /// None of the names under which a file may appear exists.
-    case fileMissing(directory: String, tried: [String])
+    case fileMissing(directory: String, tried: [String], DataOrigin)
     /// The system refused to open or read.
     case unreadable(path: String, reason: String)
 
@@ -35,6 +35,14 @@ public enum DatasetError: Error, Equatable, Sendable {
     case oversized(file: String, expected: Int)
     /// Compressed data that cannot be read.
     case corruptGzip(file: String, reason: String)
+    /// A tar archive that cannot be read.
+    case corruptTar(file: String, reason: String)
+    /// An archive without a file that belongs to the data set.
+    case memberMissing(file: String, member: String)
+    /// A file of records, of a size that is not one or more of them.
+    case wrongRecordSize(file: String, data: String, bytes: Int, record: Int)
+    /// The content is larger than `limit` bytes.
+    case tooMuchData(file: String, limit: Int)
 
     /// A label that is not below the number of classes.
     case labelOutOfRange(file: String, index: Int, label: Int, classes: Int)
@@ -57,6 +65,8 @@ public enum DatasetError: Error, Equatable, Sendable {
     case scalingValue(channel: Int, mean: Double, deviation: Double)
     /// All values of a channel are equal, so that there is no deviation to divide by.
     case constantChannel(channel: Int, value: Int)
+    /// An augmentation that is larger than the images, or negative.
+    case augmentationOutOfRange(key: String, value: Int, range: ClosedRange<Int>, size: [Int])
 
     /// Which kind of error it is.
     public var category: Category {
@@ -66,12 +76,11 @@ public enum DatasetError: Error, Equatable, Sendable {
         case .unreadable:
             .inputOutput
         case .notIDX, .wrongElementType, .wrongDimensionCount, .emptyExtent, .tooLarge, .truncated,
-            .oversized, .corruptGzip, .labelOutOfRange, .countsDiffer, .tooManySamples,
-            .sizesDiffer,
-            .constantChannel:
+            .oversized, .corruptGzip, .corruptTar, .memberMissing, .wrongRecordSize, .tooMuchData,
+            .labelOutOfRange, .countsDiffer, .tooManySamples, .sizesDiffer, .constantChannel:
             .badData
         case .limitOutOfRange, .validationOutOfRange, .noFullBatch, .scalingChannels,
-            .scalingValue:
+            .scalingValue, .augmentationOutOfRange:
             .settings
         }
     }
@@ -81,16 +90,17 @@ extension DatasetError: CustomStringConvertible {
     /// One line: what, where, what to do.
     public var description: String {
         switch self {
-        case .directoryMissing(let path):
-            "there is no data directory \(path): set data.directory to the folder that holds "
-                + "\(sourceOfFiles)"
-        case .fileMissing(let directory, let tried):
-            "\(directory) holds none of \(tried.joined(separator: ", ")): it needs \(sourceOfFiles)"
+        case .directoryMissing(let path, let origin):
+            "there is no data directory \(path): \(origin.fetching(into: path)), or set "
+                + "data.directory to the folder that holds \(origin.files)"
+        case .fileMissing(let directory, let tried, let origin):
+            "\(directory) holds none of \(tried.joined(separator: ", ")): "
+                + "\(origin.fetching(into: directory)); it needs \(origin.files)"
         case .unreadable(let path, let reason):
             "\(path) cannot be read: \(reason)"
         case .notIDX(let file, let firstBytes):
             "\(file) is not an IDX file: it begins with \(hexadecimal(firstBytes)), not with "
-                + "00 00 08; download it again, it is one of \(sourceOfFiles)"
+                + "00 00 08; \(downloadAgain)"
         case .wrongElementType(let file, let code):
             "\(file) holds \(elementName(code)), but images and labels are unsigned bytes "
                 + "(type 08): convert it"
@@ -112,6 +122,16 @@ extension DatasetError: CustomStringConvertible {
                 + downloadAgain
         case .corruptGzip(let file, let reason):
             "\(file) is damaged gzip data (\(reason)): \(downloadAgain)"
+        case .corruptTar(let file, let reason):
+            "\(file) is a damaged tar archive (\(reason)): \(downloadAgain)"
+        case .memberMissing(let file, let member):
+            "\(file) holds no \(member): \(downloadAgain)"
+        case .wrongRecordSize(let file, let data, let bytes, let record):
+            "\(file) has \(counted(bytes, "byte")), but a file of \(data) is made of records of "
+                + "\(record): \(downloadAgain)"
+        case .tooMuchData(let file, let limit):
+            "\(file) holds more than the \(limit) bytes of memory: if it is not meant to be so "
+                + "large, \(downloadAgain)"
         case .labelOutOfRange(let file, let index, let label, let classes):
             "\(file) has label \(label) at index \(index), but the training labels are "
                 + "0…\(classes - 1): the files do not belong together, or are damaged"
@@ -141,22 +161,12 @@ extension DatasetError: CustomStringConvertible {
         case .constantChannel(let channel, let value):
             "data.scaling cannot standardize channel \(channel): all values are \(value) in the "
                 + "training samples in use; use \"unit\" or more samples"
+        case .augmentationOutOfRange(let key, let value, let range, let size):
+            "data.augment has \(key) \(value), but the images are \(product(size)): give "
+                + "\(range.lowerBound)…\(range.upperBound)"
         }
     }
 }
-
-/// What a data directory must hold, and where it comes from.
-let sourceOfFiles =
-    "four IDX files (train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte, "
-    + "t10k-labels-idx1-ubyte, plain or .gz), as MNIST (\(mnistAddress)) and "
-    + "Fashion-MNIST (\(fashionAddress)) come"
-
-/// What to do about a damaged file, and where the usual ones come from.
-let downloadAgain =
-    "download it again (MNIST: \(mnistAddress), Fashion-MNIST: \(fashionAddress))"
-
-private let mnistAddress = "https://ossci-datasets.s3.amazonaws.com/mnist/NAME.gz"
-private let fashionAddress = "https://github.com/zalandoresearch/fashion-mnist"
 
 private func counted(_ count: Int, _ noun: String) -> String {
     "\(count) \(noun)\(count == 1 ? "" : "s")"

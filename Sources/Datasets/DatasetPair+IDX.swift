@@ -11,10 +11,7 @@ extension DatasetPair {
     /// - Throws: `directoryMissing`, `fileMissing`; what `IDXArray.read` throws; `countsDiffer`,
     ///   `sizesDiffer`, `tooManySamples`, `labelOutOfRange`.
     public static func idx(directory: String) throws(DatasetError) -> DatasetPair {
-        var status = stat()
-        guard stat(directory, &status) == 0, status.st_mode & S_IFMT == S_IFDIR else {
-            throw .directoryMissing(path: directory)
-        }
+        guard isDirectory(directory) else { throw .directoryMissing(path: directory, .idx) }
         // All four are looked for before the first is read: a missing one shows at once.
         let paths = (
             trainingImages: try find("train-images", "idx3-ubyte", in: directory),
@@ -44,10 +41,10 @@ extension DatasetPair {
     ) throws(DatasetError) -> String {
         let spellings = ["\(stem)-\(suffix)", "\(stem).\(suffix)"].flatMap { [$0, "\($0).gz"] }
         for spelling in spellings {
-            let path = directory.hasSuffix("/") ? directory + spelling : "\(directory)/\(spelling)"
+            let path = joined(directory, spelling)
             if access(path, F_OK) == 0 { return path }
         }
-        throw .fileMissing(directory: directory, tried: spellings)
+        throw .fileMissing(directory: directory, tried: spellings, .idx)
     }
 }
 

@@ -30,7 +30,7 @@ extension InputScaling {
         }
     }
 
-    private func checkRoom(in batch: Tensor, for count: Int, of samples: SampleView) {
+    func checkRoom(in batch: Tensor, for count: Int, of samples: SampleView) {
         let features = samples.dataset.features
         precondition(features % batch.columns == 0, "the batch has other columns than the samples")
         precondition(count * features <= batch.rows * batch.columns, "the batch is too small")
@@ -51,7 +51,7 @@ extension InputScaling {
     }
 
     /// target = source · scale + offset; element i belongs to channel i mod C.
-    private func scaleBytes(
+    func scaleBytes(
         _ source: UnsafePointer<UInt8>, into target: UnsafeMutablePointer<Float>, count: Int
     ) {
         let bytes = UnsafeRawPointer(source)
@@ -80,7 +80,7 @@ extension InputScaling {
 
 extension SampleView {
     /// Brings the pixels of sample `index` near.
-    fileprivate func prefetch(_ index: Int) {
+    func prefetch(_ index: Int) {
         let features = dataset.features
         dataset.images.withUnsafeBufferPointer { images in
             guard let base = images.baseAddress else { return }

@@ -18,6 +18,9 @@ public struct RunPlan: Sendable {
     /// How bytes become inputs.
     public let scaling: InputScaling
 
+    /// What is done to training samples at random; nil for nothing.
+    public let augmenter: Augmenter?
+
     /// The network.
     public let network: NetworkSpecification
 
@@ -48,6 +51,12 @@ public struct RunPlan: Sendable {
         split = try DataSplit(
             pair, limit: configuration.data.limit, validation: configuration.data.validation)
         scaling = try InputScaling(Scaling(configuration.data.scaling), for: split.training)
+        let augment = configuration.data.augment
+        augmenter =
+            augment.isEmpty
+            ? nil
+            : try Augmenter(
+                augment.map(Augmentation.init), seed: configuration.seed, for: pair.training)
         try configuration.checkStatisticsGroups(trainingSamples: split.training.count)
         totalSteps = try configuration.totalSteps(trainingSamples: split.training.count)
         stepsPerEpoch = configuration.stepsPerEpoch(trainingSamples: split.training.count)
@@ -94,6 +103,16 @@ extension Scaling {
         case .unit: self = .unit
         case .standardize: self = .standardize
         case .fixed(let mean, let deviation): self = .fixed(mean: mean, deviation: deviation)
+        }
+    }
+}
+
+extension Augmentation {
+    init(_ augmentation: RunConfiguration.Data.Augmentation) {
+        switch augmentation {
+        case .padCrop(let padding): self = .padCrop(padding: padding)
+        case .flip: self = .flip
+        case .cutout(let size): self = .cutout(size: size)
         }
     }
 }

@@ -17,9 +17,8 @@ final class TrainingWorker {
     private let sampler: EpochSampler
     private let myShards: Range<Int>
 
-    /// The worker's samples of the batch, [rows, inputs]; `load` fills it.
-    let input: Tensor
-    private let labels: UnsafeMutablePointer<UInt8>
+    /// Fills the worker's samples of a batch, ahead of the steps where that pays.
+    let loader: BatchLoader
     private let trainingPasses: [Int: Pass]
     private let inferencePasses: [Int: Pass]
 
@@ -46,15 +45,11 @@ final class TrainingWorker {
         network = try Network(
             plan.network, replica: replica, communicator: communicator, shards: shards,
             batches: plan.batches)
-        let data = plan.configuration.data
-        sampler = try EpochSampler(
-            sampleCount: plan.split.training.count, batchSize: plan.configuration.batch.size,
-            dropLast: data.dropLast, shuffle: data.shuffle, seed: plan.configuration.seed)
+        sampler = try EpochSampler(plan)
         myShards = communicator.world.shards(ofWorker: communicator.worker, of: shards)
         let rows = network.shapes.map(\.rows).max() ?? 0
-        input = Tensor(rows: rows, columns: plan.network.inputs)
-        labels = .allocate(capacity: max(rows, 1))
-        labels.initialize(repeating: 0, count: max(rows, 1))
+        loader = try BatchLoader(
+            plan, shards: myShards, rows: rows, columns: plan.network.inputs, samples: rows)
         trainingPasses = Dictionary(
             uniqueKeysWithValues: network.shapes.filter(\.trains).map {
                 ($0.samples, Pass(.training, $0))
@@ -73,7 +68,9 @@ final class TrainingWorker {
         communicator.keep(self)
     }
 
-    deinit { labels.deallocate() }
+    /// The worker's samples of the batch, [rows, inputs], and their classes; `load` fills them.
+    var input: Tensor { loader.input }
+    private var labels: UnsafeMutablePointer<UInt8> { loader.labels }
 
     // MARK: the parts of a step
 
@@ -88,15 +85,7 @@ final class TrainingWorker {
 
     /// This worker's samples of the batch, as inputs and labels.
     func load(_ batch: EpochSampler.Batch) {
-        let positions = ShardedBatch(samples: batch.count, shards: plan.shards)
-            .samples(ofShards: myShards)
-        let training = plan.split.training
-        sampler.withSamples(at: positions, of: batch) { samples in
-            plan.scaling.fill(input, from: training, at: samples)
-            for row in samples.indices {
-                labels[row] = UInt8(truncatingIfNeeded: training.label(at: Int(samples[row])))
-            }
-        }
+        loader.load(step: (batch.epoch - 1) * sampler.batchesPerEpoch + batch.index + 1)
     }
 
     /// Logits and loss of the worker's samples, and the metrics of the whole batch.
@@ -196,7 +185,8 @@ final class TrainingWorker {
             }
             let part = ShardedBatch(samples: count, shards: plan.shards)
                 .samples(ofShards: myShards)
-            load(samples, at: start + part.lowerBound..<start + part.upperBound)
+            loader.loadForEvaluation(
+                samples, at: start + part.lowerBound..<start + part.upperBound)
             let logits = try network.layers.forward(input, pass)
             for position in pass.shardRows.indices {
                 let result = network.loss.forward(logits, labels: labels, shard: position, pass)
@@ -234,12 +224,5 @@ final class TrainingWorker {
         }
         try evaluation.finish()
         return evaluation.result(ofGroup: 0)[0]
-    }
-
-    private func load(_ samples: SampleView, at range: Range<Int>) {
-        plan.scaling.fill(input, from: samples, at: range)
-        for (row, sample) in range.enumerated() {
-            labels[row] = UInt8(truncatingIfNeeded: samples.label(at: sample))
-        }
     }
 }

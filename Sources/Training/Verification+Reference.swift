@@ -58,10 +58,7 @@ public final class ReferenceRun {
         self.trainer = trainer(rounding: false)
         rounded = trainer(rounding: true)
         edged = architecture.activation == .relu ? trainer(rounding: false) : nil
-        sampler = try EpochSampler(
-            sampleCount: plan.split.training.count, batchSize: configuration.batch.size,
-            dropLast: configuration.data.dropLast, shuffle: configuration.data.shuffle,
-            seed: configuration.seed)
+        sampler = try EpochSampler(plan)
     }
 
     /// Steps done.
@@ -77,7 +74,9 @@ public final class ReferenceRun {
         var labels: [Int] = []
         for position in 0..<batch.count {
             let sample = sampler.sample(at: position, of: batch)
-            plan.scaling.fill(row, from: training, at: sample..<sample + 1)
+            sampler.withSamples(at: position..<position + 1, of: batch) {
+                plan.fill(row, withTrainingSamples: $0, epoch: batch.epoch)
+            }
             rows.append(row.elements.map(Double.init))
             labels.append(training.label(at: sample))
         }

@@ -64,7 +64,7 @@ private struct Surprise: Error, CustomStringConvertible {
 
     @Test("data's errors end by their category, and all ranks find them alike")
     func data() {
-        let directory = Ending(DatasetError.directoryMissing(path: "no/such"))
+        let directory = Ending(DatasetError.directoryMissing(path: "no/such", .idx))
         #expect(directory.code == 66)
         #expect(
             directory.message.hasPrefix("bn-train: error: there is no data directory no/such: "))
@@ -74,9 +74,8 @@ private struct Surprise: Error, CustomStringConvertible {
                 + "batch: give at most 40, or dropLast: false", 64)
         expect(
             DatasetError.truncated(file: "f", expected: 100, actual: 7),
-            "f is truncated: it should have 100 bytes but ends after 7; download it again (MNIST: "
-                + "https://ossci-datasets.s3.amazonaws.com/mnist/NAME.gz, Fashion-MNIST: "
-                + "https://github.com/zalandoresearch/fashion-mnist)", 65)
+            "f is truncated: it should have 100 bytes but ends after 7; download it again "
+                + "(`bn-train get-data` knows the usual data sets)", 65)
         #expect(Ending(DatasetError.unreadable(path: "f", reason: "denied")).code == 74)
     }
 

@@ -3,17 +3,13 @@ import TestSupport
 import Testing
 import Training
 
-/// Where the usual data sets come from, as messages about damaged files say it.
-private let again =
-    "download it again (MNIST: https://ossci-datasets.s3.amazonaws.com/mnist/NAME.gz, "
-    + "Fashion-MNIST: https://github.com/zalandoresearch/fashion-mnist)"
+/// What to do about damaged files.
+private let again = "download it again (`bn-train get-data` knows the usual data sets)"
 
 /// What a data directory must hold, as messages about missing ones say it.
 private let files =
     "four IDX files (train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte, "
-    + "t10k-labels-idx1-ubyte, plain or .gz), as MNIST "
-    + "(https://ossci-datasets.s3.amazonaws.com/mnist/NAME.gz) and Fashion-MNIST "
-    + "(https://github.com/zalandoresearch/fashion-mnist) come"
+    + "t10k-labels-idx1-ubyte, plain or .gz)"
 
 /// Trains on the folder "data" of the working directory.
 private let training = [
@@ -56,8 +52,8 @@ extension ProgramTests {
         @Test("a missing folder, a file in its place, and a missing file")
         func missing() throws {
             let folder = { (path: String) in
-                "there is no data directory \(path)/data: set data.directory to the folder that "
-                    + "holds " + files
+                "there is no data directory \(path)/data: get it with `bn-train get-data mnist "
+                    + "\(path)/data`, or set data.directory to the folder that holds " + files
             }
             try expect(66, folder) { try FileManager.default.removeItem(atPath: $0.file("data")) }
             let place = try Workplace()
@@ -65,7 +61,8 @@ extension ProgramTests {
             try place.run(training).expect(66, folder(place.path))
             try expect(66) { path in
                 "\(path)/data holds none of t10k-labels-idx1-ubyte, t10k-labels-idx1-ubyte.gz, "
-                    + "t10k-labels.idx1-ubyte, t10k-labels.idx1-ubyte.gz: it needs " + files
+                    + "t10k-labels.idx1-ubyte, t10k-labels.idx1-ubyte.gz: get it with `bn-train "
+                    + "get-data mnist \(path)/data`; it needs " + files
             } damage: {
                 try FileManager.default.removeItem(atPath: $0.file(testLabels))
             }
@@ -97,7 +94,7 @@ extension ProgramTests {
         func notIDX() throws {
             try expect(65) {
                 "\($0)/\(trainImages) is not an IDX file: it begins with 3c 21 44 4f, not with "
-                    + "00 00 08; download it again, it is one of " + files
+                    + "00 00 08; " + again
             } damage: {
                 try $0.write("<!DOCTYPE html>", to: trainImages)
             }

@@ -129,6 +129,11 @@ struct DefaultTests {
 let variants: [[String]] = [
     [],
     ["seed=18446744073709551615", "data.name=idx", "data.directory=/data/\"q\"\\b"],
+    [
+        "data={name: 'cifar10', directory: '/c', augment: [{kind: 'padCrop', padding: 4}, 'flip']}",
+        "data.scaling={mean: [0.49, 0.48, 0.45], std: [0.25, 0.24, 0.26]}",
+    ],
+    ["data={name: 'cifar100', directory: '/c', augment: [{kind: 'cutout', size: 16}]}"],
     ["model.hidden=[]", "model.activation=tanh", "model.placement=after"],
     ["model.normalization.kind=none", "model.initialization.kind=he", "model.activation=relu"],
     [

@@ -56,7 +56,8 @@ extension Refusal {
         Refusal(
             nil, set: [#"data.name=mnist"#],
             #"""
-            --set: data.name: unknown name "mnist"; choose "idx" or "synthetic-digits"
+            --set: data.name: unknown name "mnist"; choose "idx", "cifar10", "cifar100" or \#
+            "synthetic-digits"
                 --set data.name=mnist
                                 ^
             """#),

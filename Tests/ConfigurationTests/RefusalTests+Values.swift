@@ -140,17 +140,90 @@ extension Refusal {
         Refusal(
             #"{ data: { name: 'mnist' } }"#,
             #"""
-            run.json5:1:17: data.name: unknown name "mnist"; choose "idx" or "synthetic-digits"
+            run.json5:1:17: data.name: unknown name "mnist"; choose "idx", "cifar10", \#
+            "cifar100" or "synthetic-digits"
                 { data: { name: 'mnist' } }
                                 ^
             """#),
         Refusal(
-            #"{ data: { augment: ['flip'] } }"#,
+            #"{ data: { augment: ['flop'] } }"#,
             #"""
-            run.json5:1:21: data.augment: unknown name "flip"; there is none to choose yet, \#
-            leave it []
-                { data: { augment: ['flip'] } }
+            run.json5:1:21: data.augment[0]: unknown name "flop"; choose "flip", "padCrop" or "cutout"
+                { data: { augment: ['flop'] } }
                                     ^
+            """#),
+        Refusal(
+            #"{ data: { augment: 'flip' } }"#,
+            #"""
+            run.json5:1:20: data.augment: expected a list in brackets, found the string "flip"
+                { data: { augment: 'flip' } }
+                                   ^
+            """#),
+        Refusal(
+            #"{ data: { augment: ['flip', 'padCrop'] } }"#,
+            #"""
+            run.json5:1:29: data.augment[1]: expected { kind: "padCrop", padding: … }, found \#
+            the string "padCrop"
+                { data: { augment: ['flip', 'padCrop'] } }
+                                            ^
+            """#),
+        Refusal(
+            #"{ data: { augment: [{ kind: 'crop' }] } }"#,
+            #"""
+            run.json5:1:29: data.augment[0].kind: unknown name "crop"; choose "padCrop", "flip" or "cutout"
+                { data: { augment: [{ kind: 'crop' }] } }
+                                            ^
+            """#),
+        Refusal(
+            #"{ data: { augment: [3] } }"#,
+            #"""
+            run.json5:1:21: data.augment[0]: expected "padCrop", "flip", "cutout" or { kind: … }, found 3
+                { data: { augment: [3] } }
+                                    ^
+            """#),
+        Refusal(
+            #"{ data: { augment: [{ padding: 4 }] } }"#,
+            #"""
+            run.json5:1:21: data.augment[0]: expected { kind: … }, found an object without kind
+                { data: { augment: [{ padding: 4 }] } }
+                                    ^
+            """#),
+        Refusal(
+            #"{ data: { augment: [{ kind: 'padCrop', padding: -1 }] } }"#,
+            #"""
+            run.json5:1:49: data.augment[0].padding: expected a whole number of at least 0, found -1
+                { data: { augment: [{ kind: 'padCrop', padding: -1 }] } }
+                                                                ^
+            """#),
+        Refusal(
+            #"{ data: { augment: [{ kind: 'cutout', size: 0 }] } }"#,
+            #"""
+            run.json5:1:45: data.augment[0].size: expected a whole number of at least 1, found 0
+                { data: { augment: [{ kind: 'cutout', size: 0 }] } }
+                                                            ^
+            """#),
+        Refusal(
+            #"{ data: { augment: [{ kind: 'cutout', padding: 2 }] } }"#,
+            #"""
+            run.json5:1:39: unknown key "padding" in data.augment[0]; did you mean "kind"? Known here: \#
+            kind, size
+                { data: { augment: [{ kind: 'cutout', padding: 2 }] } }
+                                                      ^
+            """#),
+        Refusal(
+            #"{ data: { augment: [{ kind: 'flip', size: 2 }] } }"#,
+            #"""
+            run.json5:1:37: unknown key "size" in data.augment[0]; did you mean "kind"? Known here: kind
+                { data: { augment: [{ kind: 'flip', size: 2 }] } }
+                                                    ^
+            """#),
+        Refusal(
+            #"{ data: { name: 'cifar10' } }"#,
+            #"""
+            run.json5:1:17: data.name "cifar10" needs data.directory: set it to the folder that holds \#
+            data_batch_1.bin and its siblings, or cifar-10-binary.tar.gz
+                { data: { name: 'cifar10' } }
+                                ^
             """#),
         Refusal(
             #"{ data: { scaling: { mean: [1], std: [0] } } }"#,

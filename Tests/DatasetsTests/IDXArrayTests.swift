@@ -121,12 +121,11 @@ import Testing
     @Test("other content is not IDX")
     func notIDX() {
         expectError(
-            "d/images is not an IDX file: it begins with 3c 21 44 4f, not with 00 00 08; download "
-                + "it again, it is one of " + sourceOfFiles
+            "d/images is not an IDX file: it begins with 3c 21 44 4f, not with 00 00 08; "
+                + downloadAgain
         ) { _ = try parse(Array("<!DOCTYPE html>".utf8)) }
         expectError(
-            "d/images is not an IDX file: it begins with 50, not with 00 00 08; download it again, "
-                + "it is one of " + sourceOfFiles
+            "d/images is not an IDX file: it begins with 50, not with 00 00 08; " + downloadAgain
         ) { _ = try parse([0x50]) }
     }
 

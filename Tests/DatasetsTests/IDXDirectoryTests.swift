@@ -104,14 +104,16 @@ import Testing
     @Test("a missing directory, or a file in its place, is named")
     func directoryMissing() throws {
         expectError(
-            "there is no data directory no/such/place: set data.directory to the folder that holds "
-                + sourceOfFiles, .missingFile
+            "there is no data directory no/such/place: get it with `bn-train get-data mnist "
+                + "no/such/place`, or set data.directory to the folder that holds "
+                + DataOrigin.idx.files, .missingFile
         ) { _ = try DatasetPair.idx(directory: "no/such/place") }
         try withDirectory { directory in
             try write([1], to: directory + "/file")
             expectError(
-                "there is no data directory \(directory)/file: set data.directory to the folder "
-                    + "that holds " + sourceOfFiles, .missingFile
+                "there is no data directory \(directory)/file: get it with `bn-train get-data "
+                    + "mnist \(directory)/file`, or set data.directory to the folder that holds "
+                    + DataOrigin.idx.files, .missingFile
             ) { _ = try DatasetPair.idx(directory: directory + "/file") }
         }
     }
@@ -123,11 +125,10 @@ import Testing
             try FileManager.default.removeItem(atPath: directory + "/t10k-labels-idx1-ubyte")
             expectError(
                 "\(directory) holds none of t10k-labels-idx1-ubyte, t10k-labels-idx1-ubyte.gz, "
-                    + "t10k-labels.idx1-ubyte, t10k-labels.idx1-ubyte.gz: it needs four IDX files "
+                    + "t10k-labels.idx1-ubyte, t10k-labels.idx1-ubyte.gz: get it with `bn-train "
+                    + "get-data mnist \(directory)`; it needs four IDX files "
                     + "(train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte, "
-                    + "t10k-labels-idx1-ubyte, plain or .gz), as MNIST "
-                    + "(https://ossci-datasets.s3.amazonaws.com/mnist/NAME.gz) and Fashion-MNIST "
-                    + "(https://github.com/zalandoresearch/fashion-mnist) come", .missingFile
+                    + "t10k-labels-idx1-ubyte, plain or .gz)", .missingFile
             ) { _ = try DatasetPair.idx(directory: directory) }
         }
     }

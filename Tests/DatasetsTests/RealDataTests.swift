@@ -12,6 +12,9 @@ private let realData = URL(fileURLWithPath: #filePath)
         FileManager.default.fileExists(atPath: "\(realData)/\(name)")
     }
 
+    /// A folder with the binary version, which is kept packed where the others lie.
+    static let cifar10 = ProcessInfo.processInfo.environment["BN_TRAIN_CIFAR10"]
+
     /// Mean and deviation are those that every tutorial gives for these files.
     private func expectDataset(
         _ name: String, mean: Double, deviation: Double, firstLabels: [UInt8]
@@ -40,5 +43,22 @@ private let realData = URL(fileURLWithPath: #filePath)
     func fashionMNIST() throws {
         try expectDataset(
             "fashion-mnist", mean: 0.2860, deviation: 0.3530, firstLabels: [9, 0, 0, 3, 0])
+    }
+
+    @Test(
+        "CIFAR-10 has its published means and deviations",
+        .enabled(if: cifar10 != nil, "BN_TRAIN_CIFAR10 names no folder with CIFAR-10"))
+    func cifar() throws {
+        let directory = try #require(Self.cifar10)
+        let pair = try DatasetPair.cifar(.ten, directory: directory)
+        #expect(pair.training.count == 50_000 && pair.test.count == 10_000)
+        #expect(Array(pair.training.labels.prefix(5)) == [6, 9, 9, 4, 1])
+        let moments = PixelMoments(of: SampleView(pair.training))
+        for (channel, mean) in [0.4914, 0.4822, 0.4465].enumerated() {
+            #expect(abs(moments.mean[channel] - mean) < 0.00005)
+        }
+        for (channel, deviation) in [0.2470, 0.2435, 0.2616].enumerated() {
+            #expect(abs(moments.deviation[channel] - deviation) < 0.00005)
+        }
     }
 }
