@@ -26,36 +26,54 @@ public func channelMoments(
         m2.update(repeating: 0, count: channels)
         return
     }
-    var c = 0
-    while c &+ laneCount <= channels {
-        momentsBlock(input + c, rows, channels, laneCount, mean + c, m2 + c)
-        c &+= laneCount
+    // Until the end, `mean` holds Σd and `m2` Σd².
+    mean.update(repeating: 0, count: channels)
+    m2.update(repeating: 0, count: channels)
+    let step = rowsAtOnce(rows, channels: channels, most: 64)
+    var row = 0
+    while row < rows {
+        let part = min(step, rows &- row)
+        let x = input + row &* channels
+        var c = 0
+        while c &+ laneCount <= channels {
+            addMoments(input + c, x + c, part, channels, laneCount, mean + c, m2 + c)
+            c &+= laneCount
+        }
+        if c < channels {
+            addMoments(input + c, x + c, part, channels, channels &- c, mean + c, m2 + c)
+        }
+        row &+= step
     }
-    if c < channels {
-        momentsBlock(input + c, rows, channels, channels - c, mean + c, m2 + c)
+    var c = 0
+    while c < channels {
+        let lanes = min(laneCount, channels &- c)
+        let sum = loadLanes(mean + c, lanes)
+        let shift = sum / Double(rows)
+        let centred = loadLanes(m2 + c, lanes) - sum * shift
+        storeLanes(widen(loadLanes(input + c, lanes)) + shift, mean + c, lanes)
+        storeLanes(centred.replacing(with: 0, where: centred .< 0), m2 + c, lanes)
+        c &+= laneCount
     }
 }
 
-/// Channels c ..< c + lanes of all rows; `rows` > 0.
+/// Adds `lanes` channels of some rows, from `x` on; the shard's first row is at `input`.
 @inline(__always)
-private func momentsBlock(
-    _ input: UnsafePointer<Float>, _ rows: Int, _ stride: Int, _ lanes: Int,
-    _ mean: UnsafeMutablePointer<Double>, _ m2: UnsafeMutablePointer<Double>
+private func addMoments(
+    _ input: UnsafePointer<Float>, _ x: UnsafePointer<Float>, _ rows: Int, _ stride: Int,
+    _ lanes: Int, _ sums: UnsafeMutablePointer<Double>, _ squares: UnsafeMutablePointer<Double>
 ) {
     let pivot = widen(loadLanes(input, lanes))
-    var sum = SIMD16<Double>()
-    var squares = SIMD16<Double>()
-    var row = input
+    var sum = loadLanes(sums, lanes)
+    var square = loadLanes(squares, lanes)
+    var row = x
     for _ in 0..<rows {
         let d = widen(loadLanes(row, lanes)) - pivot
         sum += d
-        squares.addProduct(d, d)
+        square.addProduct(d, d)
         row += stride
     }
-    let shift = sum / Double(rows)
-    let centred = squares - sum * shift
-    storeLanes(pivot + shift, mean, lanes)
-    storeLanes(centred.replacing(with: 0, where: centred .< 0), m2, lanes)
+    storeLanes(sum, sums, lanes)
+    storeLanes(square, squares, lanes)
 }
 
 /// `channelMoments` in its readable form: two passes.

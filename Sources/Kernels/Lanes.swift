@@ -8,6 +8,17 @@
 /// The number of values in a full vector.
 let laneCount = 16
 
+/// Rows that a pass over [rows, channels] takes at a time, all of their channels, before it goes on.
+///
+/// In a single block of channels all rows are neighbours. With more, one block of all rows jumps
+/// from page to page, and rows a multiple of 4 KiB apart fall on the same lines of the cache:
+/// measured on Zen 4 with 512 channels, a fifth of the speed. Half as many rows cost a tenth, since
+/// each time what belongs to the channels is loaded again.
+@inline(__always)
+func rowsAtOnce(_ rows: Int, channels: Int, most: Int = 16) -> Int {
+    channels <= laneCount ? max(rows, 1) : max(4, min(most, 128 &* most / channels))
+}
+
 /// `lanes` values (1…16) from `pointer` on; the other lanes hold `padding`. Reads nothing else.
 ///
 /// A count of 13 is read as 8 + 4 + 1: no loop, and no trip through the stack.

@@ -55,30 +55,38 @@ private func backwardSums<Activation: VectorActivation>(
     // A loop for each case, so that none branches: the block is inlined with a known second.
     @inline(__always)
     func blocks(_ second: UnsafePointer<Float>?) {
-        var c = 0
-        while c &+ laneCount <= shard.channels {
-            backwardSumsBlock(Activation.self, shard, c, laneCount, second)
-            c &+= laneCount
-        }
-        if c < shard.channels {
-            backwardSumsBlock(Activation.self, shard, c, shard.channels - c, second)
+        let step = rowsAtOnce(shard.rows, channels: shard.channels)
+        var row = 0
+        while row < shard.rows {
+            let rows = Range(uncheckedBounds: (row, min(row &+ step, shard.rows)))
+            var c = 0
+            while c &+ laneCount <= shard.channels {
+                backwardSumsBlock(Activation.self, shard, rows, c, laneCount, second)
+                c &+= laneCount
+            }
+            if c < shard.channels {
+                backwardSumsBlock(Activation.self, shard, rows, c, shard.channels &- c, second)
+            }
+            row &+= step
         }
     }
+    shard.sumGradient.update(repeating: 0, count: shard.channels)
+    shard.sumProduct.update(repeating: 0, count: shard.channels)
     if let second { blocks(second) } else { blocks(nil) }
 }
 
-/// Channels c ..< c + lanes of all rows.
+/// Adds channels c ..< c + lanes of some rows.
 @inline(__always)
 private func backwardSumsBlock<Activation: VectorActivation>(
-    _: Activation.Type, _ shard: BackwardShard, _ c: Int, _ lanes: Int,
+    _: Activation.Type, _ shard: BackwardShard, _ rows: Range<Int>, _ c: Int, _ lanes: Int,
     _ second: UnsafePointer<Float>?
 ) {
     let meanHigh = loadLanes(shard.meanHigh + c, lanes)
     let meanLow = loadLanes(shard.meanLow + c, lanes)
-    var sumGradient = SIMD16<Double>()
-    var sumProduct = SIMD16<Double>()
-    var offset = c
-    for _ in 0..<shard.rows {
+    var sumGradient = loadLanes(shard.sumGradient + c, lanes)
+    var sumProduct = loadLanes(shard.sumProduct + c, lanes)
+    var offset = rows.lowerBound &* shard.channels &+ c
+    for _ in 0..<rows.count {
         var gradient = loadLanes(shard.outputGradient + offset, lanes)
         if let second { gradient += loadLanes(second + offset, lanes) }
         if !Activation.isIdentity {
@@ -155,30 +163,33 @@ public func normalizeBackward(
     inputGradient: UnsafeMutablePointer<Float>
 ) {
     @inline(__always)
-    func block(_ c: Int, _ lanes: Int) {
+    func block(_ rows: Range<Int>, _ c: Int, _ lanes: Int) {
         let high = loadLanes(meanHigh + c, lanes)
         let low = loadLanes(meanLow + c, lanes)
         let slope = loadLanes(factor + c, lanes)
         let offset = loadLanes(meanGradient + c, lanes)
         let negated = -loadLanes(projection + c, lanes)
-        var x = input + c
-        var dz = gradient + c
-        var dx = inputGradient + c
-        for _ in 0..<rows {
-            let centred = (loadLanes(x, lanes) - high) - low
-            let remaining = (loadLanes(dz, lanes) - offset).addingProduct(centred, negated)
-            storeLanes(slope * remaining, dx, lanes)
-            x += channels
-            dz += channels
-            dx += channels
+        var place = rows.lowerBound &* channels &+ c
+        for _ in 0..<rows.count {
+            let centred = (loadLanes(input + place, lanes) - high) - low
+            let remaining = (loadLanes(gradient + place, lanes) - offset)
+                .addingProduct(centred, negated)
+            storeLanes(slope * remaining, inputGradient + place, lanes)
+            place &+= channels
         }
     }
-    var c = 0
-    while c &+ laneCount <= channels {
-        block(c, laneCount)
-        c &+= laneCount
+    let step = rowsAtOnce(rows, channels: channels)
+    var row = 0
+    while row < rows {
+        let part = Range(uncheckedBounds: (row, min(row &+ step, rows)))
+        var c = 0
+        while c &+ laneCount <= channels {
+            block(part, c, laneCount)
+            c &+= laneCount
+        }
+        if c < channels { block(part, c, channels &- c) }
+        row &+= step
     }
-    if c < channels { block(c, channels - c) }
 }
 
 /// The whole backward of a normalised batch in its readable form, for one statistics group:

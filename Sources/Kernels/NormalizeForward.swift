@@ -106,30 +106,36 @@ private func normalize<Activation: VectorActivation>(
     // A loop for each case, so that none branches: the block is inlined with a known addend.
     @inline(__always)
     func blocks(_ addend: UnsafePointer<Float>?) {
-        var c = 0
-        while c &+ laneCount <= shard.channels {
-            normalizeBlock(Activation.self, shard, c, laneCount, addend)
-            c &+= laneCount
-        }
-        if c < shard.channels {
-            normalizeBlock(Activation.self, shard, c, shard.channels - c, addend)
+        let step = rowsAtOnce(shard.rows, channels: shard.channels)
+        var row = 0
+        while row < shard.rows {
+            let rows = Range(uncheckedBounds: (row, min(row &+ step, shard.rows)))
+            var c = 0
+            while c &+ laneCount <= shard.channels {
+                normalizeBlock(Activation.self, shard, rows, c, laneCount, addend)
+                c &+= laneCount
+            }
+            if c < shard.channels {
+                normalizeBlock(Activation.self, shard, rows, c, shard.channels &- c, addend)
+            }
+            row &+= step
         }
     }
     if let addend { blocks(addend) } else { blocks(nil) }
 }
 
-/// Channels c ..< c + lanes of all rows.
+/// Channels c ..< c + lanes of some rows.
 @inline(__always)
 private func normalizeBlock<Activation: VectorActivation>(
-    _: Activation.Type, _ shard: ForwardShard, _ c: Int, _ lanes: Int,
+    _: Activation.Type, _ shard: ForwardShard, _ rows: Range<Int>, _ c: Int, _ lanes: Int,
     _ addend: UnsafePointer<Float>?
 ) {
     let meanHigh = loadLanes(shard.meanHigh + c, lanes)
     let meanLow = loadLanes(shard.meanLow + c, lanes)
     let factor = loadLanes(shard.factor + c, lanes)
     let shift = loadLanes(shard.shift + c, lanes)
-    var offset = c
-    for _ in 0..<shard.rows {
+    var offset = rows.lowerBound &* shard.channels &+ c
+    for _ in 0..<rows.count {
         let centred = (loadLanes(shard.input + offset, lanes) - meanHigh) - meanLow
         var z = shift.addingProduct(centred, factor)
         if let addend { z += loadLanes(addend + offset, lanes) }
