@@ -3,7 +3,10 @@ import Foundation
 /// Softmax cross-entropy of a shard, forward and backward in one pass over its rows:
 ///
 ///     p = e^(x − max x) / Σe^(x − max x)
-///     loss = log Σe^(x − max x) + max x − x[label],  dx = (p − onehot(label))·gradientScale
+///     loss = log Σe^(x − max x) + max x − Σ q·x,  dx = (p − q)·gradientScale
+///
+/// with the target q = onehot(label), or with label smoothing s over K classes,
+/// q = (1 − s)·onehot(label) + s/K (Szegedy et al. 2016; PyTorch's definition).
 ///
 /// Each row's gradient is a function of that row alone. The loss is summed in row order, in
 /// Float64, and is not divided: the caller divides once, by the global count.
@@ -14,13 +17,16 @@ import Foundation
 ///   - logits: x, [rows, classes]
 ///   - labels: [rows], each below `classes`.
 ///   - gradientScale: 1 / the global count.
+///   - labelSmoothing: s, 0 ..< 1.
 ///   - logitsGradient: dx, [rows, classes], or nil where only the loss is wanted; may be `logits`.
 /// - Returns: the sum of the rows' losses, and how many rows have their (first) largest logit at
 ///   the label.
 public func softmaxCrossEntropy(
     logits: UnsafePointer<Float>, rows: Int, classes: Int, labels: UnsafePointer<UInt8>,
-    gradientScale: Float, logitsGradient: UnsafeMutablePointer<Float>?
+    gradientScale: Float, labelSmoothing: Double = 0,
+    logitsGradient: UnsafeMutablePointer<Float>?
 ) -> (lossSum: Double, correct: Int) {
+    let elsewhere = labelSmoothing / Double(classes)
     var lossSum = 0.0
     var correct = 0
     for row in 0..<rows {
@@ -32,18 +38,28 @@ public func softmaxCrossEntropy(
         if labelLogit == maximum && !(0..<label).contains(where: { x[$0] == maximum }) {
             correct += 1
         }
+        // Before the gradient, which may take the place of the logits.
+        let target =
+            labelSmoothing == 0
+            ? Double(labelLogit)
+            : (1 - labelSmoothing) * Double(labelLogit) + elsewhere * rowSum(x, classes)
         let sum: Double
         if let gradient = logitsGradient.map({ $0 + row * classes }) {
             sum = rowExponentials(x, classes, maximum, gradient)
             let inverse = Float(1 / sum)
             // Not p·scale − scale, which would round p·scale before the cancellation at p ≈ 1.
-            let labelGradient = (gradient[label] * inverse - 1) * gradientScale
-            scaleRow(gradient, classes, inverse * gradientScale)
+            let onLabel = labelSmoothing == 0 ? 1 : Float(1 - labelSmoothing + elsewhere)
+            let labelGradient = (gradient[label] * inverse - onLabel) * gradientScale
+            if labelSmoothing == 0 {
+                scaleRow(gradient, classes, inverse * gradientScale)
+            } else {
+                scaleRow(gradient, classes, inverse, Float(elsewhere), gradientScale)
+            }
             gradient[label] = labelGradient
         } else {
             sum = rowExponentials(x, classes, maximum, nil)
         }
-        lossSum += log(sum) + (Double(maximum) - Double(labelLogit))
+        lossSum += log(sum) + (Double(maximum) - target)
     }
     return (lossSum, correct)
 }
@@ -106,15 +122,48 @@ private func scaleRow(_ x: UnsafeMutablePointer<Float>, _ count: Int, _ factor: 
     }
 }
 
+/// x ← (x·factor − subtrahend)·scale: a row of exponentials becomes that of smoothed gradients.
+@inline(__always)
+private func scaleRow(
+    _ x: UnsafeMutablePointer<Float>, _ count: Int, _ factor: Float, _ subtrahend: Float,
+    _ scale: Float
+) {
+    let offset = SIMD16(repeating: -subtrahend)
+    var c = 0
+    while c < count {
+        let lanes = min(laneCount, count &- c)
+        storeLanes(offset.addingProduct(loadLanes(x + c, lanes), factor) * scale, x + c, lanes)
+        c &+= laneCount
+    }
+}
+
+/// Σx in Float64.
+@inline(__always)
+private func rowSum(_ x: UnsafePointer<Float>, _ classes: Int) -> Double {
+    var sum = SIMD16<Double>()
+    var c = 0
+    while c < classes {
+        sum += widen(loadLanes(x + c, min(laneCount, classes &- c)))
+        c &+= laneCount
+    }
+    return laneSum(sum)
+}
+
 /// `softmaxCrossEntropy` in its readable form, for one row.
 ///
 /// - Parameter logits: [classes]
-/// - Returns: the loss, and p [classes], of which the gradient is (p − onehot)·gradientScale.
+/// - Returns: the loss, and p [classes], of which the gradient is (p − q)·gradientScale.
 public func softmaxCrossEntropyReference(
-    logits: [Double], label: Int
+    logits: [Double], label: Int, labelSmoothing: Double = 0
 ) -> (loss: Double, probabilities: [Double]) {
     let maximum = logits.max() ?? 0
     let exponentials = logits.map { exp($0 - maximum) }
     let sum = exponentials.reduce(0, +)
-    return (log(sum) + maximum - logits[label], exponentials.map { $0 / sum })
+    // −log p of each class.
+    let losses = logits.map { log(sum) + maximum - $0 }
+    let mean = losses.reduce(0, +) / Double(logits.count)
+    return (
+        (1 - labelSmoothing) * losses[label] + labelSmoothing * mean,
+        exponentials.map { $0 / sum }
+    )
 }

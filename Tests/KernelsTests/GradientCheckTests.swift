@@ -46,14 +46,17 @@ struct GradientCheckTests {
                 gradients.shiftGradient, Self.differences(shift) { loss(input, scale, $0) }) < 1e-6)
     }
 
-    @Test("softmax cross-entropy: logits", arguments: [2, 3, 10])
-    func softmaxCrossEntropy(classes: Int) {
+    @Test("softmax cross-entropy: logits", arguments: [2, 3, 10], [0, 0.2])
+    func softmaxCrossEntropy(classes: Int, smoothing: Double) {
         let logits = doubles(normals(classes, index: 5))
         for label in 0..<classes {
             var expected = softmaxCrossEntropyReference(logits: logits, label: label).probabilities
-            expected[label] -= 1
+            expected = expected.map { $0 - smoothing / Double(classes) }
+            expected[label] -= 1 - smoothing
             let differences = Self.differences(logits) {
-                softmaxCrossEntropyReference(logits: $0, label: label).loss
+                softmaxCrossEntropyReference(
+                    logits: $0, label: label, labelSmoothing: smoothing
+                ).loss
             }
             #expect(largestDifference(differences, expected) < 1e-8)
         }

@@ -12,16 +12,17 @@ struct SoftmaxCrossEntropyTests {
     }
 
     static func run(
-        _ logits: [Float], classes: Int, labels: [UInt8], scale: Float = 1, offset: Int = 0
+        _ logits: [Float], classes: Int, labels: [UInt8], scale: Float = 1, offset: Int = 0,
+        labelSmoothing: Double = 0
     ) -> Result {
         let input = GuardedBuffer(logits, offset: offset)
         let gradient = GuardedBuffer<Float>(count: logits.count, offset: offset)
         let result = softmaxCrossEntropy(
             logits: input.pointer, rows: labels.count, classes: classes, labels: labels,
-            gradientScale: scale, logitsGradient: gradient.pointer)
+            gradientScale: scale, labelSmoothing: labelSmoothing, logitsGradient: gradient.pointer)
         let lossOnly = softmaxCrossEntropy(
             logits: input.pointer, rows: labels.count, classes: classes, labels: labels,
-            gradientScale: scale, logitsGradient: nil)
+            gradientScale: scale, labelSmoothing: labelSmoothing, logitsGradient: nil)
         #expect(lossOnly.correct == result.correct)
         #expect(lossOnly.lossSum.bitPattern == result.lossSum.bitPattern || result.lossSum.isNaN)
         #expect(gradient.isIntact && input.values.map(\.bitPattern) == bits(logits))
@@ -33,22 +34,30 @@ struct SoftmaxCrossEntropyTests {
         (0..<rows).map { UInt8(7 * $0 % classes) }
     }
 
-    @Test("loss, gradient and accuracy follow the reference", arguments: channelShapes)
-    func reference(rows: Int, classes: Int) {
+    @Test(
+        "loss, gradient and accuracy follow the reference, with smoothed labels, too",
+        arguments: channelShapes, [0, 0.1, 0.9])
+    func reference(shape: (rows: Int, channels: Int), labelSmoothing: Double) {
+        let (rows, classes) = shape
         let logits = normals(rows * classes, deviation: 3, index: 1)
         let labels = Self.labels(rows, classes)
         let actual = Self.run(
-            logits, classes: classes, labels: labels, scale: 1 / 64, offset: classes % 3)
+            logits, classes: classes, labels: labels, scale: 1 / 64, offset: classes % 3,
+            labelSmoothing: labelSmoothing)
         var loss = 0.0
         var correct = 0
         var gradient: [Double] = []
         for (row, label) in labels.enumerated() {
             let x = doubles(Array(logits[row * classes..<(row + 1) * classes]))
-            var (rowLoss, p) = softmaxCrossEntropyReference(logits: x, label: Int(label))
+            var (rowLoss, p) = softmaxCrossEntropyReference(
+                logits: x, label: Int(label), labelSmoothing: labelSmoothing)
             loss += rowLoss
             if x.firstIndex(of: x.max() ?? 0) == Int(label) { correct += 1 }
-            p[Int(label)] -= 1
-            gradient += p.map { $0 / 64 }
+            p[Int(label)] -= 1 - labelSmoothing
+            // Of a single class nothing is left but rounding.
+            gradient += p.map {
+                classes == 1 ? 0 : ($0 - labelSmoothing / Double(classes)) / 64
+            }
         }
         // The exponentials' errors do not grow in the sum: no more than 2⁻²⁴·1.5 of any loss ≥ 1.
         #expect(abs(actual.lossSum - loss) <= 2e-7 * max(loss, Double(rows)))
