@@ -102,7 +102,9 @@ struct ModelSize: Equatable {
         let widths = ([784] + model.hidden + [10]).map { "\($0)" }.joined(separator: "-")
         name = "\(specification.name) \(widths)\(settings == nil ? "" : " with BN")"
         parameters = layout.parameterCount
-        let copies = configuration.optimizer.momentum > 0 ? 3 : 2
+        // Parameters, gradient, and what the optimizer keeps.
+        let isAdam = [.adam, .adamW].contains(configuration.optimizer.name)
+        let copies = isAdam ? 4 : configuration.optimizer.momentum > 0 ? 3 : 2
         replicaBytes = 4 * (copies * layout.length + layout.statisticsLength)
     }
 }

@@ -25,7 +25,7 @@ struct RunHeader {
                 + "\(grouped(plan.stepsPerEpoch)) steps an epoch, \(grouped(plan.totalSteps)) in all"
         )
         add("BN", Self.normalization(plan))
-        add("SGD", Self.optimizer(plan))
+        add(Self.optimizerName(plan), Self.optimizer(plan))
         if let folder { add("output", folder) }
         self.lines = lines
     }
@@ -106,22 +106,45 @@ struct RunHeader {
             + "inference uses \(average)"
     }
 
+    private static func optimizerName(_ plan: RunPlan) -> String {
+        switch plan.configuration.optimizer.name {
+        case .sgd: "SGD"
+        case .adam: "Adam"
+        case .adamW: "AdamW"
+        case .lars: "LARS"
+        }
+    }
+
     private static func optimizer(_ plan: RunPlan) -> String {
-        let (optimizer, schedule) = (
-            plan.configuration.optimizer, plan.configuration.schedule
-        )
-        var parts = ["learning rate \(optimizer.learningRate)"]
+        let configuration = plan.configuration
+        let (optimizer, schedule) = (configuration.optimizer, configuration.schedule)
+        var parts = ["learning rate \(configuration.scaledLearningRate)"]
         switch schedule.kind {
         case .constant: parts[0] += " throughout"
         case .step(let milestones, let factor): parts[0] += " × \(factor) after \(milestones)"
         case .cosine(let minimum): parts[0] += ", cosine to \(minimum)"
+        case .oneCycle(let cycle): parts[0] += " at \(cycle.pctStart) of one cycle"
+        }
+        if let reference = schedule.scaleWithBatch {
+            parts[0] +=
+                " (\(optimizer.learningRate) × \(configuration.batch.size)/\(reference))"
         }
         if schedule.warmupSteps > 0 { parts.append("\(schedule.warmupSteps) steps of warm-up") }
-        if optimizer.momentum > 0 {
-            parts.append(
-                (optimizer.nesterov ? "Nesterov " : "") + "momentum \(optimizer.momentum)")
+        switch optimizer.rule {
+        case .sgd(let momentum, let nesterov):
+            if momentum > 0 {
+                parts.append((nesterov ? "Nesterov " : "") + "momentum \(momentum)")
+            }
+        case .lars(let momentum, let trustCoefficient, _):
+            if momentum > 0 { parts.append("momentum \(momentum)") }
+            parts.append("trust coefficient \(trustCoefficient)")
+        case .adam(let beta1, let beta2, _), .adamW(let beta1, let beta2, _):
+            parts.append("betas \(beta1) and \(beta2)")
         }
         if optimizer.weightDecay > 0 { parts.append("weight decay \(optimizer.weightDecay)") }
+        if let norm = optimizer.clipNorm { parts.append("gradient clipped to norm \(norm)") }
+        let smoothing = configuration.loss.labelSmoothing
+        if smoothing > 0 { parts.append("label smoothing \(smoothing)") }
         return parts.joined(separator: ", ")
     }
 }

@@ -93,6 +93,8 @@ public struct ConfigurationError: Error, Equatable, Sendable, CustomStringConver
         case nesterovWithoutMomentum
         /// The learning rate of the end is above that of the start.
         case minimumAboveLearningRate(minimum: Double, learningRate: Double)
+        /// The momentum at the highest learning rate is above that of the start.
+        case minimumAboveMomentum(minimum: Double, momentum: Double, key: String)
 
         // The run.
 
@@ -221,6 +223,11 @@ extension ConfigurationError.Problem {
             """
             the cosine ends at \(minimum.shortest), above the learning rate \
             \(learningRate.shortest) it starts from: lower schedule.minimum
+            """
+        case .minimumAboveMomentum(let minimum, let momentum, let key):
+            """
+            the momentum's cycle goes down to \(minimum.shortest), above the \(momentum.shortest) \
+            it starts from: lower schedule.minimumMomentum, or raise \(key)
             """
         case .moreWorkersThanShards(let workers, let shards, let batch):
             """

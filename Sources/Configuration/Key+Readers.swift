@@ -20,6 +20,16 @@ extension Reader where Value == [Int] {
     }
 }
 
+extension Reader where Value == [Double] {
+    /// Adam's β1 and β2.
+    static let betas = Reader { (value, key) throws(ConfigurationError) in
+        guard case .array(let elements) = value.content, elements.count == 2 else {
+            throw value.error(key: key, expected: "two numbers like [0.9, 0.999]")
+        }
+        return try list(of: .belowOne, upTo: 2, value, key)
+    }
+}
+
 extension Reader where Value == RunConfiguration.Batch.Shards {
     static let shards = Reader { (value, key) throws(ConfigurationError) in
         switch value.content {

@@ -109,6 +109,7 @@ extension Reader where Value == Double {
     static let positive = number("a number above 0") { $0 > 0 }
     static let nonNegative = number("a number of at least 0") { $0 >= 0 }
     static let finite = number("a number") { _ in true }
+    static let belowOne = number("a number of at least 0 and below 1") { $0 >= 0 && $0 < 1 }
 }
 
 extension Reader where Value == Bool {

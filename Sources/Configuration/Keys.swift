@@ -91,7 +91,7 @@ enum Keys {
             "In order: { kind: \"padCrop\", padding: 4 }, \"flip\", { kind: \"cutout\", size: 16 }; zeros after scaling."
     )
 
-    // MARK: batch, optimizer, schedule
+    // MARK: batch, loss, optimizer, schedule
 
     static let batchSize = Key(
         "batch.size", default: "60", .whole(1...1_048_576),
@@ -99,31 +99,60 @@ enum Keys {
     static let shards = Key(
         "batch.shards", default: "\"auto\"", .shards,
         doc: "Parts a batch is cut into, at most one worker each; \"auto\": by its size, 1 to 64.")
+    static let labelSmoothing = Key(
+        "loss.labelSmoothing", default: "0", .belowOne,
+        doc: "The share of each target that goes to all classes alike, in training and evaluation.")
     static let optimizer = Key<RunConfiguration.Optimizer.Name>(
         "optimizer.name", default: "\"sgd\"", .name,
-        doc: "The update rule: \"sgd\".")
+        doc: "The update rule: \"sgd\", \"adam\", \"adamw\" or \"lars\".")
     static let learningRate = Key(
-        "optimizer.learningRate", default: "0.5", .positive,
-        doc: "The learning rate before the schedule.")
+        "optimizer.learningRate", default: "null", .positive,
+        doc: "The learning rate before the schedule; null: 0.5, with Adam and AdamW 0.001.")
     static let optimizerMomentum = Key(
-        "optimizer.momentum", default: "0",
-        .number("a number of at least 0 and below 1") { $0 >= 0 && $0 < 1 },
-        doc: "How much of the last update goes into the next one; 0: none.")
+        "optimizer.momentum", default: "0", .belowOne,
+        for: Condition(path: "optimizer.name", names: ["sgd", "lars"]),
+        doc: "\"sgd\", \"lars\": how much of the last update goes into the next one; 0: none.")
     static let nesterov = Key(
         "optimizer.nesterov", default: "false", .flag,
-        doc: "Whether the momentum is Nesterov's, which looks one update ahead.")
+        for: Condition(path: "optimizer.name", names: ["sgd"]),
+        doc: "\"sgd\": whether the momentum is Nesterov's, which looks one update ahead.")
+    static let betas = Key(
+        "optimizer.betas", default: "[0.9, 0.999]", .betas,
+        for: Condition(path: "optimizer.name", names: ["adam", "adamw"]),
+        doc: "\"adam\", \"adamw\": what the means of gradients and of their squares keep each step."
+    )
+    static let trustCoefficient = Key(
+        "optimizer.trustCoefficient", default: "0.001", .positive,
+        for: Condition(path: "optimizer.name", names: ["lars"]),
+        doc: "\"lars\": a layer's rate over the ratio of its weights' norm to their gradient's.")
+    static let optimizerEpsilon = Key(
+        "optimizer.epsilon", default: "1e-8",
+        .number("a number from 1e-30 to 1") { $0 >= 1e-30 && $0 <= 1 },
+        for: Condition(
+            path: "optimizer.name", names: ["adam", "adamw", "lars"], meansTheSame: false),
+        doc: "Added to what divides: the root of Adam's squares, the gradient's norm of \"lars\".")
     static let weightDecay = Key(
         "optimizer.weightDecay", default: "0", .nonNegative,
-        doc: "Pulls the weights towards 0: adds so much of each to its gradient.")
+        doc:
+            "Pulls weights towards 0: adds so much of each to its gradient (\"adamw\": to its step)."
+    )
     static let decayAll = Key(
         "optimizer.decayAll", default: "false", .flag,
         doc: "Whether the decay also holds for BN's scales and shifts and for biases.")
+    static let clipNorm = Key(
+        "optimizer.clipNorm", default: "null", .positive,
+        doc: "Shortens a gradient whose norm over all parameters is larger than this; null: never.")
     static let schedule = Key<RunConfiguration.Schedule.Name>(
         "schedule.kind", default: "\"constant\"", .name,
-        doc: "The learning rate's course: \"constant\", \"step\" or \"cosine\".")
+        doc: "The learning rate's course: \"constant\", \"step\", \"cosine\" or \"one-cycle\".")
     static let warmupSteps = Key(
         "schedule.warmupSteps", default: "0", .whole(0...1_000_000_000_000),
+        for: Condition(path: "schedule.kind", names: ["constant", "step", "cosine"]),
         doc: "Steps over which the learning rate first rises linearly.")
+    static let scaleWithBatch = Key(
+        "schedule.scaleWithBatch", default: "null", .whole(1...1_048_576),
+        doc: "The batch of the learning rate, which grows with the present one; null: of any batch."
+    )
     static let milestones = Key(
         "schedule.milestones", default: "[]", .milestones,
         for: Condition(path: "schedule.kind", names: ["step"]),
@@ -136,6 +165,23 @@ enum Keys {
         "schedule.minimum", default: "0", .nonNegative,
         for: Condition(path: "schedule.kind", names: ["cosine"]),
         doc: "\"cosine\": the learning rate at the end.")
+    static let pctStart = Key(
+        "schedule.pctStart", default: "0.3",
+        .number("a number above 0 and at most 1") { $0 > 0 && $0 <= 1 },
+        for: Condition(path: "schedule.kind", names: ["one-cycle"]),
+        doc: "\"one-cycle\": the share of the steps over which the learning rate rises.")
+    static let divFactor = Key(
+        "schedule.divFactor", default: "25", .positive,
+        for: Condition(path: "schedule.kind", names: ["one-cycle"]),
+        doc: "\"one-cycle\": the highest learning rate, optimizer.learningRate, over the first.")
+    static let finalDivFactor = Key(
+        "schedule.finalDivFactor", default: "1e4", .positive,
+        for: Condition(path: "schedule.kind", names: ["one-cycle"]),
+        doc: "\"one-cycle\": the first learning rate over the last.")
+    static let minimumMomentum = Key(
+        "schedule.minimumMomentum", default: "null", .belowOne,
+        for: Condition(path: "schedule.kind", names: ["one-cycle"]),
+        doc: "\"one-cycle\": momentum (Adam: beta 1) at the highest rate; null: it stays.")
 
     // MARK: the run
 
@@ -157,8 +203,10 @@ enum Keys {
         seed, modelName, hidden, activation, placement, initialization, initializationScale,
         normalization, scope, momentum, epsilon, runningVariance, affine, dataName, directory,
         samples, testSamples, scaling, shuffle, dropLast, limit, validation, augment, batchSize,
-        shards, optimizer, learningRate, optimizerMomentum, nesterov, weightDecay, decayAll,
-        schedule, warmupSteps, milestones, factor, minimum, steps, epochs, everySteps, collectives,
+        shards, labelSmoothing, optimizer, learningRate, optimizerMomentum, nesterov, betas,
+        trustCoefficient, optimizerEpsilon, weightDecay, decayAll, clipNorm, schedule, warmupSteps,
+        scaleWithBatch, milestones, factor, minimum, pctStart, divFactor, finalDivFactor,
+        minimumMomentum, steps, epochs, everySteps, collectives,
     ]
 
     /// The sections and what they hold.
@@ -168,6 +216,7 @@ enum Keys {
         ("model.normalization", "Batch normalisation of the hidden layers."),
         ("data", "The samples and their order."),
         ("batch", "The global batch: what one step sees, whatever the number of workers."),
+        ("loss", "What is made small: the cross-entropy of the classes."),
         ("optimizer", "The update rule."),
         ("schedule", "The learning rate over the steps."),
         ("evaluate", "When the model is evaluated."),

@@ -121,18 +121,7 @@ extension RunConfiguration {
                 [Keys.scope.path, Keys.shards.path, Keys.batchSize.path]
             )
         }
-        if optimizer.nesterov, optimizer.momentum == 0 {
-            return (
-                .nesterovWithoutMomentum, [Keys.nesterov.path, Keys.optimizerMomentum.path]
-            )
-        }
-        if case .cosine(let minimum) = schedule.kind, minimum > optimizer.learningRate {
-            return (
-                .minimumAboveLearningRate(minimum: minimum, learningRate: optimizer.learningRate),
-                [Keys.minimum.path, Keys.learningRate.path]
-            )
-        }
-        return dataConflict
+        return optimizationConflict ?? dataConflict
     }
 
     private var dataConflict: (problem: ConfigurationError.Problem, paths: [String])? {

@@ -92,13 +92,8 @@ extension RunConfiguration {
         data = try Data(settings)
         batch = Batch(
             size: try settings.value(Keys.batchSize), shards: try settings.value(Keys.shards))
-        optimizer = Optimizer(
-            name: try settings.value(Keys.optimizer),
-            learningRate: try settings.value(Keys.learningRate),
-            momentum: try settings.value(Keys.optimizerMomentum),
-            nesterov: try settings.value(Keys.nesterov),
-            weightDecay: try settings.value(Keys.weightDecay),
-            decayAll: try settings.value(Keys.decayAll))
+        loss = try Loss(settings)
+        optimizer = try Optimizer(settings)
         schedule = try Schedule(settings)
         length = try Length(settings)
         evaluate = Evaluate(everySteps: try settings.value(Keys.everySteps))
@@ -170,26 +165,6 @@ extension RunConfiguration.Data {
                     what: "the folder that holds \(files)"), at: [Keys.dataName.path])
         }
         return directory
-    }
-}
-
-extension RunConfiguration.Schedule {
-    fileprivate init(_ settings: Settings) throws(ConfigurationError) {
-        switch try settings.value(Keys.schedule) {
-        case .constant: kind = .constant
-        case .step:
-            let milestones = try settings.value(Keys.milestones)
-            if milestones.isEmpty {
-                throw settings.error(
-                    .missingValue(
-                        key: Keys.milestones.path, because: "schedule.kind \"step\"",
-                        what: "a list of steps like [10000, 20000]"),
-                    at: [Keys.schedule.path, Keys.milestones.path])
-            }
-            kind = .step(milestones: milestones, factor: try settings.value(Keys.factor))
-        case .cosine: kind = .cosine(minimum: try settings.value(Keys.minimum))
-        }
-        warmupSteps = try settings.value(Keys.warmupSteps)
     }
 }
 

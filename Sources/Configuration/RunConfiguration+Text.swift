@@ -45,17 +45,8 @@ extension RunConfiguration {
             ("model", model.json),
             ("data", data.json),
             ("batch", .object([("size", .whole(batch.size)), ("shards", batch.shards.json)])),
-            (
-                "optimizer",
-                .object([
-                    ("name", .string(optimizer.name.rawValue)),
-                    ("learningRate", .number(optimizer.learningRate)),
-                    ("momentum", .number(optimizer.momentum)),
-                    ("nesterov", .flag(optimizer.nesterov)),
-                    ("weightDecay", .number(optimizer.weightDecay)),
-                    ("decayAll", .flag(optimizer.decayAll)),
-                ])
-            ),
+            ("loss", .object([("labelSmoothing", .number(loss.labelSmoothing))])),
+            ("optimizer", optimizer.json),
             ("schedule", schedule.json),
             length.json,
             ("evaluate", .object([("everySteps", .whole(evaluate.everySteps))])),
@@ -160,19 +151,55 @@ extension RunConfiguration.Batch.Shards {
     }
 }
 
+extension RunConfiguration.Optimizer {
+    fileprivate var json: JSON {
+        var members = [
+            ("name", JSON.string(name.rawValue)), ("learningRate", .number(learningRate)),
+        ]
+        switch rule {
+        case .sgd(let momentum, let nesterov):
+            members += [("momentum", .number(momentum)), ("nesterov", .flag(nesterov))]
+        case .adam(let beta1, let beta2, let epsilon), .adamW(let beta1, let beta2, let epsilon):
+            members += [
+                ("betas", .list([.number(beta1), .number(beta2)])), ("epsilon", .number(epsilon)),
+            ]
+        case .lars(let momentum, let trustCoefficient, let epsilon):
+            members += [
+                ("momentum", .number(momentum)), ("trustCoefficient", .number(trustCoefficient)),
+                ("epsilon", .number(epsilon)),
+            ]
+        }
+        return .object(
+            members + [
+                ("weightDecay", .number(weightDecay)), ("decayAll", .flag(decayAll)),
+                ("clipNorm", clipNorm.map(JSON.number) ?? .literal("null")),
+            ])
+    }
+}
+
 extension RunConfiguration.Schedule {
     fileprivate var json: JSON {
         let warmup = ("warmupSteps", JSON.whole(warmupSteps))
+        var members: [(String, JSON)]
         switch kind {
-        case .constant: return .object([("kind", .string("constant")), warmup])
+        case .constant: members = [("kind", .string("constant")), warmup]
         case .step(let milestones, let factor):
-            return .object([
+            members = [
                 ("kind", .string("step")), warmup,
                 ("milestones", .list(milestones.map(JSON.whole))), ("factor", .number(factor)),
-            ])
+            ]
         case .cosine(let minimum):
-            return .object([("kind", .string("cosine")), warmup, ("minimum", .number(minimum))])
+            members = [("kind", .string("cosine")), warmup, ("minimum", .number(minimum))]
+        case .oneCycle(let cycle):
+            members = [
+                ("kind", .string("one-cycle")), ("pctStart", .number(cycle.pctStart)),
+                ("divFactor", .number(cycle.divFactor)),
+                ("finalDivFactor", .number(cycle.finalDivFactor)),
+                ("minimumMomentum", cycle.minimumMomentum.map(JSON.number) ?? .literal("null")),
+            ]
         }
+        members.append(("scaleWithBatch", scaleWithBatch.map(JSON.whole) ?? .literal("null")))
+        return .object(members)
     }
 }
 

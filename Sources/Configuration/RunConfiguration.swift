@@ -17,6 +17,9 @@ public struct RunConfiguration: Sendable, Hashable {
     /// The global batch.
     public var batch: Batch
 
+    /// What is made small.
+    public var loss: Loss
+
     /// The update rule.
     public var optimizer: Optimizer
 
@@ -249,54 +252,6 @@ public struct RunConfiguration: Sendable, Hashable {
             /// So many.
             case count(Int)
         }
-    }
-
-    /// The update rule: SGD, in PyTorch's convention.
-    public struct Optimizer: Sendable, Hashable {
-        /// The rule.
-        public var name: Name
-
-        /// The learning rate before the schedule, above 0.
-        public var learningRate: Double
-
-        /// μ in v = μv + g, from 0 to below 1.
-        public var momentum: Double
-
-        /// Whether the step looks ahead along the momentum.
-        public var nesterov: Bool
-
-        /// λ in g += λw, 0 or more.
-        public var weightDecay: Double
-
-        /// Whether λ also decays BN's γ and β and all biases.
-        public var decayAll: Bool
-
-        /// The rules there are.
-        public enum Name: String, Sendable, Hashable, CaseIterable {
-            /// Stochastic gradient descent.
-            case sgd
-        }
-    }
-
-    /// The learning rate over the steps.
-    public struct Schedule: Sendable, Hashable {
-        /// Its course after the warm-up.
-        public var kind: Kind
-
-        /// Steps over which the learning rate first rises linearly; 0: none.
-        public var warmupSteps: Int
-
-        /// The courses there are.
-        public enum Kind: Sendable, Hashable {
-            /// The optimizer's learning rate throughout.
-            case constant
-            /// Times `factor` at each milestone: steps in rising order.
-            case step(milestones: [Int], factor: Double)
-            /// Down a half cosine, to `minimum` at the last step.
-            case cosine(minimum: Double)
-        }
-
-        enum Name: String, CaseIterable { case constant, step, cosine }
     }
 
     /// How long a run is.

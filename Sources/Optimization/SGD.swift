@@ -5,9 +5,6 @@ import Kernels
 ///
 /// State: one velocity as long as the parameters, if there is momentum.
 public struct SGD: Sendable, Equatable {
-    /// The learning rate of every step.
-    public var schedule: Schedule
-
     /// The share μ of the velocity that a step keeps, 0 ..< 1; 0 for no velocity.
     public var momentum: Double
 
@@ -20,44 +17,24 @@ public struct SGD: Sendable, Equatable {
     /// An optimizer of this configuration.
     ///
     /// Edge cases: without momentum, Nesterov changes nothing.
-    public init(
-        schedule: Schedule, momentum: Double = 0, nesterov: Bool = false, weightDecay: Double = 0
-    ) {
+    public init(momentum: Double = 0, nesterov: Bool = false, weightDecay: Double = 0) {
         precondition(momentum >= 0 && momentum < 1, "momentum is outside 0 ..< 1")
         precondition(weightDecay >= 0, "weight decay is negative")
-        self.schedule = schedule
         self.momentum = momentum
         self.nesterov = nesterov
         self.weightDecay = weightDecay
     }
 
-    /// Whether `update` needs a velocity.
-    public var needsVelocity: Bool { momentum != 0 }
-
-    /// Updates the parameters in `range` at `learningRate`.
-    ///
-    /// Disjoint ranges may be updated at the same time and in any order: bits do not depend on
-    /// how the parameters are cut.
-    ///
-    /// - Parameters:
-    ///   - parameters: all parameters, flat.
-    ///   - gradient: their gradient, as long.
-    ///   - velocity: as long, of any content before step 1; needed if `needsVelocity`.
-    ///   - range: the elements to update.
-    ///   - decays: whether weight decay applies to this range.
-    ///   - learningRate: this step's, from `schedule`.
-    ///   - isFirstStep: whether no step has written `velocity` yet.
-    package func update(
-        parameters: UnsafeMutablePointer<Float>, gradient: UnsafePointer<Float>,
-        velocity: UnsafeMutablePointer<Float>?, range: Range<Int>, decays: Bool,
-        learningRate: Double, isFirstStep: Bool
+    /// Updates the parameters in `range`.
+    func update(
+        _ buffers: ParameterBuffers, range: Range<Int>, decays: Bool, at step: StepSettings
     ) {
-        precondition(!needsVelocity || velocity != nil, "momentum needs a velocity")
         sgdUpdate(
-            parameters: parameters + range.lowerBound, gradient: gradient + range.lowerBound,
-            velocity: needsVelocity ? velocity.map { $0 + range.lowerBound } : nil,
-            count: range.count, learningRate: Float(learningRate), momentum: Float(momentum),
+            parameters: buffers.parameters + range.lowerBound,
+            gradient: buffers.gradient + range.lowerBound,
+            velocity: buffers.first.map { $0 + range.lowerBound }, count: range.count,
+            learningRate: Float(step.learningRate), momentum: Float(step.momentum),
             nesterov: nesterov, weightDecay: decays ? Float(weightDecay) : 0,
-            isFirstStep: isFirstStep)
+            isFirstStep: step.step == 1)
     }
 }

@@ -6,53 +6,102 @@ import TensorCore
 ///
 /// Shared by the workers of the rank, who update disjoint ranges between two meetings of the team.
 final class OptimizerState: Sendable {
-    private let optimizer: SGD
+    private let optimizer: Optimizer
     private let replica: Replica
 
-    /// As long as the parameters; empty without momentum.
-    nonisolated(unsafe) private let velocity: UnsafeMutablePointer<Float>?
+    /// What the rule keeps: `stateCount` buffers as long as the parameters, zeros before step 1.
+    nonisolated(unsafe) private let buffers: [UnsafeMutablePointer<Float>]
 
     /// Runs of the flat parameters that decay alike, ascending, without gaps.
     private let runs: [(range: Range<Int>, decays: Bool)]
 
-    init(_ optimizer: SGD, replica: Replica, decayAll: Bool) {
+    /// The norms that clipping and LARS need; nil where an update needs no more than its elements.
+    let norms: ParameterNorms?
+
+    init(_ optimizer: Optimizer, replica: Replica, decayAll: Bool) {
         self.optimizer = optimizer
         self.replica = replica
         let length = replica.layout.length
-        if optimizer.needsVelocity {
+        buffers = (0..<optimizer.stateCount).map { _ in
             let memory = alignedAllocation(of: Float.self, count: length)
             memory.initialize(repeating: 0, count: max(length, 1))
-            velocity = memory
-        } else {
-            velocity = nil
+            return memory
         }
+        let extents = replica.layout.extents
         var runs: [(range: Range<Int>, decays: Bool)] = []
-        let parameters = replica.layout.parameters.sorted {
-            $0.range.lowerBound < $1.range.lowerBound
-        }
-        for (index, parameter) in parameters.enumerated() {
-            // Up to the next parameter: the gap that aligns it holds zeros, and keeps them.
-            let end =
-                index + 1 < parameters.count ? parameters[index + 1].range.lowerBound : length
-            let decays = decayAll || parameter.decays || optimizer.weightDecay == 0
+        for (parameter, range) in extents {
+            let decays = decayAll || parameter.decays || !optimizer.hasWeightDecay
             if let last = runs.last, last.decays == decays {
-                runs[runs.count - 1].range = last.range.lowerBound..<end
+                runs[runs.count - 1].range = last.range.lowerBound..<range.upperBound
             } else {
-                runs.append((parameter.range.lowerBound..<end, decays))
+                runs.append((range, decays))
             }
         }
         self.runs = runs
+        norms =
+            optimizer.needsNorms
+            ? ParameterNorms(
+                tensors: extents.map { parameter, range in
+                    ParameterNorms.Tensor(
+                        range: range, isWeight: parameter.decays,
+                        decays: decayAll || parameter.decays)
+                }, replica: replica, ofParameters: optimizer.isLARS) : nil
     }
 
-    deinit { velocity?.deallocate() }
+    deinit { for buffer in buffers { buffer.deallocate() } }
 
-    /// Updates the parameters in `range` as step `step` of `totalSteps`.
-    func update(_ range: Range<Int>, step: Int, learningRate: Double, isFirstStep: Bool) {
+    private var parameterBuffers: ParameterBuffers {
+        ParameterBuffers(
+            parameters: replica.parameters, gradient: replica.gradient,
+            first: buffers.isEmpty ? nil : buffers[0],
+            second: buffers.count < 2 ? nil : buffers[1])
+    }
+
+    /// Updates the parameters in `range`, by a rule that needs no norms.
+    func update(_ range: Range<Int>, at step: StepSettings) {
         for run in runs where run.range.overlaps(range) {
             optimizer.update(
-                parameters: replica.parameters, gradient: replica.gradient, velocity: velocity,
-                range: run.range.clamped(to: range), decays: run.decays,
-                learningRate: learningRate, isFirstStep: isFirstStep)
+                parameterBuffers, range: run.range.clamped(to: range), decays: run.decays,
+                at: step)
+        }
+    }
+
+    /// Updates the parameters in these chunks of `norms`, all of which are measured.
+    func update(chunks: Range<Int>, of norms: ParameterNorms, at step: StepSettings) {
+        let clip =
+            optimizer.clipNorm == nil ? 1 : optimizer.clipFactor(norm: norms.gradientNorm)
+        var current = -1
+        var localRate: Double?
+        for chunk in norms.chunks[chunks] {
+            let tensor = norms.tensors[chunk.tensor]
+            if chunk.tensor != current, case .lars(let lars) = optimizer.rule {
+                current = chunk.tensor
+                let of = norms.norms(ofTensor: current)
+                localRate =
+                    tensor.isWeight
+                    ? lars.localRate(
+                        parameterNorm: of.parameter, gradientNorm: clip * of.gradient) : nil
+            }
+            if clip != 1 { norms.scaleGradient(in: chunk.range, by: clip) }
+            optimizer.update(
+                parameterBuffers, range: chunk.range, decays: tensor.decays, localRate: localRate,
+                at: step)
+        }
+    }
+}
+
+extension Optimizer {
+    fileprivate var isLARS: Bool { if case .lars = rule { true } else { false } }
+}
+
+extension ModelLayout {
+    /// The parameters as they lie in memory, ascending and without gaps: each up to the next, as
+    /// the gap that aligns it holds zeros, and keeps them.
+    fileprivate var extents: [(parameter: Parameter, range: Range<Int>)] {
+        let sorted = parameters.sorted { $0.range.lowerBound < $1.range.lowerBound }
+        return sorted.enumerated().map { index, parameter in
+            let end = index + 1 < sorted.count ? sorted[index + 1].range.lowerBound : length
+            return (parameter, parameter.range.lowerBound..<end)
         }
     }
 }

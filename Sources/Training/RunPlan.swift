@@ -31,7 +31,7 @@ public struct RunPlan: Sendable {
     public let initialization: Initialization
 
     /// How parameters are updated.
-    public let optimizer: SGD
+    public let optimizer: Optimizer
 
     /// Shards of every batch.
     public let shards: Int
@@ -68,7 +68,7 @@ public struct RunPlan: Sendable {
             ).specification
         layout = network.layout(shards: shards)
         initialization = Initialization(configuration.model.initialization)
-        optimizer = SGD(configuration)
+        optimizer = Optimizer(configuration)
     }
 
     /// How the shards of a full batch fall on the workers: "2/3/3".
@@ -167,23 +167,5 @@ extension BatchNormSettings {
             scope: scope, average: average, epsilon: normalization.epsilon,
             unbiasedRunningVariance: normalization.runningVariance == .unbiased,
             affine: normalization.affine)
-    }
-}
-
-extension SGD {
-    init(_ configuration: RunConfiguration) {
-        let course: Schedule.Course =
-            switch configuration.schedule.kind {
-            case .constant: .constant
-            case .step(let milestones, let factor): .step(milestones: milestones, factor: factor)
-            case .cosine(let minimum): .cosine(minimum: minimum)
-            }
-        let optimizer = configuration.optimizer
-        self.init(
-            schedule: Schedule(
-                base: optimizer.learningRate, course: course,
-                warmupSteps: configuration.schedule.warmupSteps),
-            momentum: optimizer.momentum, nesterov: optimizer.nesterov,
-            weightDecay: optimizer.weightDecay)
     }
 }

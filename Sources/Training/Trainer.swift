@@ -94,7 +94,8 @@ public struct Trainer: Sendable {
     ) throws -> StepReport {
         worker.communicator.step = step
         let (batch, pass) = worker.batch(atStep: step)
-        let rate = plan.optimizer.schedule.rate(step: step, of: plan.totalSteps)
+        let settings = plan.optimizer.settings(step: step, of: plan.totalSteps)
+        let rate = settings.learningRate
         do {
             try plant(step, worker.communicator)
             worker.load(batch)
@@ -106,7 +107,7 @@ public struct Trainer: Sendable {
                     layer: try worker.firstDivergedLayer(pass), learningRate: rate)
             }
             try worker.backward(pass)
-            try worker.update(pass, step: step, learningRate: rate, isFirstStep: step == 1)
+            try worker.update(pass, at: settings)
             profile?.add(to: \.update)
         } catch {
             throw failure(error, step: step, epoch: batch.epoch)

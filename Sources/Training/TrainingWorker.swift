@@ -5,6 +5,7 @@ import Kernels
 import Layers
 import Models
 import Normalization
+import Optimization
 import TensorCore
 
 /// One worker's part of a run: its network, its samples of each batch, and the step's collectives
@@ -16,6 +17,8 @@ final class TrainingWorker {
     private let state: OptimizerState
     private let sampler: EpochSampler
     private let myShards: Range<Int>
+    /// The part of the parameters that it updates where norms are needed.
+    private let myChunks: Range<Int>
 
     /// Fills the worker's samples of a batch, ahead of the steps where that pays.
     let loader: BatchLoader
@@ -47,6 +50,10 @@ final class TrainingWorker {
             batches: plan.batches)
         sampler = try EpochSampler(plan)
         myShards = communicator.world.shards(ofWorker: communicator.worker, of: shards)
+        myChunks =
+            state.norms?.chunks(
+                ofThread: communicator.thread, of: communicator.world.threadsPerRank) ?? 0..<0
+        network.loss.labelSmoothing = plan.configuration.loss.labelSmoothing
         let rows = network.shapes.map(\.rows).max() ?? 0
         loader = try BatchLoader(
             plan, shards: myShards, rows: rows, columns: plan.network.inputs, samples: rows)
@@ -120,22 +127,32 @@ final class TrainingWorker {
     }
 
     /// The gradients' sum, and the update of the parameters and running statistics.
-    func update(_ pass: Pass, step: Int, learningRate: Double, isFirstStep: Bool) throws {
-        let replica = network.replica
-        // The collective: the sum over all shards; each worker gets and updates its slice.
-        try network.gradientReduction.sum { range in
-            state.update(
-                range, step: step, learningRate: learningRate, isFirstStep: isFirstStep)
+    func update(_ pass: Pass, at step: StepSettings) throws {
+        if let norms = state.norms {
+            try update(at: step, by: norms)
+        } else {
+            // The collective: the sum over all shards; each worker gets and updates its slice.
+            try network.gradientReduction.sum { range in state.update(range, at: step) }
+            if communicator.thread == 0 {
+                // γ and β of whole-batch normalisation, which needed no sum.
+                let layout = network.replica.layout
+                state.update(layout.reduced..<layout.length, at: step)
+            }
         }
-        if communicator.thread == 0 {
-            // γ and β of whole-batch normalisation, which needed no sum, and running statistics.
-            state.update(
-                replica.layout.reduced..<replica.layout.length, step: step,
-                learningRate: learningRate, isFirstStep: isFirstStep)
-            commitStatistics(pass)
-        }
+        if communicator.thread == 0 { commitStatistics(pass) }
         // Nobody reads parameters before all slices are written.
         try communicator.teamBarrier()
+    }
+
+    /// The gradients' sum, and the update by a rule that needs norms of all of it.
+    private func update(at step: StepSettings, by norms: ParameterNorms) throws {
+        try network.gradientReduction.sum { _ in }
+        // Norms are of the whole gradient, which the team has summed in slices.
+        try communicator.teamBarrier()
+        norms.measure(myChunks)
+        // Every worker adds up all chunks, once all are measured.
+        try communicator.teamBarrier()
+        state.update(chunks: myChunks, of: norms, at: step)
     }
 
     private func commitStatistics(_ pass: Pass) {

@@ -42,7 +42,6 @@ public final class ReferenceRun {
         let replica = Replica(plan.layout)
         replica.initialize(plan.initialization, seed: configuration.seed)
         let initial = replica.tensors
-        let optimizer = configuration.optimizer
         let architecture = ReferenceArchitecture(plan)
         let parameters = initial.filter { tensor in
             architecture.parameters.contains { $0.name == tensor.key }
@@ -50,9 +49,8 @@ public final class ReferenceRun {
         func trainer(rounding: Bool) -> ReferenceTrainer {
             ReferenceTrainer(
                 architecture,
-                optimizer: .init(
-                    momentum: optimizer.momentum, nesterov: optimizer.nesterov,
-                    weightDecay: optimizer.weightDecay, decaysAll: optimizer.decayAll),
+                optimizer: .init(plan.optimizer, decayAll: configuration.optimizer.decayAll),
+                labelSmoothing: configuration.loss.labelSmoothing,
                 parameters: parameters, roundsToFloat32: rounding)
         }
         self.trainer = trainer(rounding: false)
@@ -81,9 +79,12 @@ public final class ReferenceRun {
             labels.append(training.label(at: sample))
         }
         let groups = groups(samples: batch.count)
-        let rate = plan.optimizer.schedule.rate(step: step, of: plan.totalSteps)
-        let pass = trainer.step(rows: rows, labels: labels, groups: groups, learningRate: rate)
-        let near = rounded.step(rows: rows, labels: labels, groups: groups, learningRate: rate)
+        let settings = plan.optimizer.settings(step: step, of: plan.totalSteps)
+        let (rate, momentum) = (settings.learningRate, settings.momentum)
+        let pass = trainer.step(
+            rows: rows, labels: labels, groups: groups, learningRate: rate, momentum: momentum)
+        let near = rounded.step(
+            rows: rows, labels: labels, groups: groups, learningRate: rate, momentum: momentum)
         losses.append(pass.loss)
         roundedLosses.append(near.loss)
         // A unit that is nearer to ReLU's edge than rounding moves it, four times over.
@@ -93,7 +94,8 @@ public final class ReferenceRun {
             edges[index] = 4 * distance(pass.outputs[index - 1], near.outputs[index - 1])
         }
         let other = edged?.step(
-            rows: rows, labels: labels, groups: groups, learningRate: rate, edges: edges)
+            rows: rows, labels: labels, groups: groups, learningRate: rate, momentum: momentum,
+            edges: edges)
         edgedLosses.append(other?.loss ?? pass.loss)
     }
 
@@ -120,6 +122,29 @@ extension ReferenceTrainer {
     /// Parameters and running statistics by name.
     fileprivate var tensors: [String: [Double]] {
         parameters.merging(runningStatistics) { first, _ in first }
+    }
+}
+
+extension ReferenceTrainer.Optimizer {
+    /// The optimizer of a run.
+    fileprivate init(_ optimizer: Optimizer, decayAll: Bool) {
+        let clipNorm = optimizer.clipNorm
+        switch optimizer.rule {
+        case .sgd(let sgd):
+            self.init(
+                .sgd(nesterov: sgd.nesterov), momentum: sgd.momentum,
+                weightDecay: sgd.weightDecay, decaysAll: decayAll, clipNorm: clipNorm)
+        case .adam(let adam):
+            self.init(
+                .adam(beta2: adam.beta2, epsilon: adam.epsilon, decoupled: adam.decoupled),
+                momentum: adam.beta1, weightDecay: adam.weightDecay, decaysAll: decayAll,
+                clipNorm: clipNorm)
+        case .lars(let lars):
+            self.init(
+                .lars(trustCoefficient: lars.trustCoefficient, epsilon: lars.epsilon),
+                momentum: lars.momentum, weightDecay: lars.weightDecay, decaysAll: decayAll,
+                clipNorm: clipNorm)
+        }
     }
 }
 

@@ -79,9 +79,29 @@ struct DefaultTests {
         #expect(it.data.scaling == .unit)
         #expect(it.data.limit == nil)
         #expect(it.batch == .init(size: 60, shards: .auto))
+        #expect(it.loss.labelSmoothing == 0)
+        #expect(it.optimizer.rule == .sgd(momentum: 0, nesterov: false))
+        #expect((it.optimizer.learningRate, it.scaledLearningRate) == (0.5, 0.5))
         #expect(it.optimizer.decayAll == false)
+        #expect(it.optimizer.clipNorm == nil)
         #expect(it.schedule == .init(kind: .constant, warmupSteps: 0))
         #expect(it.collectives == .tree)
+    }
+
+    @Test("null is a learning rate that suits the rule, and scales with the batch where asked to")
+    func learningRates() throws {
+        func rates(_ settings: String...) throws -> (Double, Double) {
+            let it = try RunConfiguration.load(file: nil, settings: settings)
+            return (it.optimizer.learningRate, it.scaledLearningRate)
+        }
+        #expect(try rates("optimizer.name=lars") == (0.5, 0.5))
+        #expect(try rates("optimizer.name=adam") == (0.001, 0.001))
+        #expect(try rates("optimizer.name=adamw") == (0.001, 0.001))
+        #expect(
+            try rates(
+                "batch.size=1024", "schedule.scaleWithBatch=256", "optimizer.learningRate=0.1")
+                == (0.1, 0.4))
+        #expect(try rates("batch.size=64", "schedule.scaleWithBatch=256") == (0.5, 0.125))
     }
 
     @Test(
@@ -146,6 +166,14 @@ let variants: [[String]] = [
     ["data.scaling=standardize", "data.limit=1000", "data.validation=100", "data.samples=1e3"],
     ["data.scaling=none", "batch={size: 128, shards: 8}", "evaluate.everySteps=7"],
     ["optimizer={momentum: 0.9, nesterov: true, weightDecay: 1e-4, decayAll: true}"],
+    ["optimizer={name: 'adam', betas: [0, 0.5], epsilon: 1e-30, clipNorm: 0.1}"],
+    ["optimizer.name=adamw", "loss.labelSmoothing=0.99", "schedule.scaleWithBatch=256"],
+    ["optimizer={name: 'lars', momentum: 0.9, trustCoefficient: 1e-4, epsilon: 1}"],
+    ["schedule={kind: 'one-cycle', pctStart: 1, divFactor: 1, finalDivFactor: 1e300}"],
+    [
+        "optimizer={name: 'adamw', betas: [0.95, 0.99]}",
+        "schedule={kind: 'one-cycle', minimumMomentum: 0.85}",
+    ],
     ["schedule={kind: 'step', milestones: [10, 20], factor: 0.3333333333333333}"],
     ["schedule.kind=cosine", "schedule.minimum=1e-300", "schedule.warmupSteps=5"],
     ["steps=12345", "collectives=mpi", "optimizer.learningRate=4.9e-324"],

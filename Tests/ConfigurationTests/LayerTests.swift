@@ -87,6 +87,14 @@ struct LayerTests {
             try load(step, "schedule.kind=step").schedule
                 == .init(kind: .step(milestones: [5], factor: 0.5), warmupSteps: 2))
 
+        let sgd = "{optimizer: {learningRate: 0.1, momentum: 0.9, nesterov: true}}"
+        let adam = try load(sgd, "optimizer.name=adam").optimizer
+        #expect(adam.rule == .adam(beta1: 0.9, beta2: 0.999, epsilon: 1e-8))
+        #expect(adam.learningRate == 0.1)
+        #expect(
+            try load(sgd, "optimizer.name=lars").optimizer.rule
+                == .lars(momentum: 0.9, trustCoefficient: 0.001, epsilon: 1e-8))
+
         let normal = "{model: {initialization: {kind: 'normal', scale: 0.02}}}"
         #expect(try load(normal).model.initialization == .init(kind: .normal, scale: 0.02))
         #expect(
@@ -197,17 +205,22 @@ struct LayerTests {
                     "size": 60,
                     "shards": "auto"
                   },
+                  "loss": {
+                    "labelSmoothing": 0
+                  },
                   "optimizer": {
                     "name": "sgd",
                     "learningRate": 0.5,
                     "momentum": 0,
                     "nesterov": false,
                     "weightDecay": 0,
-                    "decayAll": false
+                    "decayAll": false,
+                    "clipNorm": null
                   },
                   "schedule": {
                     "kind": "constant",
-                    "warmupSteps": 0
+                    "warmupSteps": 0,
+                    "scaleWithBatch": null
                   },
                   "epochs": 10,
                   "evaluate": {

@@ -13,7 +13,7 @@ extension Refusal {
             #"{ learningRate: 1 }"#,
             #"""
             run.json5:1:3: unknown key "learningRate"; did you mean "optimizer.learningRate"? \#
-            Known here: evaluate, data, optimizer, seed, batch, schedule, epochs, model, \#
+            Known here: evaluate, data, optimizer, seed, batch, loss, schedule, epochs, model, \#
             steps, collectives
                 { learningRate: 1 }
                   ^
@@ -315,13 +315,6 @@ extension Refusal {
                                              ^
             """#),
         Refusal(
-            #"{ optimizer: { name: 'adam' } }"#,
-            #"""
-            run.json5:1:22: optimizer.name: unknown name "adam"; choose "sgd"
-                { optimizer: { name: 'adam' } }
-                                     ^
-            """#),
-        Refusal(
             #"{ steps: 0 }"#,
             #"""
             run.json5:1:10: steps: expected a whole number of at least 1, found 0
@@ -367,7 +360,7 @@ extension Refusal {
             #"{ 'model.name': 'mlp' }"#,
             #"""
             run.json5:1:3: unknown key "model.name"; did you mean "model: { name: … }"? Known \#
-            here: model, evaluate, data, schedule, collectives, seed, optimizer, steps, \#
+            here: model, evaluate, data, schedule, collectives, seed, loss, optimizer, steps, \#
             epochs, batch
                 { 'model.name': 'mlp' }
                   ^

@@ -41,6 +41,9 @@ struct RefusalTests {
     @Test("values that do not go together are refused", arguments: Refusal.relations)
     func relations(refusal: Refusal) { #expect(refusal.actual == refusal.message) }
 
+    @Test("settings of loss, optimizer and schedule are refused", arguments: Refusal.optimization)
+    func optimization(refusal: Refusal) { #expect(refusal.actual == refusal.message) }
+
     @Test("a --set is refused at its place", arguments: Refusal.settings)
     func settings(refusal: Refusal) { #expect(refusal.actual == refusal.message) }
 

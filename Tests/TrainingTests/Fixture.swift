@@ -57,7 +57,7 @@ struct Fixture: Sendable {
 struct MLPFixture: Sendable {
     static let names = [
         "plain", "momentum", "nesterov", "cumulative", "decay-all", "relu-before", "no-affine",
-        "none", "groups",
+        "none", "groups", "adam", "adamw", "one-cycle", "adam-one-cycle", "clip",
     ]
 
     let fixture: Fixture
@@ -79,6 +79,17 @@ struct MLPFixture: Sendable {
     let nesterov: Bool
     let weightDecay: Double
     let decaysAll: Bool
+    /// sgd, adam or adamw.
+    let optimizer: String
+    /// Adam's.
+    let betas: [Double]
+    let optimizerEpsilon: Double?
+    let clipNorm: Double?
+    let labelSmoothing: Double
+    /// One a step, where a cycle moves it: μ, or β1.
+    let momenta: [Double]
+    /// The schedule that made the rates and momenta, as a configuration has it.
+    let oneCycle: String?
     /// All samples, Float32 values; in epochs of file order.
     let samples: [[Double]]
     let labels: [Int]
@@ -101,12 +112,36 @@ struct MLPFixture: Sendable {
         nesterov = try required(settings["nesterov"]?.bool)
         weightDecay = try required(settings["weightDecay"]?.double)
         decaysAll = try required(settings["decayAll"]?.bool)
+        optimizer = try required(settings["optimizer"]?.string)
+        betas = settings["betas"]?.array?.compactMap(\.double) ?? []
+        optimizerEpsilon = settings["optimizerEpsilon"]?.double
+        clipNorm = settings["clipNorm"]?.double
+        labelSmoothing = try required(settings["labelSmoothing"]?.double)
+        momenta = try required(settings["momenta"]?.array).compactMap(\.double)
+        oneCycle = try settings["oneCycle"].flatMap { cycle in
+            if cycle == .null { return nil }
+            func number(_ key: String) throws -> Double { try required(cycle[key]?.double) }
+            return """
+                {kind: "one-cycle", pctStart: \(try number("pct_start")), \
+                divFactor: \(try number("div_factor")), \
+                finalDivFactor: \(try number("final_div_factor")), \
+                minimumMomentum: \(try number("base_momentum"))}
+                """
+        }
         let inputs = try fixture.values("inputs", .float32)
         samples = stride(from: 0, to: inputs.count, by: widths[0]).map { [start = widths[0]] in
             Array(inputs[$0..<$0 + start])
         }
         labels = try fixture.file.integers("labels").map { Int($0) }
         initial = try fixture.values(under: "initial", .float32)
+    }
+
+    /// The rate that a schedule starts from: the highest of a cycle.
+    var learningRate: Double {
+        get throws {
+            if let highest = fixture.settings["oneCycle"]?["max_lr"]?.double { return highest }
+            return learningRates[0]
+        }
     }
 
     /// The samples of a step, which counts from 1.

@@ -69,9 +69,7 @@ struct FixtureRun: Sendable {
         try worker.forward(pass)
         try worker.backward(pass)
         try worker.update(
-            pass, step: step,
-            learningRate: plan.optimizer.schedule.rate(step: step, of: plan.totalSteps),
-            isFirstStep: step == 1)
+            pass, at: plan.optimizer.settings(step: step, of: plan.totalSteps))
     }
 
     private static func infer(
@@ -119,10 +117,18 @@ extension MLPFixture {
             "data.validation=0", "data.shuffle=false", "batch.size=\(batch)",
             "batch.shards=\(shards)", "model.hidden=[\(hidden)]",
             "model.activation=\(activation)", "steps=\(learningRates.count)",
-            "optimizer.learningRate=\(learningRates[0])", "optimizer.momentum=\(momentum)",
-            "optimizer.nesterov=\(nesterov)", "optimizer.weightDecay=\(weightDecay)",
-            "optimizer.decayAll=\(decaysAll)",
+            "optimizer.name=\(optimizer)", "optimizer.learningRate=\(try learningRate)",
+            "optimizer.weightDecay=\(weightDecay)", "optimizer.decayAll=\(decaysAll)",
+            "loss.labelSmoothing=\(labelSmoothing)",
         ]
+        if optimizer == "sgd" {
+            settings += ["optimizer.momentum=\(momentum)", "optimizer.nesterov=\(nesterov)"]
+        } else {
+            settings += [
+                "optimizer.betas=\(betas)", "optimizer.epsilon=\(optimizerEpsilon ?? 0)",
+            ]
+        }
+        if let clipNorm { settings.append("optimizer.clipNorm=\(clipNorm)") }
         if placement == "none" {
             settings.append("model.normalization.kind=none")
         } else {
@@ -136,7 +142,9 @@ extension MLPFixture {
                 settings.append("model.normalization.scope={group: \(shards / groups)}")
             }
         }
-        if let change = learningRates.firstIndex(where: { $0 != learningRates[0] }) {
+        if let oneCycle {
+            settings.append("schedule=\(oneCycle)")
+        } else if let change = learningRates.firstIndex(where: { $0 != learningRates[0] }) {
             let factor = learningRates[change] / learningRates[0]
             settings += ["schedule={kind: \"step\", milestones: [\(change)], factor: \(factor)}"]
         }

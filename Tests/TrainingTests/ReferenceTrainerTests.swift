@@ -17,7 +17,8 @@ struct ReferenceTrainerTests {
             let pass = trainer.step(
                 rows: Array(fixture.samples[rows]), labels: Array(fixture.labels[rows]),
                 groups: fixture.groups(ofRows: rows.count),
-                learningRate: fixture.learningRates[step - 1])
+                learningRate: fixture.learningRates[step - 1],
+                momentum: fixture.momenta.isEmpty ? nil : fixture.momenta[step - 1])
             #expect(abs(pass.loss - losses[step - 1]) <= 1e-12 * losses[step - 1])
             if step == 1 {
                 for (index, output) in pass.outputs.enumerated() {
@@ -41,7 +42,7 @@ struct ReferenceTrainerTests {
         let fixture = try MLPFixture("momentum")
         let state = try fixture.state(afterStep: 20, .float64)
         func difference(_ change: (inout ReferenceTrainer.Optimizer) -> Void) -> Double {
-            var optimizer = fixture.optimizer
+            var optimizer = fixture.referenceOptimizer
             change(&optimizer)
             var trainer = fixture.trainer(optimizer)
             for step in 1...20 {
@@ -53,7 +54,7 @@ struct ReferenceTrainerTests {
             return relativeDifference(trainer.state, state)
         }
         #expect(difference { _ in } < 1e-10)
-        #expect(difference { $0.nesterov = true } > 1e-3)
+        #expect(difference { $0.rule = .sgd(nesterov: true) } > 1e-3)
         #expect(difference { $0.decaysAll = true } > 1e-6)
         #expect(difference { $0.weightDecay = 0 } > 1e-6)
     }
@@ -189,9 +190,15 @@ struct ReferenceTrainerTests {
 }
 
 extension MLPFixture {
-    var optimizer: ReferenceTrainer.Optimizer {
-        .init(
-            momentum: momentum, nesterov: nesterov, weightDecay: weightDecay, decaysAll: decaysAll)
+    var referenceOptimizer: ReferenceTrainer.Optimizer {
+        let rule: ReferenceTrainer.Optimizer.Rule =
+            optimizer == "sgd"
+            ? .sgd(nesterov: nesterov)
+            : .adam(
+                beta2: betas[1], epsilon: optimizerEpsilon ?? 0, decoupled: optimizer == "adamw")
+        return .init(
+            rule, momentum: optimizer == "sgd" ? momentum : betas[0], weightDecay: weightDecay,
+            decaysAll: decaysAll, clipNorm: clipNorm)
     }
 
     func trainer(_ optimizer: ReferenceTrainer.Optimizer? = nil) -> ReferenceTrainer {
@@ -203,7 +210,8 @@ extension MLPFixture {
                         placement: $0, epsilon: epsilon, momentum: runningMomentum,
                         isAffine: isAffine)
                 }),
-            optimizer: optimizer ?? self.optimizer, parameters: initial)
+            optimizer: optimizer ?? referenceOptimizer, labelSmoothing: labelSmoothing,
+            parameters: initial)
     }
 }
 

@@ -88,10 +88,50 @@ struct RunPlanTests {
                 ).specification)
         #expect(
             plan.optimizer
-                == SGD(
+                == Optimizer(
+                    .sgd(SGD(momentum: 0.9, nesterov: true, weightDecay: 0.01)),
                     schedule: Schedule(
-                        base: 0.3, course: .step(milestones: [4], factor: 0.5), warmupSteps: 2),
-                    momentum: 0.9, nesterov: true, weightDecay: 0.01))
+                        base: 0.3, course: .step(milestones: [4], factor: 0.5), warmupSteps: 2)))
+    }
+
+    @Test("every optimizer and schedule of a configuration becomes what it says")
+    func optimizers() throws {
+        func optimizer(_ more: [String]) throws -> Optimizer {
+            try SmallRun.plan(shards: 4, scope: "\"global\"", more: more).optimizer
+        }
+        let rate = "optimizer.learningRate=null"
+        #expect(
+            try optimizer([rate, "optimizer.name=adam", "optimizer.weightDecay=0.1"])
+                == Optimizer(.adam(Adam(weightDecay: 0.1)), schedule: Schedule(base: 0.001)))
+        #expect(
+            try optimizer([
+                "optimizer={name: 'adamw', learningRate: 0.2, betas: [0.8, 0.9], epsilon: 1e-6}"
+            ])
+                == Optimizer(
+                    .adam(Adam(beta1: 0.8, beta2: 0.9, epsilon: 1e-6, decoupled: true)),
+                    schedule: Schedule(base: 0.2)))
+        #expect(
+            try optimizer([
+                "optimizer={name: 'lars', momentum: 0.9, trustCoefficient: 0.02, clipNorm: 3}",
+                "schedule={scaleWithBatch: 8, warmupSteps: 5}",
+            ])
+                == Optimizer(
+                    .lars(LARS(momentum: 0.9, trustCoefficient: 0.02)),
+                    schedule: Schedule(base: 1.5, warmupSteps: 5, warmupStart: 0.5),
+                    clipNorm: 3))
+        // A smaller batch than the reference: no lower rate to rise from.
+        #expect(
+            try optimizer(["schedule={scaleWithBatch: 96, warmupSteps: 5}"]).schedule
+                == Schedule(base: 0.125, warmupSteps: 5, warmupStart: 0.125))
+        #expect(
+            try optimizer([
+                "optimizer.momentum=0.9",
+                "schedule={kind: 'one-cycle', pctStart: 0.2, divFactor: 5, minimumMomentum: 0.8}",
+            ]).schedule
+                == Schedule(
+                    base: 0.5,
+                    course: .oneCycle(
+                        OneCycle(pctStart: 0.2, divFactor: 5, minimumMomentum: 0.8))))
     }
 
     // MARK: progress

@@ -1,4 +1,5 @@
 import Collectives
+import Optimization
 import TestSupport
 import Testing
 
@@ -13,8 +14,8 @@ import Testing
 /// | Float32 | 2e-7 | 2e-6 | 4e-7 | 3e-6 | 7e-7 | 6e-7 |
 ///
 /// The two cases with batches of 24, nesterov and groups, would compare rounding with rounding at
-/// 12: there BN takes statistics over a few samples (four and two in a group), whose deviation
-/// cancels, and PyTorch's own Float32 gradients of step 20 are 1.4e-5 and 7e-5 off its Float64.
+/// 12: there statistics are taken over two to four samples, or over the few of 7 that ReLU leaves
+/// above zero, and PyTorch's own Float32 gradients of step 20 are 7e-5 and 1.4e-5 off its Float64.
 @Suite("The trainer against PyTorch")
 struct TrainerFixtureTests {
     @Test(
@@ -44,6 +45,21 @@ struct TrainerFixtureTests {
                     #expect(inference < 1e-5, place)
                 }
             }
+        }
+    }
+
+    @Test(
+        "rates and momenta of one cycle are those of PyTorch's OneCycleLR",
+        arguments: ["one-cycle", "adam-one-cycle"])
+    func oneCycle(name: String) throws {
+        let fixture = try MLPFixture(name)
+        let plan = try fixture.plan(shards: 6)
+        #expect(fixture.learningRates.count == 20 && fixture.momenta.count == 20)
+        for step in 1...20 {
+            let settings = plan.optimizer.settings(step: step, of: 20)
+            let rate = fixture.learningRates[step - 1]
+            #expect(abs(settings.learningRate - rate) <= 1e-12 * rate)
+            #expect(abs(settings.momentum - fixture.momenta[step - 1]) <= 1e-12)
         }
     }
 

@@ -58,6 +58,30 @@ struct TrainerReferenceTests {
                 1, "\"global\"",
                 ["schedule={kind: \"cosine\", minimum: 0.01}", "data.dropLast=true"]
             ),
+            (
+                6, "\"global\"",
+                [
+                    "optimizer={name: 'lars', momentum: 0.9, weightDecay: 0.01, "
+                        + "trustCoefficient: 0.1, decayAll: true}", "loss.labelSmoothing=0.1",
+                    "schedule={scaleWithBatch: 12, warmupSteps: 3}",
+                ]
+            ),
+            (
+                5, "\"global\"",
+                [
+                    "optimizer={name: 'lars', momentum: 0.9, clipNorm: 0.2}",
+                    "optimizer.learningRate=5",
+                    "schedule={kind: 'one-cycle', minimumMomentum: 0.5}",
+                ]
+            ),
+            (
+                6, "\"shard\"",
+                [
+                    "optimizer={name: 'adamw', learningRate: 0.01, weightDecay: 0.1, "
+                        + "epsilon: 1e-3, clipNorm: 0.3}", "loss.labelSmoothing=0.1",
+                ]
+            ),
+            (6, "\"global\"", ["optimizer={name: 'adam', learningRate: 0.01, epsilon: 1e-3}"]),
         ])
     func agrees(shards: Int, scope: String, more: [String]) throws {
         for hidden in ["[12]", "[17, 9]"] {

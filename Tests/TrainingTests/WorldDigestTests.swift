@@ -65,6 +65,30 @@ struct WorldDigestTests {
         }
     }
 
+    @Test(
+        "one digest over worlds with clipping, LARS and Adam",
+        arguments: [
+            "{name: 'adam', clipNorm: 0.3}", "{name: 'adamw', weightDecay: 0.1}",
+            "{name: 'lars', momentum: 0.9, weightDecay: 0.01, trustCoefficient: 0.1, clipNorm: 0.3}",
+            "{name: 'sgd', momentum: 0.9, clipNorm: 0.3}",
+        ], ["\"global\"", "\"shard\""])
+    func norms(optimizer: String, scope: String) throws {
+        // 784 × 17 weights: more than one chunk of a norm, and no whole number of them.
+        let plan = try SmallRun.plan(
+            shards: 6, scope: scope, hidden: "[17, 9]",
+            more: ["optimizer=\(optimizer)", "loss.labelSmoothing=0.1"])
+        let alone = try SmallRun.digests(plan, ranks: 1, threads: 1)[0]
+        for (ranks, threads) in testWorlds where ranks * threads <= 6 {
+            for digest in try SmallRun.digests(plan, ranks: ranks, threads: threads) {
+                #expect(digest == alone, "\(ranks)×\(threads)")
+            }
+        }
+        let other = try SmallRun.plan(
+            shards: 6, scope: scope, hidden: "[17, 9]",
+            more: ["optimizer=\(optimizer)", "loss.labelSmoothing=0.11"])
+        #expect(try SmallRun.digests(other, ranks: 1, threads: 1)[0] != alone)
+    }
+
     @Test("the test bites: a misplaced tree and MPI_Allreduce's order move with the world")
     func bites() throws {
         let plan = try SmallRun.plan(shards: 8, scope: "\"global\"")

@@ -130,9 +130,10 @@ public enum ReferenceActivation: String, Sendable {
     }
 }
 
-/// loss = mean over the rows of log Σⱼ exp(zⱼ) − z of the label; gradient = (softmax − one-hot) / n.
+/// loss = mean over the rows of −Σⱼ qⱼ·log pⱼ, p = softmax, gradient = (p − q) / n, with q one-hot
+/// but for the share `labelSmoothing`, which all classes have alike.
 func referenceSoftmaxCrossEntropy(
-    _ logits: ReferenceMatrix, labels: [Int]
+    _ logits: ReferenceMatrix, labels: [Int], labelSmoothing: Double = 0
 ) -> (loss: Double, gradient: ReferenceMatrix) {
     let n = Double(logits.rows)
     var loss = 0.0
@@ -141,9 +142,12 @@ func referenceSoftmaxCrossEntropy(
         let row = (0..<logits.columns).map { logits[i, $0] }
         let largest = row.max() ?? 0
         let sum = row.reduce(0) { $0 + exp($1 - largest) }
-        loss += (log(sum) + largest - row[labels[i]]) / n
         for j in 0..<logits.columns {
-            gradient[i, j] = (exp(row[j] - largest) / sum - (j == labels[i] ? 1 : 0)) / n
+            let target =
+                labelSmoothing / Double(logits.columns)
+                + (j == labels[i] ? 1 - labelSmoothing : 0)
+            loss += target * (log(sum) + largest - row[j]) / n
+            gradient[i, j] = (exp(row[j] - largest) / sum - target) / n
         }
     }
     return (loss, gradient)

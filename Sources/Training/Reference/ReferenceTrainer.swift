@@ -4,37 +4,12 @@
 /// Names and layouts are PyTorch's: `layers.N.weight` [outputs, inputs], where N counts the modules
 /// of `nn.Sequential(Linear, BatchNorm1d, Sigmoid, …)`.
 public struct ReferenceTrainer: Sendable {
-    /// Stochastic gradient descent:
-    ///
-    ///     g ← g + λw;  v ← μv + g;  w ← w − lr·v, with Nesterov w ← w − lr·(g + μv)
-    public struct Optimizer: Equatable, Sendable {
-        /// μ.
-        public var momentum: Double
-        /// Whether to look ahead.
-        public var nesterov: Bool
-        /// λ.
-        public var weightDecay: Double
-        /// Whether biases and BatchNorm's scale and shift decay, too.
-        public var decaysAll: Bool
-
-        /// Gradient descent with these settings.
-        public init(
-            momentum: Double = 0, nesterov: Bool = false, weightDecay: Double = 0,
-            decaysAll: Bool = false
-        ) {
-            self.momentum = momentum
-            self.nesterov = nesterov
-            self.weightDecay = weightDecay
-            self.decaysAll = decaysAll
-        }
-    }
-
     /// What one forward and backward pass over a batch gives.
     public struct Pass: Sendable {
         /// The mean cross entropy of the batch.
         public let loss: Double
-        /// The gradient of each parameter, by name.
-        public let gradients: [String: [Double]]
+        /// The gradient of each parameter, by name; from `step`, as the update took it.
+        public fileprivate(set) var gradients: [String: [Double]]
         /// The output of each module, `[rows, width]` row by row.
         public let outputs: [[Double]]
 
@@ -45,6 +20,8 @@ public struct ReferenceTrainer: Sendable {
     public let architecture: ReferenceArchitecture
     /// The optimizer.
     public let optimizer: Optimizer
+    /// The share of each target that all classes have alike.
+    public let labelSmoothing: Double
     /// Whether what a Float32 trainer would keep in memory (outputs, gradients, velocities,
     /// parameters, running statistics) is rounded to Float32, while sums and products stay Float64:
     /// how far a run comes apart by that alone.
@@ -56,7 +33,7 @@ public struct ReferenceTrainer: Sendable {
     /// How many batches the running statistics have seen.
     public private(set) var batchesTracked = 0
 
-    private var velocities: [String: [Double]] = [:]
+    private var state = ReferenceOptimizerState()
     private let modules: [ReferenceArchitecture.Module]
 
     /// A trainer before its first step: running mean 0, running variance 1.
@@ -64,7 +41,8 @@ public struct ReferenceTrainer: Sendable {
     /// - Precondition: `parameters` has exactly the architecture's names with their counts.
     public init(
         _ architecture: ReferenceArchitecture, optimizer: Optimizer = Optimizer(),
-        parameters: [String: [Double]], roundsToFloat32: Bool = false
+        labelSmoothing: Double = 0, parameters: [String: [Double]],
+        roundsToFloat32: Bool = false
     ) {
         let expected = architecture.parameters
         precondition(
@@ -73,6 +51,7 @@ public struct ReferenceTrainer: Sendable {
             "the parameters are not those of the architecture")
         self.architecture = architecture
         self.optimizer = optimizer
+        self.labelSmoothing = labelSmoothing
         self.roundsToFloat32 = roundsToFloat32
         self.parameters = parameters
         modules = architecture.modules
@@ -89,14 +68,19 @@ public struct ReferenceTrainer: Sendable {
     ///   - labels: their classes.
     ///   - groups: the runs of rows with statistics of their own, some perhaps empty; by default
     ///     the whole batch.
+    ///   - momentum: in place of the optimizer's.
     ///   - edges: see `pass`.
     @discardableResult
     public mutating func step(
         rows: [[Double]], labels: [Int], groups: [Range<Int>]? = nil, learningRate: Double,
-        edges: [Int: Double] = [:]
+        momentum: Double? = nil, edges: [Int: Double] = [:]
     ) -> Pass {
-        let pass = pass(rows: rows, labels: labels, groups: groups, edges: edges)
-        updateParameters(pass.gradients, learningRate: learningRate)
+        var pass = pass(rows: rows, labels: labels, groups: groups, edges: edges)
+        pass.gradients = ReferenceOptimizerState.clipped(
+            pass.gradients, to: optimizer.clipNorm)
+        updateParameters(
+            pass.gradients, learningRate: learningRate,
+            momentum: momentum ?? optimizer.momentum)
         updateRunningStatistics(pass.moments)
         return pass
     }
@@ -126,7 +110,8 @@ public struct ReferenceTrainer: Sendable {
             outputs.append(x)
         }
 
-        var (loss, gradient) = referenceSoftmaxCrossEntropy(x, labels: labels)
+        var (loss, gradient) = referenceSoftmaxCrossEntropy(
+            x, labels: labels, labelSmoothing: labelSmoothing)
         gradient = kept(gradient)
         var gradients: [String: [Double]] = [:]
         for (index, module) in modules.enumerated().reversed() {
@@ -196,19 +181,21 @@ public struct ReferenceTrainer: Sendable {
         }
     }
 
-    private mutating func updateParameters(_ gradients: [String: [Double]], learningRate: Double) {
+    private mutating func updateParameters(
+        _ gradients: [String: [Double]], learningRate: Double, momentum: Double
+    ) {
+        let kept: (Double) -> Double = { [roundsToFloat32] in
+            roundsToFloat32 ? Double(Float($0)) : $0
+        }
+        state.begin()
         for (name, gradient) in gradients {
             guard var w = parameters[name] else { continue }
-            var v = velocities[name] ?? Array(repeating: 0, count: w.count)
-            let decay = decays(name) ? optimizer.weightDecay : 0
-            for i in w.indices {
-                let g = gradient[i] + decay * w[i]
-                v[i] = kept(optimizer.momentum * v[i] + g)
-                let direction = optimizer.nesterov ? g + optimizer.momentum * v[i] : v[i]
-                w[i] = kept(w[i] - learningRate * direction)
-            }
+            let isWeight = isWeight(name)
+            state.update(
+                name, &w, gradient: gradient, isWeight: isWeight,
+                decay: isWeight || optimizer.decaysAll ? optimizer.weightDecay : 0,
+                optimizer.rule, learningRate: learningRate, momentum: momentum, kept: kept)
             parameters[name] = w
-            velocities[name] = v
         }
     }
 
@@ -252,10 +239,9 @@ public struct ReferenceTrainer: Sendable {
         roundsToFloat32 ? values.map(kept) : values
     }
 
-    /// Whether a parameter decays by default: the weights of Linear, nothing else.
-    private func decays(_ name: String) -> Bool {
-        if optimizer.decaysAll { return true }
-        return modules.indices.contains { index in
+    /// Whether a parameter is a weight of Linear: these decay by default, nothing else.
+    private func isWeight(_ name: String) -> Bool {
+        modules.indices.contains { index in
             if case .linear = modules[index] { "layers.\(index).weight" == name } else { false }
         }
     }

@@ -35,9 +35,12 @@ ACTIVATIONS = {"sigmoid": nn.Sigmoid, "tanh": nn.Tanh, "relu": nn.ReLU}
 
 # momentum of the running statistics: a number, or None for the cumulative average.
 # groups: into how many runs of rows a batch is cut, each with statistics of its own.
+# optimizer: "sgd" by default, or "adam", "adamw"; sgd: what torch.optim.SGD takes; adam: what the
+# others take. one_cycle: what OneCycleLR takes, but for the number of steps; the rates are its own.
+# clip: of clip_grad_norm_, to a norm that some steps exceed. smoothing: of cross_entropy.
 # batch: 24 where 12 would make the trajectory ill-conditioned: with groups of two to four samples,
-# and with ReLU before BN over 7 to 12, torch's own Float32 gradients of step 20 are 7e-5 and 1.4e-5
-# off its Float64 ones, at 0.05 of the rate as well; with 24, 1e-6.
+# or with ReLU before BN over 7 to 12, torch's own Float32 gradients of step 20 are 7e-5 and 1.4e-5
+# off its Float64 ones; with 24, 1e-6. A smaller rate does not help the groups.
 CASES = {
     "plain": dict(activation="sigmoid", placement="before"),
     "momentum": dict(activation="sigmoid", placement="before", sgd=dict(momentum=0.9, decay=5e-4)),
@@ -56,6 +59,26 @@ CASES = {
     "groups": dict(
         activation="sigmoid", placement="before", seed=8, batch=24, groups=3,
         sgd=dict(momentum=0.9, decay=5e-4)),
+    "adam": dict(
+        activation="tanh", placement="before", seed=9, batch=24, rates=[0.01] * STEPS,
+        optimizer="adam", adam=dict(betas=(0.9, 0.999), eps=1e-8, decay=1e-2)),
+    "adamw": dict(
+        activation="sigmoid", placement="after", seed=10, batch=24,
+        rates=[0.02] * 10 + [0.005] * 10, optimizer="adamw",
+        adam=dict(betas=(0.8, 0.95), eps=1e-3, decay=0.1), smoothing=0.1),
+    "one-cycle": dict(
+        activation="tanh", placement="before", seed=11, sgd=dict(momentum=0.95, decay=5e-4),
+        one_cycle=dict(max_lr=0.2, pct_start=0.3, div_factor=25, final_div_factor=1e4,
+                       cycle_momentum=True, base_momentum=0.85, max_momentum=0.95)),
+    "adam-one-cycle": dict(
+        activation="tanh", placement="after", seed=12, batch=24, optimizer="adam",
+        adam=dict(betas=(0.95, 0.99), eps=1e-4, decay=0),
+        one_cycle=dict(max_lr=0.02, pct_start=0.4, div_factor=10, final_div_factor=100,
+                       cycle_momentum=True, base_momentum=0.8, max_momentum=0.95),
+        clip=1.0),
+    "clip": dict(
+        activation="sigmoid", placement="before", seed=13, sgd=dict(momentum=0.9, decay=1e-2),
+        clip=0.5, smoothing=0.2),
 }
 
 
@@ -111,6 +134,15 @@ def network(case):
     return nn.Sequential(*modules)
 
 
+def make_optimizer(case, sgd, groups, rate):
+    adam = case.get("adam", {})
+    if case.get("optimizer", "sgd") == "sgd":
+        return torch.optim.SGD(
+            groups, lr=rate, momentum=sgd["momentum"], nesterov=sgd["nesterov"])
+    kind = torch.optim.Adam if case["optimizer"] == "adam" else torch.optim.AdamW
+    return kind(groups, lr=rate, betas=adam["betas"], eps=adam["eps"])
+
+
 def store(tensors, prefix, named):
     for name, tensor in named:
         values = tensor.detach().contiguous()
@@ -139,6 +171,11 @@ def make_mlp(name, case):
     labels = torch.randint(0, WIDTHS[-1], (SAMPLES,), generator=generator)
     batch = case.get("batch", 12)
     rates = case.get("rates", [0.1] * STEPS)
+    adam = case.get("adam", {})
+    cycle, clip = case.get("one_cycle"), case.get("clip")
+    smoothing = case.get("smoothing", 0.0)
+    decay = adam.get("decay", case.get("sgd", {}).get("decay", 0))
+    momenta = []
     sgd = dict(dict(momentum=0, decay=0, nesterov=False, decay_all=False), **case.get("sgd", {}))
     initial = network(case)
     with torch.no_grad():
@@ -157,15 +194,23 @@ def make_mlp(name, case):
         parameters = list(model.named_parameters())
         decayed = [p for n, p in parameters if sgd["decay_all"] or p.dim() == 2]
         kept = [p for n, p in parameters if not (sgd["decay_all"] or p.dim() == 2)]
-        groups = [dict(params=decayed, weight_decay=sgd["decay"])]
+        groups = [dict(params=decayed, weight_decay=decay)]
         if kept:
             groups.append(dict(params=kept, weight_decay=0.0))
-        optimizer = torch.optim.SGD(
-            groups, lr=rates[0], momentum=sgd["momentum"], nesterov=sgd["nesterov"])
+        optimizer = make_optimizer(case, sgd, groups, rates[0])
+        if cycle:
+            schedule = torch.optim.lr_scheduler.OneCycleLR(
+                optimizer, total_steps=STEPS, **cycle)
+            rates, momenta = [], []
         losses[precision] = []
         for step in range(1, STEPS + 1):
             for group in optimizer.param_groups:
-                group["lr"] = rates[step - 1]
+                if not cycle:
+                    group["lr"] = rates[step - 1]
+            if cycle:
+                group = optimizer.param_groups[0]
+                rates.append(group["lr"])
+                momenta.append(group["betas"][0] if adam else group["momentum"])
             start = (step - 1) % -(-SAMPLES // batch) * batch
             rows = slice(start, min(start + batch, SAMPLES))
             optimizer.zero_grad()
@@ -174,14 +219,18 @@ def make_mlp(name, case):
                 output = module(output)
                 if step == 1:
                     store(tensors, f"{precision}.output1", [(f"layers.{index}", output)])
-            loss = F.cross_entropy(output, labels[rows])
+            loss = F.cross_entropy(output, labels[rows], label_smoothing=smoothing)
             loss.backward()
+            if clip:
+                torch.nn.utils.clip_grad_norm_(model.parameters(), clip)
             losses[precision].append(loss.item())
             if step in (1, STEPS):
                 store(
                     tensors, f"{precision}.gradient{step}",
                     layered((n, p.grad) for n, p in parameters))
             optimizer.step()
+            if cycle and step < STEPS:
+                schedule.step()
             if step in (1, STEPS):
                 store(tensors, f"{precision}.after{step}", layered(model.state_dict().items()))
         model.eval()
@@ -192,7 +241,9 @@ def make_mlp(name, case):
         epsilon=case.get("epsilon", 1e-5), runningMomentum=case.get("running", 0.1),
         affine=case.get("affine", True), groups=case.get("groups", 1), samples=SAMPLES, batch=batch,
         steps=STEPS, learningRates=rates, momentum=sgd["momentum"], nesterov=sgd["nesterov"],
-        weightDecay=sgd["decay"], decayAll=sgd["decay_all"], losses=losses))
+        optimizer=case.get("optimizer", "sgd"), betas=adam.get("betas"),
+        optimizerEpsilon=adam.get("eps"), oneCycle=cycle, momenta=momenta, clipNorm=clip,
+        labelSmoothing=smoothing, weightDecay=decay, decayAll=sgd["decay_all"], losses=losses))
 
 
 def make_layer(name, seed, modules, shape):
