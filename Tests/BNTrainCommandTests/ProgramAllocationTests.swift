@@ -83,8 +83,11 @@ extension ProgramTests {
         @Test(
             "a thousand steps more, over many epochs, allocate nothing more",
             .enabled(if: canCount, "there is no C compiler, or no glibc"),
-            arguments: [1, 2])
-        func steadyState(threads: Int) throws {
+            arguments: [
+                (1, "{momentum: 0.9}"), (2, "{momentum: 0.9}"),
+                (2, "{name: 'lars', momentum: 0.9, clipNorm: 0.1}"), (2, "{name: 'adam'}"),
+            ])
+        func steadyState(threads: Int, optimizer: String) throws {
             let place = try Workplace()
             try place.write(counter, to: "counter.c")
             let built = try runProcess([
@@ -95,7 +98,7 @@ extension ProgramTests {
                 let result = try place.run(
                     Workplace.short + [
                         "--set", "steps=\(steps)", "--set", "evaluate.everySteps=100000",
-                        "--set", "optimizer.momentum=0.9", "--threads", "\(threads)", "--quiet",
+                        "--set", "optimizer=\(optimizer)", "--threads", "\(threads)", "--quiet",
                     ], environment: ["LD_PRELOAD": place.file("counter.so")])
                 result.expectSuccess()
                 // The `env` that starts the program counts nothing of ours: it becomes it.
