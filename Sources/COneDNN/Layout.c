@@ -65,12 +65,13 @@ dnnl_status_t layout_read(bn_dnnl_layout *result, const_descriptor descriptor) {
 }
 #endif
 
-static int same(const bn_dnnl_layout *a, const bn_dnnl_layout *b) {
+// With `strictly`, also in the strides of dimensions of one element, which lead nowhere: some of
+// oneDNN's implementations compare them nevertheless.
+static int same(const bn_dnnl_layout *a, const bn_dnnl_layout *b, int strictly) {
     if (a->dimensions != b->dimensions || a->blocks != b->blocks || a->count != b->count) return 0;
     for (int i = 0; i < a->dimensions; i++) {
         if (a->dims[i] != b->dims[i] || a->padded[i] != b->padded[i]) return 0;
-        // The stride of a single element is never used, and left to chance.
-        if (a->padded[i] > 1 && a->strides[i] != b->strides[i]) return 0;
+        if ((strictly || a->padded[i] > 1) && a->strides[i] != b->strides[i]) return 0;
     }
     for (int i = 0; i < a->blocks; i++)
         if (a->block_dimensions[i] != b->block_dimensions[i]
@@ -83,18 +84,21 @@ static int same(const bn_dnnl_layout *a, const bn_dnnl_layout *b) {
 // tags take less than a millisecond, and only plans in the making ask.
 dnnl_status_t layout_descriptor(descriptor *result, const bn_dnnl_layout *layout) {
     *result = NULL;
-    for (int tag = dnnl_format_tag_any + 1; tag < dnnl_format_tag_last; tag++) {
-        descriptor candidate = NULL;
-        if (descriptor_create(
-                &candidate, layout->dimensions, layout->dims, (dnnl_format_tag_t)tag)
-            != dnnl_success)
-            continue;
-        bn_dnnl_layout found;
-        if (layout_read(&found, candidate) == dnnl_success && same(&found, layout)) {
-            *result = candidate;
-            return dnnl_success;
+    for (int strictly = 1; strictly >= 0; strictly--) {
+        for (int tag = dnnl_format_tag_any + 1; tag < dnnl_format_tag_last; tag++) {
+            descriptor candidate = NULL;
+            if (descriptor_create(
+                    &candidate, layout->dimensions, layout->dims, (dnnl_format_tag_t)tag)
+                != dnnl_success)
+                continue;
+            bn_dnnl_layout found;
+            if (layout_read(&found, candidate) == dnnl_success
+                && same(&found, layout, strictly)) {
+                *result = candidate;
+                return dnnl_success;
+            }
+            descriptor_destroy(candidate);
         }
-        descriptor_destroy(candidate);
     }
     return dnnl_unimplemented;
 }

@@ -147,11 +147,11 @@ struct TileOffsets {
     static var consecutive: Self { Self(last: 5) }
 
     @inline(__always)
-    init(last: Int) {
-        row1 = min(1, last)
-        row2 = min(2, last)
-        row3 = min(3, last)
-        row4 = min(4, last)
-        row5 = min(5, last)
+    init(last: Int, stride: Int = 1) {
+        row1 = min(1, last) &* stride
+        row2 = min(2, last) &* stride
+        row3 = min(3, last) &* stride
+        row4 = min(4, last) &* stride
+        row5 = min(5, last) &* stride
     }
 }

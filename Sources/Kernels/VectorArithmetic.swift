@@ -66,6 +66,44 @@ public func sum(
     }
 }
 
+/// The sums over rows, for every column: the gradient of a bias. Rows are added in four chains,
+/// the first of which takes what is left.
+///
+/// - Parameters:
+///   - values: [rows, columns]
+///   - sums: [columns], overwritten
+func columnSums(
+    _ values: UnsafePointer<Float>, rows: Int, columns: Int,
+    into sums: UnsafeMutablePointer<Float>
+) {
+    var column = 0
+    while column < columns {
+        let lanes = min(laneCount, columns &- column)
+        // A vector may reach into the next row, but not past the end; surplus lanes are dropped.
+        let missing = laneCount &- lanes
+        let whole = max(0, rows &- (missing &+ columns &- 1) / columns)
+        var a = SIMD16<Float>()
+        var (b, c, d) = (a, a, a)
+        var x = values + column
+        var row = 0
+        while row &+ 4 <= whole {
+            a += loadLanes(x, laneCount)
+            b += loadLanes(x + columns, laneCount)
+            c += loadLanes(x + 2 &* columns, laneCount)
+            d += loadLanes(x + 3 &* columns, laneCount)
+            x += 4 &* columns
+            row &+= 4
+        }
+        while row < rows {
+            a += loadLanes(x, lanes)
+            x += columns
+            row &+= 1
+        }
+        storeLanes((a + b) + (c + d), sums + column, lanes)
+        column &+= laneCount
+    }
+}
+
 /// Whether any of the values is NaN or infinite.
 ///
 /// - Parameter values: [count]

@@ -80,3 +80,20 @@ struct VectorArithmeticTests {
         }
     }
 }
+
+@Suite("column sums")
+struct ColumnSumTests {
+    @Test(
+        "column sums follow the plain ones",
+        arguments: channelShapes)
+    func columns(rows: Int, channels: Int) {
+        let x = normals(rows * channels, index: 1)
+        let values = GuardedBuffer(x, offset: channels % 3)
+        let sums = GuardedBuffer<Float>(count: channels, offset: 1)
+        columnSums(values.pointer, rows: rows, columns: channels, into: sums.pointer)
+        var expected = [Double](repeating: 0, count: channels)
+        for (i, value) in x.enumerated() { expected[i % channels] += Double(value) }
+        #expect(largestDifference(sums.values, expected, magnitude: 1) < 2e-6)
+        #expect(sums.isIntact)
+    }
+}

@@ -1,0 +1,453 @@
+import COneDNN
+import TensorCore
+
+// Convolutions with few channels, where oneDNN leaves most lanes of a vector empty: it lays
+// channels along them, 6 of 16 in LeNet's first layer. Here it is pixels (forward), or a whole row
+// of the kernel with its channels (backward): 15 and 30 neighbouring values in LeNet's layers.
+//
+// All three run on the register tile of the inner product: six rows of whole vectors. They need
+// its 24 accumulators, so AVX-512; elsewhere oneDNN stays.
+
+extension ConvolutionShape {
+    /// Whether the kernels below can take this shape at all.
+    private var isDirect: Bool {
+        bn_compiled_for_512_bit_vectors() == 1 && groups == 1 && strideHeight == 1
+            && strideWidth == 1 && dilationHeight == 1 && dilationWidth == 1
+    }
+
+    /// Vectors that a kernel row with its channels, S·C values, takes.
+    fileprivate var rowVectors: Int { (kernelWidth * inputChannels + laneCount - 1) / laneCount }
+
+    var hasDirectForward: Bool {
+        isDirect && outputChannels <= Tile<TileRow2>.rows && outputWidth >= laneCount / 2
+    }
+
+    /// Where kernel rows fill three quarters of their vectors, and channels at most half of one.
+    var hasDirectBackwardData: Bool {
+        isDirect && inputChannels <= laneCount / 2
+            && 4 * kernelWidth * inputChannels >= 3 * rowVectors * laneCount
+    }
+
+    /// Where kernel rows fill more of their vectors than the output channels do.
+    var hasDirectBackwardWeights: Bool {
+        isDirect && outputChannels <= Tile<TileRow2>.rows
+            && kernelWidth * inputChannels > outputChannels * rowVectors
+    }
+
+    /// Columns of an image with its padding.
+    fileprivate var paddedWidth: Int { inputWidth + 2 * paddingWidth }
+
+    /// Rows of an image with its padding.
+    fileprivate var paddedHeight: Int { inputHeight + 2 * paddingHeight }
+}
+
+/// A copy of weights in the order in which a kernel reads them; what no weight falls on is 0.
+struct DirectWeights {
+    /// Floats of the copy.
+    let count: Int
+    /// The place of every weight, in the parameter and in the copy.
+    private let places: [(parameter: Int32, copy: Int32)]
+
+    /// `place` gives the copy's place of weight (k, c, r, s).
+    init(
+        _ shape: ConvolutionShape, _ layout: WeightLayout, count: Int,
+        place: (_ k: Int, _ c: Int, _ r: Int, _ s: Int) -> Int
+    ) {
+        self.count = count
+        var index = 0
+        var places: [(Int32, Int32)] = []
+        for k in 0..<shape.outputChannels {
+            for c in 0..<shape.inputChannels {
+                for r in 0..<shape.kernelHeight {
+                    for s in 0..<shape.kernelWidth {
+                        places.append(
+                            (Int32(layout.offset(ofFileIndex: index)), Int32(place(k, c, r, s))))
+                        index += 1
+                    }
+                }
+            }
+        }
+        self.places = places
+    }
+
+    /// From parameter to copy.
+    func pack(_ parameter: UnsafePointer<Float>, into copy: UnsafeMutablePointer<Float>) {
+        copy.update(repeating: 0, count: count)
+        for place in places { copy[Int(place.copy)] = parameter[Int(place.parameter)] }
+    }
+
+    /// From copy to parameter, of which `count` Floats are overwritten.
+    func unpack(
+        _ copy: UnsafePointer<Float>, into parameter: UnsafeMutablePointer<Float>, count: Int
+    ) {
+        parameter.update(repeating: 0, count: count)
+        for place in places { parameter[Int(place.parameter)] = copy[Int(place.copy)] }
+    }
+}
+
+/// Forward for at most six output channels: pixels along the lanes, two vectors of them at a time.
+///
+/// The image is first taken apart into planes, [C, padded H, padded W].
+final class DirectForward {
+    let weights: DirectWeights
+    private let shape: ConvolutionShape
+    /// From one row of a plane to the next: a row has room for the last vector of pixels.
+    private let rowStride: Int
+    private let planes: UnsafeMutablePointer<Float>
+    /// The results of a tile, [6, 2, 16].
+    private let results: UnsafeMutablePointer<Float>
+
+    init(_ shape: ConvolutionShape, _ layout: WeightLayout) {
+        self.shape = shape
+        let (outputs, width) = (shape.outputChannels, shape.kernelWidth)
+        weights = DirectWeights(shape, layout, count: shape.weightCount) { k, c, r, s in
+            ((c * shape.kernelHeight + r) * width + s) * outputs + k
+        }
+        let lastVector = (shape.outputWidth - 1) / laneCount * laneCount
+        rowStride = max(shape.paddedWidth, lastVector + laneCount + width - 1)
+        let count = shape.inputChannels * shape.paddedHeight * rowStride
+        planes = alignedAllocation(of: Float.self, count: count)
+        planes.initialize(repeating: 0, count: count)
+        results = alignedAllocation(of: Float.self, count: 192)
+        results.initialize(repeating: 0, count: 192)
+    }
+
+    deinit {
+        planes.deallocate()
+        results.deallocate()
+    }
+
+    /// One image.
+    ///
+    /// - Parameters:
+    ///   - input: [H, W, C]
+    ///   - packed: [C, R, S, K]
+    ///   - bias: [K]
+    ///   - output: [H′, W′, K]
+    func run(
+        _ input: UnsafePointer<Float>, _ packed: UnsafePointer<Float>,
+        _ bias: UnsafePointer<Float>?, _ output: UnsafeMutablePointer<Float>
+    ) {
+        splitIntoPlanes(input)
+        // Vectors of pixels in row-major order, in pairs; a last one alone is paired with itself.
+        let perRow = (shape.outputWidth + laneCount - 1) / laneCount
+        let vectors = shape.outputHeight * perRow
+        var vector = 0
+        while vector < vectors {
+            let left = (row: vector / perRow, column: vector % perRow * laneCount)
+            let next = min(vector &+ 1, vectors &- 1)
+            let right = (row: next / perRow, column: next % perRow * laneCount)
+            multiply(
+                left.row &* rowStride &+ left.column, right.row &* rowStride &+ right.column,
+                packed, bias)
+            write(left.row, left.column, from: results, output)
+            write(right.row, right.column, from: results + laneCount, output)
+            vector &+= 2
+        }
+    }
+
+    private func splitIntoPlanes(_ input: UnsafePointer<Float>) {
+        let (channels, width) = (shape.inputChannels, shape.inputWidth)
+        let planeStride = shape.paddedHeight * rowStride
+        for h in 0..<shape.inputHeight {
+            let row = input + h &* width &* channels
+            let first = (h &+ shape.paddingHeight) &* rowStride &+ shape.paddingWidth
+            for c in 0..<channels {
+                let plane = planes + (c &* planeStride &+ first)
+                for w in 0..<width { plane[w] = row[w &* channels &+ c] }
+            }
+        }
+    }
+
+    /// All channels of two vectors of pixels, whose windows begin at `left` and `right`.
+    private func multiply(
+        _ left: Int, _ right: Int, _ packed: UnsafePointer<Float>, _ bias: UnsafePointer<Float>?
+    ) {
+        let outputs = shape.outputChannels
+        let offsets = TileOffsets(last: outputs - 1)
+        var tile = Tile<TileRow2>()
+        if let bias {
+            let one = TileRow1(a: SIMD16(repeating: 1))
+            tile.add(bias, at: offsets, times: TileRow2(left: one, right: one))
+        }
+        var factors = packed
+        var plane = planes
+        for _ in 0..<shape.inputChannels {
+            var row = plane
+            for _ in 0..<shape.kernelHeight {
+                for s in 0..<shape.kernelWidth {
+                    tile.add(
+                        factors, at: offsets,
+                        times: TileRow2(
+                            left: TileRow1(from: row + (left &+ s)),
+                            right: TileRow1(from: row + (right &+ s))))
+                    factors += outputs
+                }
+                row += rowStride
+            }
+            plane += shape.paddedHeight &* rowStride
+        }
+        tile.store(to: results, at: .consecutive, stride: Tile<TileRow2>.columns)
+    }
+
+    /// A vector of pixels, from channel by channel to pixel by pixel.
+    private func write(
+        _ row: Int, _ column: Int, from results: UnsafePointer<Float>,
+        _ output: UnsafeMutablePointer<Float>
+    ) {
+        let outputs = shape.outputChannels
+        var target = output + (row &* shape.outputWidth &+ column) &* outputs
+        for lane in 0..<min(laneCount, shape.outputWidth &- column) {
+            for k in 0..<outputs { target[k] = results[k &* Tile<TileRow2>.columns &+ lane] }
+            target += outputs
+        }
+    }
+}
+
+/// Backward data for few input channels: each output pixel's gradient adds R rows of S·C
+/// neighbouring values to the input's, six pixels at a time.
+final class DirectBackwardData {
+    let weights: DirectWeights
+    private let shape: ConvolutionShape
+    /// The padded image's gradient, [padded H, padded W, C], with room for whole vectors behind.
+    private let image: UnsafeMutablePointer<Float>
+    private let imageCount: Int
+    /// The results of a tile, [6, 4, 16].
+    private let results: UnsafeMutablePointer<Float>
+
+    init(_ shape: ConvolutionShape, _ layout: WeightLayout) {
+        self.shape = shape
+        let units = shape.kernelHeight * shape.rowVectors
+        weights = DirectWeights(
+            shape, layout, count: shape.outputChannels * units * laneCount
+        ) { k, c, r, s in
+            (k * units + r * shape.rowVectors) * laneCount + s * shape.inputChannels + c
+        }
+        imageCount =
+            shape.paddedHeight * shape.paddedWidth * shape.inputChannels
+            + shape.rowVectors * laneCount
+        image = alignedAllocation(of: Float.self, count: imageCount)
+        image.initialize(repeating: 0, count: imageCount)
+        results = alignedAllocation(of: Float.self, count: 384)
+        results.initialize(repeating: 0, count: 384)
+    }
+
+    deinit {
+        image.deallocate()
+        results.deallocate()
+    }
+
+    /// One image.
+    ///
+    /// - Parameters:
+    ///   - outputGradient: [H′, W′, K]
+    ///   - packed: [K, R, vectors of S·C]
+    ///   - inputGradient: [H, W, C]
+    func run(
+        _ outputGradient: UnsafePointer<Float>, _ packed: UnsafePointer<Float>,
+        _ inputGradient: UnsafeMutablePointer<Float>
+    ) {
+        image.update(repeating: 0, count: imageCount)
+        let pixels = shape.outputHeight * shape.outputWidth
+        let units = shape.kernelHeight * shape.rowVectors
+        var pixel = 0
+        while pixel < pixels {
+            let count = min(Tile<TileRow4>.rows, pixels &- pixel)
+            var unit = 0
+            while unit < units {
+                switch units &- unit {
+                case 4...: add(TileRow4.self, pixel, count, unit, outputGradient, packed)
+                case 2...3: add(TileRow2.self, pixel, count, unit, outputGradient, packed)
+                default: add(TileRow1.self, pixel, count, unit, outputGradient, packed)
+                }
+                unit &+= units &- unit >= 4 ? 4 : units &- unit >= 2 ? 2 : 1
+            }
+            pixel &+= count
+        }
+        let row = shape.inputWidth * shape.inputChannels
+        for h in 0..<shape.inputHeight {
+            let first =
+                (h + shape.paddingHeight) * shape.paddedWidth + shape.paddingWidth
+            (inputGradient + h * row).update(
+                from: image + first * shape.inputChannels, count: row)
+        }
+    }
+
+    /// What `count` pixels add to some units: vectors of kernel rows.
+    @inline(__always)
+    private func add<Row: TileRow>(
+        _: Row.Type, _ pixel: Int, _ count: Int, _ unit: Int,
+        _ outputGradient: UnsafePointer<Float>, _ packed: UnsafePointer<Float>
+    ) {
+        let outputs = shape.outputChannels
+        let offsets = TileOffsets(last: count - 1, stride: outputs)
+        let stride = shape.kernelHeight &* shape.rowVectors &* laneCount
+        var tile = Tile<Row>()
+        var row = packed + unit &* laneCount
+        let factors = outputGradient + pixel &* outputs
+        for k in 0..<outputs {
+            tile.add(factors + k, at: offsets, times: Row(from: row))
+            row += stride
+        }
+        tile.store(to: results, at: .consecutive, stride: Tile<Row>.columns)
+        for i in 0..<count {
+            let y = (pixel &+ i) / shape.outputWidth
+            let x = (pixel &+ i) &- y &* shape.outputWidth
+            for v in 0..<Row.vectors {
+                let r = (unit &+ v) / shape.rowVectors
+                let part = (unit &+ v) &- r &* shape.rowVectors
+                let place =
+                    ((y &+ r) &* shape.paddedWidth &+ x) &* shape.inputChannels
+                    &+ part &* laneCount
+                let sum = results + (i &* Tile<Row>.columns &+ v &* laneCount)
+                storeLanes(
+                    loadLanes(image + place, laneCount) + loadLanes(sum, laneCount), image + place,
+                    laneCount)
+            }
+        }
+    }
+}
+
+/// Backward weights for at most six output channels: the gradient of a kernel row, S·C values, sums
+/// up over the pixels in registers, for up to four rows at a time.
+final class DirectBackwardWeights {
+    private let weights: DirectWeights
+    private let shape: ConvolutionShape
+    private let layout: WeightLayout
+    /// The padded image, [padded H, padded W, C], with room for whole vectors behind.
+    private let image: UnsafeMutablePointer<Float>
+    /// The sums over images: for every unit [6, 16].
+    private let sums: UnsafeMutablePointer<Float>
+
+    init(_ shape: ConvolutionShape, _ layout: WeightLayout) {
+        self.shape = shape
+        self.layout = layout
+        let units = shape.kernelHeight * shape.rowVectors
+        let rows = Tile<TileRow1>.rows
+        weights = DirectWeights(
+            shape, layout, count: units * rows * laneCount
+        ) { k, c, r, s in
+            let place = s * shape.inputChannels + c
+            let unit = r * shape.rowVectors + place / laneCount
+            return (unit * rows + k) * laneCount + place % laneCount
+        }
+        let imageCount =
+            shape.paddedHeight * shape.paddedWidth * shape.inputChannels
+            + shape.rowVectors * laneCount
+        image = alignedAllocation(of: Float.self, count: imageCount)
+        image.initialize(repeating: 0, count: imageCount)
+        sums = alignedAllocation(of: Float.self, count: weights.count)
+        sums.initialize(repeating: 0, count: weights.count)
+    }
+
+    deinit {
+        image.deallocate()
+        sums.deallocate()
+    }
+
+    /// All images; operands as `Convolution.backwardWeights` has them.
+    func run(
+        _ images: Int, _ input: UnsafePointer<Float>, _ outputGradient: UnsafePointer<Float>,
+        _ weightGradient: UnsafeMutablePointer<Float>
+    ) {
+        sums.update(repeating: 0, count: weights.count)
+        let units = shape.kernelHeight * shape.rowVectors
+        for n in 0..<images {
+            pad(input + n * shape.inputCount)
+            let gradient = outputGradient + n * shape.outputCount
+            var unit = 0
+            while unit < units {
+                switch units &- unit {
+                case 4...: add(TileRow4.self, unit, gradient)
+                case 2...3: add(TileRow2.self, unit, gradient)
+                default: add(TileRow1.self, unit, gradient)
+                }
+                unit &+= units &- unit >= 4 ? 4 : units &- unit >= 2 ? 2 : 1
+            }
+        }
+        weights.unpack(sums, into: weightGradient, count: layout.count)
+    }
+
+    private func pad(_ input: UnsafePointer<Float>) {
+        let row = shape.inputWidth * shape.inputChannels
+        for h in 0..<shape.inputHeight {
+            let first =
+                (h + shape.paddingHeight) * shape.paddedWidth + shape.paddingWidth
+            (image + first * shape.inputChannels).update(from: input + h * row, count: row)
+        }
+    }
+
+    /// One image's part of some units.
+    @inline(__always)
+    private func add<Row: DirectRow>(
+        _: Row.Type, _ unit: Int, _ outputGradient: UnsafePointer<Float>
+    ) {
+        let (outputs, channels) = (shape.outputChannels, shape.inputChannels)
+        let offsets = TileOffsets(last: outputs - 1)
+        func place(_ v: Int) -> Int {
+            let r = min(unit + v, unit + Row.vectors - 1) / shape.rowVectors
+            let part = min(unit + v, unit + Row.vectors - 1) % shape.rowVectors
+            return r * shape.paddedWidth * channels + part * laneCount
+        }
+        let places = (place(0), place(1), place(2), place(3))
+        var tile = Tile<Row>()
+        var factors = outputGradient
+        for y in 0..<shape.outputHeight {
+            var window = UnsafePointer(image + y &* shape.paddedWidth &* channels)
+            for _ in 0..<shape.outputWidth {
+                tile.add(factors, at: offsets, times: Row(window, places))
+                factors += outputs
+                window += channels
+            }
+        }
+        tile.addVectors(to: sums + unit &* Tile<TileRow1>.rows &* laneCount)
+    }
+}
+
+/// A tile row whose vectors come from places of their own.
+private protocol DirectRow: TileRow {
+    init(_ pointer: UnsafePointer<Float>, _ places: (Int, Int, Int, Int))
+    /// Adds each vector to memory, `stride` Floats from one to the next.
+    func addVectors(to pointer: UnsafeMutablePointer<Float>, stride: Int)
+}
+
+extension TileRow1: DirectRow {
+    @inline(__always)
+    init(_ pointer: UnsafePointer<Float>, _ places: (Int, Int, Int, Int)) {
+        self.init(from: pointer + places.0)
+    }
+
+    @inline(__always)
+    func addVectors(to pointer: UnsafeMutablePointer<Float>, stride: Int) {
+        storeLanes(loadLanes(pointer, laneCount) + a, pointer, laneCount)
+    }
+}
+
+extension TileRowPair: DirectRow where Half: DirectRow {
+    @inline(__always)
+    init(_ pointer: UnsafePointer<Float>, _ places: (Int, Int, Int, Int)) {
+        let second =
+            Half.vectors == 2 ? (places.2, places.3, 0, 0) : (places.1, 0, 0, 0)
+        self.init(left: Half(pointer, places), right: Half(pointer, second))
+    }
+
+    @inline(__always)
+    func addVectors(to pointer: UnsafeMutablePointer<Float>, stride: Int) {
+        left.addVectors(to: pointer, stride: stride)
+        right.addVectors(to: pointer + Half.vectors &* stride, stride: stride)
+    }
+}
+
+extension Tile where Row: DirectRow {
+    /// Adds the tile to [vectors, 6, 16].
+    @inline(__always)
+    fileprivate func addVectors(to pointer: UnsafeMutablePointer<Float>) {
+        let stride = Self.rows &* laneCount
+        row0.addVectors(to: pointer, stride: stride)
+        row1.addVectors(to: pointer + laneCount, stride: stride)
+        row2.addVectors(to: pointer + 2 &* laneCount, stride: stride)
+        row3.addVectors(to: pointer + 3 &* laneCount, stride: stride)
+        row4.addVectors(to: pointer + 4 &* laneCount, stride: stride)
+        row5.addVectors(to: pointer + 5 &* laneCount, stride: stride)
+    }
+}
