@@ -16,7 +16,7 @@ struct KernelBench {
     }
 
     /// What one call does.
-    private struct Work {
+    struct Work {
         var name: String
         var shape: [Int]
         /// Floating-point operations of products; nil where memory is what counts.
@@ -76,32 +76,55 @@ struct KernelBench {
         return try (0..<rounds).map { _ in try time(calls) }.sorted()[rounds / 2]
     }
 
+    /// The kernels, each with a standard shape and how few of its numbers must be given.
+    private static let kernels: KeyValuePairs<String, (standard: [Int], fewest: Int)> = [
+        "linear": ([30, 784, 128], 3), "linear_backward": ([30, 784, 128], 3),
+        "conv": ([16, 32, 32, 16, 16, 3, 1], 4),
+        "conv_backward_data": ([16, 32, 32, 16, 16, 3, 1], 4),
+        "conv_backward_weights": ([16, 32, 32, 16, 16, 3, 1], 4),
+        "bn": ([30, 128], 2), "bn_backward": ([30, 128], 2),
+        "bn_add_relu": ([16, 32, 32, 16], 2), "bn_add_relu_backward": ([16, 32, 32, 16], 2),
+        "max_pool": ([16, 28, 28, 6, 2, 2], 4), "max_pool_backward": ([16, 28, 28, 6, 2, 2], 4),
+        "sgd": ([134_400], 1),
+    ]
+
     private func makeWork() throws -> Work {
-        let names = ["linear", "linear_backward", "bn", "bn_backward", "sgd"]
-        guard names.contains(kernel) else {
-            throw BenchError.unknownKernel(kernel, known: names)
+        guard let (_, known) = Self.kernels.first(where: { $0.key == kernel }) else {
+            throw BenchError.unknownKernel(kernel, known: Self.kernels.map(\.key))
         }
-        let isLinear = kernel.hasPrefix("linear")
-        let count = isLinear ? 3 : kernel == "sgd" ? 1 : 2
-        let standard = isLinear ? [30, 784, 128] : kernel == "sgd" ? [134_400] : [30, 128]
-        let extents = try shape.map { try parse($0, count: count) } ?? standard
-        return isLinear ? try product(extents) : kernel == "sgd" ? sgd(extents) : bn(extents)
+        let extents =
+            try shape.map { try parse($0, standard: known.standard, known.fewest) }
+            ?? known.standard
+        switch kernel {
+        case "linear", "linear_backward": return try product(extents)
+        case "conv", "conv_backward_data", "conv_backward_weights":
+            return try convolution(extents)
+        case "max_pool", "max_pool_backward": return try maxPooling(extents)
+        case "sgd": return sgd(extents)
+        default: return bn(extents)
+        }
     }
 
-    private func parse(_ text: String, count: Int) throws(BenchError) -> [Int] {
+    /// The numbers of `text`; those left out at the end are the standard's.
+    private func parse(
+        _ text: String, standard: [Int], _ fewest: Int
+    ) throws(BenchError) -> [Int] {
         let parts = text.split(separator: "x", omittingEmptySubsequences: false).map { Int($0) }
         let extents = parts.compactMap { $0 }
         // [N, H, W, C] is [N·H·W, C] to the kernels of normalisation.
-        if count == 2, extents.count == 4, parts.count == 4, extents.allSatisfy({ $0 > 0 }) {
-            return [extents[0] * extents[1] * extents[2], extents[3]]
+        let most = fewest == 2 ? 4 : standard.count
+        guard extents.count == parts.count, extents.allSatisfy({ $0 > 0 }),
+            (fewest...most).contains(extents.count), !(fewest == 2 && extents.count == 3)
+        else {
+            throw .wrongShape(kernel: kernel, found: text)
         }
-        guard extents.count == count, parts.count == count, extents.allSatisfy({ $0 > 0 }) else {
-            throw .wrongShape(kernel: kernel, expected: count, found: text)
-        }
-        return extents
+        if fewest == 2 { return extents }
+        // A convolution keeps the channels unless told otherwise.
+        let channels = extents.count == 4 && standard.count == 7 ? [extents[3]] : []
+        return extents + channels + standard[(extents.count + channels.count)...]
     }
 
-    private func filled(_ rows: Int, _ columns: Int) -> Tensor {
+    func filled(_ rows: Int, _ columns: Int) -> Tensor {
         let tensor = Tensor(rows: rows, columns: columns)
         let random = CounterRandom(seed: 1, purpose: .benchmark, index: UInt64(columns))
         for i in 0..<rows * columns {
@@ -135,43 +158,6 @@ struct KernelBench {
         }
     }
 
-    private func bn(_ extents: [Int]) -> Work {
-        let (rows, channels) = (extents[0], extents[1])
-        let (x, y, dy) = (
-            filled(rows, channels), filled(rows, channels), filled(rows, channels)
-        )
-        let perChannel = (0..<6).map { _ in filled(1, channels) }
-        let sums = UnsafeMutablePointer<Double>.allocate(capacity: 2 * channels)
-        let bytes = Double(rows * channels * 4)
-        let forward = kernel == "bn"
-        // Forward reads twice and writes once; backward reads three and two, and writes two.
-        return Work(
-            name: kernel, shape: extents, operations: nil, bytes: bytes * (forward ? 3 : 7)
-        ) {
-            if forward {
-                channelMoments(
-                    input: x.pointer, rows: rows, channels: channels, mean: sums,
-                    m2: sums + channels)
-                normalizeForward(
-                    input: x.pointer, rows: rows, channels: channels,
-                    meanHigh: perChannel[0].pointer, meanLow: perChannel[1].pointer,
-                    factor: perChannel[2].pointer, shift: perChannel[3].pointer,
-                    activation: .relu, output: y.pointer)
-            } else {
-                normalizeBackwardSums(
-                    input: x.pointer, output: y.pointer, outputGradient: dy.pointer, rows: rows,
-                    channels: channels, meanHigh: perChannel[0].pointer,
-                    meanLow: perChannel[1].pointer, activation: .relu, sumGradient: sums,
-                    sumProduct: sums + channels)
-                normalizeBackward(
-                    input: x.pointer, gradient: dy.pointer, rows: rows, channels: channels,
-                    meanHigh: perChannel[0].pointer, meanLow: perChannel[1].pointer,
-                    factor: perChannel[2].pointer, meanGradient: perChannel[4].pointer,
-                    projection: perChannel[5].pointer, inputGradient: y.pointer)
-            }
-        }
-    }
-
     private func sgd(_ extents: [Int]) -> Work {
         let count = extents[0]
         let (w, g, v) = (filled(1, count), filled(1, count), filled(1, count))
@@ -187,19 +173,35 @@ struct KernelBench {
 /// A bench that cannot be.
 enum BenchError: Error, Equatable, CustomStringConvertible {
     case unknownKernel(String, known: [String])
-    case wrongShape(kernel: String, expected: Int, found: String)
+    case wrongShape(kernel: String, found: String)
+    case kernelDoesNotFit(kernel: String, found: [Int])
 
     /// What, where, what to do; one line.
     var description: String {
         switch self {
         case .unknownKernel(let name, let known):
             "there is no kernel '\(visible(name))'; give one of \(known.joined(separator: ", "))"
-        case .wrongShape(let kernel, let expected, let found):
-            "--shape '\(visible(found))' does not fit \(kernel): give \(expected) positive numbers, "
-                + "such as "
-                + (expected == 3
-                    ? "30x784x128 (rows, inputs, outputs)"
-                    : expected == 2 ? "30x128 (rows, channels) or 64x56x56x64" : "134400")
+        case .wrongShape(let kernel, let found):
+            "--shape '\(visible(found))' does not fit \(kernel): give positive numbers, such as "
+                + Self.example(of: kernel)
+        case .kernelDoesNotFit(let kernel, let found):
+            "the window of \(kernel) does not fit an image of --shape "
+                + "'\(found.map(String.init).joined(separator: "x"))': give one such as "
+                + Self.example(of: kernel)
+        }
+    }
+
+    private static func example(of kernel: String) -> String {
+        switch kernel {
+        case _ where kernel.hasPrefix("linear"): "30x784x128 (rows, inputs, outputs)"
+        case _ where kernel.hasPrefix("conv"):
+            "16x32x32x16 (images, height, width, channels), or 16x32x32x16x32x3x2 "
+                + "(then output channels, kernel, stride)"
+        case _ where kernel.hasPrefix("max_pool"):
+            "16x28x28x6 (images, height, width, channels), or 16x28x28x6x3x2 "
+                + "(then kernel, stride)"
+        case _ where kernel.hasPrefix("bn"): "30x128 (rows, channels) or 64x56x56x64"
+        default: "134400"
         }
     }
 }

@@ -85,10 +85,26 @@ public struct ConvolutionShape: Hashable, Sendable {
         outputChannels * (inputChannels / groups) * kernelHeight * kernelWidth
     }
 
-    /// Floating-point operations of one pass over one image, a multiply-add as two, those with
-    /// padding included.
+    /// Floating-point operations that one pass over one image needs, a multiply-add as two; products
+    /// with padding are none.
     public var operations: Int {
-        2 * outputHeight * outputWidth * weightCount
+        let rows = Self.products(
+            inputHeight, kernelHeight, strideHeight, paddingHeight, dilationHeight)
+        let columns = Self.products(
+            inputWidth, kernelWidth, strideWidth, paddingWidth, dilationWidth)
+        return 2 * rows * columns * outputChannels * (inputChannels / groups)
+    }
+
+    /// How often a kernel's element meets the image along one axis.
+    private static func products(
+        _ input: Int, _ kernel: Int, _ stride: Int, _ padding: Int, _ dilation: Int
+    ) -> Int {
+        let positions = outputExtent(input, kernel, stride, padding, dilation)
+        return (0..<positions).reduce(0) { sum, position in
+            let start = position * stride - padding
+            return sum
+                + (0..<kernel).count { (0..<input).contains(start + $0 * dilation) }
+        }
     }
 
     /// How many positions a window has along one axis; 0 or less where it does not fit.

@@ -149,19 +149,29 @@ private func poolForward<Kind: Pooling>(
         let rows = shape.rows(y)
         for x in 0..<outputWidth {
             let columns = shape.columns(x)
+            let isSquareOf2 = rows.count == 2 && columns.count == 2
 
             @inline(__always)
             func block(_ c: Int, _ lanes: Int) {
-                var row =
+                let first =
                     input + ((rows.lowerBound &* width &+ columns.lowerBound) &* channels &+ c)
-                var sum = loadLanes(row, lanes)
-                var skip = 1
-                for _ in 0..<rows.count {
-                    for column in skip..<columns.count {
-                        sum = Kind.combine(sum, loadLanes(row + (column &* channels), lanes))
+                var sum = loadLanes(first, lanes)
+                if isSquareOf2 {
+                    // Written out: with loops it takes three times as long.
+                    let below = first + width &* channels
+                    sum = Kind.combine(sum, loadLanes(first + channels, lanes))
+                    sum = Kind.combine(sum, loadLanes(below, lanes))
+                    sum = Kind.combine(sum, loadLanes(below + channels, lanes))
+                } else {
+                    var row = first
+                    var skip = 1
+                    for _ in 0..<rows.count {
+                        for column in skip..<columns.count {
+                            sum = Kind.combine(sum, loadLanes(row + (column &* channels), lanes))
+                        }
+                        skip = 0
+                        row += width &* channels
                     }
-                    skip = 0
-                    row += width &* channels
                 }
                 storeLanes(
                     Kind.finish(sum, scale: scale),
@@ -198,6 +208,7 @@ private func poolBackward<Kind: Pooling>(
         let rows = shape.rows(y)
         for x in 0..<outputWidth {
             let columns = shape.columns(x)
+            let isSquareOf2 = rows.count == 2 && columns.count == 2
 
             @inline(__always)
             func block(_ c: Int, _ lanes: Int) {
@@ -206,22 +217,31 @@ private func poolBackward<Kind: Pooling>(
                 let largest = Kind.readsValues ? loadLanes(output + place, lanes) : gradient
                 // Surplus lanes get nothing where they would add to other pixels.
                 var open = lane .< Int32(truncatingIfNeeded: channels &- c)
-                var row = (rows.lowerBound &* width &+ columns.lowerBound) &* channels &+ c
                 let inside = open
-                for _ in 0..<rows.count {
-                    for column in 0..<columns.count {
-                        let pixel = row &+ column &* channels
-                        let value = Kind.readsValues ? loadLanes(input + pixel, lanes) : gradient
-                        var share = Kind.share(
-                            gradient, x: value, y: largest, scale: scale, open: &open)
-                        if !overwrites {
-                            share =
-                                loadLanes(inputGradient + pixel, lanes)
-                                + SIMD16<Float>().replacing(with: share, where: inside)
-                        }
-                        storeLanes(share, inputGradient + pixel, lanes)
+
+                @inline(__always)
+                func give(_ pixel: Int) {
+                    let value = Kind.readsValues ? loadLanes(input + pixel, lanes) : gradient
+                    var share = Kind.share(
+                        gradient, x: value, y: largest, scale: scale, open: &open)
+                    if !overwrites {
+                        share =
+                            loadLanes(inputGradient + pixel, lanes)
+                            + SIMD16<Float>().replacing(with: share, where: inside)
                     }
-                    row &+= width &* channels
+                    storeLanes(share, inputGradient + pixel, lanes)
+                }
+                var row = (rows.lowerBound &* width &+ columns.lowerBound) &* channels &+ c
+                if isSquareOf2 {
+                    give(row)
+                    give(row &+ channels)
+                    give(row &+ width &* channels)
+                    give(row &+ (width &+ 1) &* channels)
+                } else {
+                    for _ in 0..<rows.count {
+                        for column in 0..<columns.count { give(row &+ column &* channels) }
+                        row &+= width &* channels
+                    }
                 }
             }
             let room =

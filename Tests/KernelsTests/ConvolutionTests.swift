@@ -198,6 +198,8 @@ struct ConvolutionTests {
             (224, 31, 3), 64, (7, 3), stride: (2, 3), padding: (3, 0), dilation: (1, 2)
         ).shape
         #expect(odd.outputHeight == 112 && odd.outputWidth == 9)
-        #expect(odd.operations == 2 * 112 * 9 * 64 * 3 * 7 * 3)
+        // Of a 3×3 kernel's nine, a corner uses four and an edge six.
+        let padded = ConvolutionCase((4, 5, 6), 8, (3, 3), padding: (1, 1), groups: 2).shape
+        #expect(padded.operations == 2 * (4 * 4 + 10 * 6 + 6 * 9) * 8 * 3)
     }
 }
