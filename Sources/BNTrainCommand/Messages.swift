@@ -3,6 +3,7 @@ import Configuration
 import Datasets
 import Kernels
 import MPICollectives
+import Models
 import Training
 
 /// What the program's exit code says.
@@ -111,6 +112,7 @@ private struct Finding {
             } else {
                 self.init(error.description, .usage)
             }
+        case let error as ModelError: self.init(error.description, .usage)
         case let error as DatasetError: self.init(error.description, error.category.exitCode)
         case let error as CheckpointError:
             if case .missingFile = error {

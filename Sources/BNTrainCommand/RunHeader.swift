@@ -32,9 +32,13 @@ struct RunHeader {
 
     private static func network(_ plan: RunPlan) -> String {
         let model = plan.configuration.model
+        let count = "\(grouped(plan.layout.parameterCount)) parameters"
+        guard model.name == .mlp else {
+            return "\(plan.network.name) on \(plan.network.input), \(count)"
+        }
         let widths = [plan.network.inputs] + model.hidden + [plan.network.classes]
         return "\(plan.network.name) \(widths.map(String.init).joined(separator: "-")), "
-            + "\(model.activation.rawValue), \(grouped(plan.layout.parameterCount)) parameters"
+            + "\(model.activation.rawValue), \(count)"
     }
 
     private static func world(_ run: Launch.Run, machine: Machine) -> String {
@@ -102,7 +106,10 @@ struct RunHeader {
             case .momentum(let weight): "moving averages (weight \(weight) for the new value)"
             case .cumulative: "plain averages over all batches"
             }
-        return "\(plan.configuration.model.placement.rawValue) the activation; \(scope); "
+        let placement =
+            plan.configuration.model.name == .mlp
+            ? "\(plan.configuration.model.placement.rawValue) the activation; " : ""
+        return "\(placement)\(scope); "
             + "inference uses \(average)"
     }
 

@@ -10,16 +10,41 @@ enum Keys {
 
     static let modelName = Key<RunConfiguration.Model.Name>(
         "model.name", default: "\"mlp\"", .name,
-        doc: "The architecture: \"mlp\", fully connected layers.")
+        doc:
+            "\"mlp\", \"lenet\", \"mnist-cnn\", \"vgg11\", \"resnet20\" (32, 44, 56, 110, 18, 34, 50)."
+    )
     static let hidden = Key(
         "model.hidden", default: "[128, 128, 128]", .widths,
+        for: Condition(path: "model.name", names: ["mlp"]),
         doc: "Widths of the hidden layers, from the input on; [] is a linear classifier.")
     static let activation = Key<RunConfiguration.Model.Activation>(
         "model.activation", default: "\"sigmoid\"", .name,
-        doc: "What follows each hidden layer: \"sigmoid\", \"tanh\" or \"relu\".")
+        for: Condition(path: "model.name", names: ["mlp"]),
+        doc: "\"mlp\": what follows each hidden layer: \"sigmoid\", \"tanh\" or \"relu\".")
     static let placement = Key<RunConfiguration.Model.Placement>(
         "model.placement", default: "\"before\"", .name,
-        doc: "Where BN stands: \"before\" or \"after\" the activation.")
+        for: Condition(path: "model.name", names: ["mlp"]),
+        doc: "\"mlp\": where BN stands, \"before\" or \"after\" the activation.")
+    static let stem = Key<RunConfiguration.Model.Stem>(
+        "model.stem", default: "\"cifar\"", .name,
+        for: Condition(
+            path: "model.name",
+            names: ["vgg11"] + RunConfiguration.Model.Name.large.map(\.rawValue)),
+        doc: "\"cifar\" (starts at full size, for 32×32) or \"imagenet\" (for 224×224).")
+    static let shortcut = Key<RunConfiguration.Model.Shortcut>(
+        "model.shortcut", default: "\"projection\"", .name,
+        for: Condition(path: "model.name", names: residualNames),
+        doc: "Residual networks: \"projection\" (1×1 with BN) or \"A\" (no parameters).")
+    static let zeroInitialBlocks = Key(
+        "model.zeroInitialBlocks", default: "false", .flag,
+        for: Condition(path: "model.name", names: residualNames),
+        doc: "Residual networks: whether each block's last scale starts at 0.")
+    static let dropout = Key(
+        "model.dropout", default: "0",
+        .number("a number of at least 0 and below 1") { $0 >= 0 && $0 < 1 },
+        doc:
+            "Share of values dropped behind dense hidden layers; \"resnet\": before the last layer."
+    )
     static let initialization = Key<RunConfiguration.Initialization.Kind>(
         "model.initialization.kind", default: "\"xavier\"", .name,
         doc: "\"normal\" (one deviation for all), \"xavier\" or \"he\" (by each layer's size).")
@@ -200,7 +225,8 @@ enum Keys {
 
     /// All settings in the order of the configuration; those of a section stand together.
     static let all: [any SettingKey] = [
-        seed, modelName, hidden, activation, placement, initialization, initializationScale,
+        seed, modelName, hidden, activation, placement, stem, shortcut, zeroInitialBlocks, dropout,
+        initialization, initializationScale,
         normalization, scope, momentum, epsilon, runningVariance, affine, dataName, directory,
         samples, testSamples, scaling, shuffle, dropLast, limit, validation, augment, batchSize,
         shards, labelSmoothing, optimizer, learningRate, optimizerMomentum, nesterov, betas,
@@ -221,6 +247,9 @@ enum Keys {
         ("schedule", "The learning rate over the steps."),
         ("evaluate", "When the model is evaluated."),
     ]
+
+    private static let residualNames =
+        (RunConfiguration.Model.Name.small + RunConfiguration.Model.Name.large).map(\.rawValue)
 
     /// The normalisations there are.
     enum NormalizationKind: String, Sendable, CaseIterable { case batch, none }

@@ -107,6 +107,10 @@ extension RunConfiguration.Model {
         hidden = try settings.value(Keys.hidden)
         activation = try settings.value(Keys.activation)
         placement = try settings.value(Keys.placement)
+        stem = try settings.value(Keys.stem)
+        shortcut = try settings.value(Keys.shortcut)
+        zeroInitialBlocks = try settings.value(Keys.zeroInitialBlocks)
+        dropout = try settings.value(Keys.dropout)
         let kind = try settings.value(Keys.initialization)
         initialization = RunConfiguration.Initialization(
             kind: kind,

@@ -57,20 +57,35 @@ extension RunConfiguration {
 
 extension RunConfiguration.Model {
     fileprivate var json: JSON {
-        .object([
-            ("name", .string(name.rawValue)),
-            ("hidden", .list(hidden.map(JSON.whole))),
-            ("activation", .string(activation.rawValue)),
-            ("placement", .string(placement.rawValue)),
-            (
-                "initialization",
-                .object([
-                    ("kind", .string(initialization.kind.rawValue)),
-                    ("scale", .number(initialization.scale)),
-                ])
-            ),
-            ("normalization", normalization.json),
-        ])
+        var members: [(String, JSON)] = [("name", .string(name.rawValue))]
+        if name == .mlp {
+            members += [
+                ("hidden", .list(hidden.map(JSON.whole))),
+                ("activation", .string(activation.rawValue)),
+                ("placement", .string(placement.rawValue)),
+            ]
+        }
+        if name == .vgg11 || Name.large.contains(name) {
+            members.append(("stem", .string(stem.rawValue)))
+        }
+        if (Name.small + Name.large).contains(name) {
+            members += [
+                ("shortcut", .string(shortcut.rawValue)),
+                ("zeroInitialBlocks", .flag(zeroInitialBlocks)),
+            ]
+        }
+        return .object(
+            members + [
+                ("dropout", .number(dropout)),
+                (
+                    "initialization",
+                    .object([
+                        ("kind", .string(initialization.kind.rawValue)),
+                        ("scale", .number(initialization.scale)),
+                    ])
+                ),
+                ("normalization", normalization.json),
+            ])
     }
 }
 

@@ -49,6 +49,18 @@ public struct RunConfiguration: Sendable, Hashable {
         /// Where BN stands.
         public var placement: Placement
 
+        /// How a network for images begins.
+        public var stem: Stem
+
+        /// The shortcut of a residual network where its images shrink.
+        public var shortcut: Shortcut
+
+        /// Whether the last γ of each residual block starts at 0.
+        public var zeroInitialBlocks: Bool
+
+        /// The share of values dropped: behind each hidden layer, or before the last layer.
+        public var dropout: Double
+
         /// The initial weights.
         public var initialization: Initialization
 
@@ -59,6 +71,37 @@ public struct RunConfiguration: Sendable, Hashable {
         public enum Name: String, Sendable, Hashable, CaseIterable {
             /// Fully connected layers.
             case mlp
+            /// Two convolutions and three dense layers.
+            case lenet
+            /// One convolution and one dense layer.
+            case mnistCNN = "mnist-cnn"
+            /// Eight convolutions.
+            case vgg11
+            /// Residual networks for 32×32 images (He et al. 2015, section 4.2).
+            case resnet20, resnet32, resnet44, resnet56, resnet110
+            /// Residual networks in torchvision's form.
+            case resnet18, resnet34, resnet50
+
+            /// The residual networks for 32×32 images.
+            static let small: [Name] = [.resnet20, .resnet32, .resnet44, .resnet56, .resnet110]
+            /// Those in torchvision's form.
+            static let large: [Name] = [.resnet18, .resnet34, .resnet50]
+        }
+
+        /// How a network for images begins.
+        public enum Stem: String, Sendable, Hashable, CaseIterable {
+            /// At full size.
+            case cifar
+            /// Four times smaller, by a convolution 7×7 and pooling; VGG: with its large classifier.
+            case imagenet
+        }
+
+        /// The shortcut of a residual network where its images shrink.
+        public enum Shortcut: String, Sendable, Hashable, CaseIterable {
+            /// Without parameters: every second pixel, zeros for new channels.
+            case padding = "A"
+            /// A convolution 1×1 with BN.
+            case projection
         }
 
         /// The activations there are.

@@ -42,7 +42,7 @@ public final class Dataset: Sendable {
         precondition(height > 0 && width > 0 && channels > 0, "an image has no pixels")
         precondition(!labels.isEmpty && labels.count <= Int(Int32.max), "sample count out of range")
         precondition(images.count == labels.count * height * width * channels, "extents disagree")
-        precondition(classes >= 2 && classes <= 256, "class count is out of range")
+        precondition(classes >= 2 && classes <= 65_536, "class count is out of range")
         self.name = name
         self.height = height
         self.width = width

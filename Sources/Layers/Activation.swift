@@ -36,6 +36,7 @@ public final class Activation: Layer, AddingLayer {
         samplesPerBlock = positions > 1 ? imagesPerBlock(values: columns * positions) : nil
     }
 
+    /// dx may be written over dy.
     public var worksInPlace: Bool { true }
 
     /// y, of the block's rows.

@@ -24,12 +24,18 @@ public struct BatchShape: Hashable, Sendable {
     /// Whether training passes have this shape, or only evaluations.
     public let trains: Bool
 
+    /// The place of the worker's first sample in the global batch.
+    public let firstSample: Int
+
     /// The shape of a batch of `samples`, of which this worker has `shardRows`.
-    public init(index: Int, samples: Int, shardRows: [Range<Int>], trains: Bool) {
+    public init(
+        index: Int, samples: Int, shardRows: [Range<Int>], trains: Bool, firstSample: Int = 0
+    ) {
         self.index = index
         self.samples = samples
         self.shardRows = shardRows
         self.trains = trains
+        self.firstSample = firstSample
     }
 
     /// Rows of this worker.
@@ -47,10 +53,14 @@ public struct Pass: Hashable, Sendable {
     /// Over what.
     public let shape: BatchShape
 
+    /// The optimizer step, which dropout depends on.
+    public var step: Int
+
     /// A pass of `mode` over `shape`.
-    public init(_ mode: Mode, _ shape: BatchShape) {
+    public init(_ mode: Mode, _ shape: BatchShape, step: Int = 0) {
         self.mode = mode
         self.shape = shape
+        self.step = step
     }
 
     /// Samples of the whole global batch.
@@ -142,9 +152,6 @@ public protocol Layer: AnyObject {
     /// Whether the output gradient is still read after the whole backward pass.
     var keepsOutputGradient: Bool { get }
 
-    /// Makes plans for blocks of these sizes, once, before the first pass.
-    func plan(blocks: Set<Int>, _ shapes: [BatchShape]) throws
-
     /// Computes the output of a block's rows.
     func forward(_ input: Tensor, _ block: Block, _ pass: Pass) throws
 
@@ -163,11 +170,15 @@ public protocol Layer: AnyObject {
 }
 
 extension Layer {
+    /// Neither a product nor a normalisation.
     public var kind: LayerKind { .other }
+    /// All rows at once.
     public var samplesPerBlock: Int? { nil }
+    /// The input gradient has a place of its own.
     public var worksInPlace: Bool { false }
+    /// The output gradient's memory is free when the layers before this one have run backward.
     public var keepsOutputGradient: Bool { false }
-    public func plan(blocks: Set<Int>, _ shapes: [BatchShape]) throws {}
+    /// No weights.
     public func backwardWeights(_ input: Tensor, _ outputGradient: Tensor, _ pass: Pass) throws {}
 }
 

@@ -66,14 +66,6 @@ public final class LayerGraph {
         forwardGroups = plan.forward.map { Group($0, binding, shapes) }
         backwardGroups = plan.backward.map { Group($0, binding, shapes) }
         inputGradient = plan.inputGradient.map { binding.tensor($0, value: 0) }
-        var sizes = Array(repeating: Set<Int>(), count: nodes.count)
-        for (group, symbols) in [(forwardGroups, plan.forward), (backwardGroups, plan.backward)] {
-            for (group, symbols) in zip(group, symbols) {
-                let counts = Set(group.blocks.joined().map(\.rows.count))
-                for action in symbols.actions { sizes[action.node].formUnion(counts) }
-            }
-        }
-        for (node, sizes) in zip(nodes, sizes) { try node.layer.plan(blocks: sizes, shapes) }
     }
 
     /// Layers one after the other.

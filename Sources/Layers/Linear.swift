@@ -51,6 +51,7 @@ public final class Linear: Layer {
         number = gradients.team?.join(self) ?? 0
     }
 
+    /// Time counts as that of products.
     public var kind: LayerKind { .product }
 
     /// Team-mates read it when all of the backward pass is done.

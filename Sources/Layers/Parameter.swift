@@ -1,3 +1,4 @@
+public import Kernels
 public import TensorCore
 
 /// A named range of the flat parameter buffer.
@@ -37,6 +38,8 @@ public struct Parameter: Hashable, Sendable {
         /// `InnerProduct`). Behind an image the file counts inputs in the order C, H, W, memory in
         /// H, W, C; `positions` is H·W, 1 for other inputs.
         case transposed(positions: Int)
+        /// As oneDNN's convolutions take it; padding is always 0.
+        case blocked(WeightLayout)
     }
 
     /// Where value `index` of the file lies, from the front of `range`.
@@ -48,6 +51,7 @@ public struct Parameter: Hashable, Sendable {
             let (output, input) = (index / inputs, index % inputs)
             let (channel, position) = (input / positions, input % positions)
             return (position * (inputs / positions) + channel) * outputs + output
+        case .blocked(let layout): return layout.offset(ofFileIndex: index)
         }
     }
 
@@ -124,7 +128,7 @@ public struct ModelLayout: Hashable, Sendable {
             return .transposed(positions: 1)
         }
         func count(_ storage: Parameter.Storage, _ shape: Shape) -> Int {
-            shape.count
+            if case .blocked(let layout) = storage { layout.count } else { shape.count }
         }
         // Products first, then what else is reduced, then the rest. A bias follows its weight.
         var regions: [Int] = []
@@ -135,7 +139,7 @@ public struct ModelLayout: Hashable, Sendable {
             var region = isReduced ? 1 : 2
             switch (role, storage) {
             case (.weight, .transposed): (region, weightRegion) = (0, 0)
-            case (.weight, .plain): weightRegion = 1
+            case (.weight, _): weightRegion = 1
             case (.bias, _): region = weightRegion
             case (.scale, _), (.shift, _): break
             }

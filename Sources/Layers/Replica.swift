@@ -1,3 +1,4 @@
+import Synchronization
 import TensorCore
 
 /// One rank's copy of the model: parameters, their gradient, running statistics.
@@ -43,7 +44,41 @@ public final class Replica: Sendable {
         }
     }
 
+    /// What a pass reads instead of a parameter.
+    package enum Copy: Hashable, Sendable {
+        case forward
+        case backward
+    }
+
+    private struct CopyKey: Hashable {
+        let parameter: Parameter
+        let copy: Copy
+    }
+
+    /// Sendable as the parameters are; handed out once a worker asks for them.
+    private struct Copies: @unchecked Sendable {
+        var memory: [CopyKey: UnsafeMutablePointer<Float>] = [:]
+    }
+
+    private let copies = Mutex(Copies())
+
+    /// Memory for `parameter` in the layout of a pass: the same for all workers of the rank, who
+    /// fill it together after every update.
+    package func copy(
+        of parameter: Parameter, for copy: Copy, count: Int
+    ) -> UnsafeMutablePointer<Float> {
+        let key = CopyKey(parameter: parameter, copy: copy)
+        return copies.withLock { copies in
+            if let memory = copies.memory[key] { return memory }
+            let memory = alignedAllocation(of: Float.self, count: count)
+            memory.initialize(repeating: 0, count: max(count, 1))
+            copies.memory[key] = memory
+            return memory
+        }
+    }
+
     deinit {
+        copies.withLock { for memory in $0.memory.values { memory.deallocate() } }
         parameters.deallocate()
         gradient.deallocate()
         statistics.deallocate()
@@ -60,8 +95,15 @@ public final class Replica: Sendable {
     public var byteCount: Int { (2 * layout.length + layout.statisticsLength) * 4 }
 
     /// Fills the weights: the same for a given seed, whatever lies between them.
-    public func initialize(_ initialization: Initialization, seed: UInt64) {
+    ///
+    /// - Parameter zeroScales: names of the γ that start at 0.
+    public func initialize(
+        _ initialization: Initialization, seed: UInt64, zeroScales: Set<String> = []
+    ) {
         for parameter in layout.parameters {
+            if zeroScales.contains(parameter.name) {
+                setValues(Array(repeating: 0, count: parameter.shape.count), of: parameter)
+            }
             guard case .weight(let ordinal) = parameter.role else { continue }
             setValues(
                 initialization.values(shape: parameter.shape, seed: seed, ordinal: ordinal),

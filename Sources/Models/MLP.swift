@@ -31,11 +31,16 @@ public struct MLP: Hashable, Sendable {
     /// Batch normalisation, or nil for none.
     public var normalization: BatchNormSettings?
 
+    /// The share of values dropped behind each hidden layer.
+    public var dropout: Double
+
     /// A perceptron of these widths.
     public init(
         inputs: Int, hidden: [Int], classes: Int, activation: ActivationKind = .sigmoid,
-        placement: Placement = .before, normalization: BatchNormSettings? = BatchNormSettings()
+        placement: Placement = .before, normalization: BatchNormSettings? = BatchNormSettings(),
+        dropout: Double = 0
     ) {
+        self.dropout = dropout
         self.inputs = inputs
         self.hidden = hidden
         self.classes = classes
@@ -57,6 +62,7 @@ public struct MLP: Hashable, Sendable {
             if normalization != nil && placement == .after {
                 modules.append(.batchNorm(channels: width))
             }
+            if dropout > 0 { modules.append(.dropout(rate: dropout, channels: width)) }
             columns = width
         }
         modules.append(.linear(inputs: columns, outputs: classes, bias: true))

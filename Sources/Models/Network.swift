@@ -27,16 +27,22 @@ public final class Network {
     /// The batches it is planned for, by index.
     public let shapes: [BatchShape]
 
+    /// Whether some layer reads copies of its weights, and those this worker makes.
+    private let packs: Bool
+    private let packingLayers: [any PackingLayer]
+    private let communicator: Communicator
+
     /// Builds the layers and makes all plans, on the thread that will run them.
     ///
     /// - Parameters:
     ///   - communicator: the worker's end of the world.
     ///   - shards: the number of shards of every batch.
     ///   - batches: sizes of the global batches that will come, and whether they train.
+    ///   - seed: of what is random in a pass: dropout.
     /// - Throws: `KernelError` where oneDNN cannot make a plan.
     public init(
         _ specification: NetworkSpecification, replica: Replica, communicator: Communicator,
-        shards: Int, batches: [(samples: Int, trains: Bool)]
+        shards: Int, batches: [(samples: Int, trains: Bool)], seed: UInt64 = 0
     ) throws {
         self.specification = specification
         self.replica = replica
@@ -50,7 +56,7 @@ public final class Network {
                 shardRows: mine.map {
                     let samples = sharded.samples(ofShard: $0)
                     return samples.lowerBound - first..<samples.upperBound - first
-                }, trains: batch.trains)
+                }, trains: batch.trains, firstSample: first)
         }
         self.shapes = shapes
         let rows = shapes.map(\.rows).max() ?? 0
@@ -74,10 +80,12 @@ public final class Network {
                 GradientAccumulator.Node(
                     shards: reduction.nodeShards[$0], values: reduction.node($0))
             }, merges: reduction.merges, depth: reduction.depth,
-            largest: layout.statistics.map(\.channels).max() ?? 0, team: team)
+            largest: layout.parameters.map(\.range).filter {
+                sharesProducts ? $0.lowerBound >= layout.products : true
+            }.map(\.count).max() ?? 0, team: team)
         let builder = Builder(
             specification: specification, replica: replica, communicator: communicator,
-            shards: shards, shapes: shapes, rows: rows, gradients: gradients)
+            shards: shards, shapes: shapes, rows: rows, gradients: gradients, seed: seed)
         layers = try LayerGraph(
             try builder.nodes(), shapes: shapes, inputSize: specification.inputs)
         if let team {
@@ -88,11 +96,47 @@ public final class Network {
         }
         normalizations = layers.layers.compactMap { $0 as? BatchNorm }
         loss = SoftmaxCrossEntropy(classes: specification.classes, rows: rows)
+        let packing = layers.layers.compactMap { $0 as? any PackingLayer }.filter {
+            $0.packedCount > 0
+        }
+        packs = !packing.isEmpty
+        packingLayers = Self.share(packing, communicator)
+        self.communicator = communicator
+        try prepareWeights()
+    }
+
+    /// Those of `layers` that this worker makes copies for: the largest first, each to the worker
+    /// who has least to do.
+    private static func share(
+        _ layers: [any PackingLayer], _ communicator: Communicator
+    ) -> [any PackingLayer] {
+        var loads = Array(repeating: 0, count: communicator.world.threadsPerRank)
+        var mine: [any PackingLayer] = []
+        for layer in layers.enumerated().sorted(by: {
+            ($1.element.packedCount, $0.offset) < ($0.element.packedCount, $1.offset)
+        }).map(\.element) {
+            guard let least = loads.indices.min(by: { (loads[$0], $0) < (loads[$1], $1) }) else {
+                break
+            }
+            loads[least] += layer.packedCount
+            if least == communicator.thread { mine.append(layer) }
+        }
+        return mine
+    }
+
+    /// Makes the copies of the weights that passes read, after parameters have changed and the team
+    /// has met; all workers of the rank call it.
+    package func prepareWeights() throws {
+        guard packs else { return }
+        for layer in packingLayers { try layer.pack() }
+        // Nobody may read a copy that a team-mate is still writing.
+        try communicator.teamBarrier()
     }
 
     /// The parts of the products' parameters that this worker sums up and updates.
     private static func slices(of layout: ModelLayout, _ team: TeamGradients) -> [Range<Int>] {
-        layout.parameters.compactMap { parameter in
+        layout.parameters.filter { $0.range.upperBound <= layout.products }.compactMap {
+            parameter in
             switch parameter.role {
             case .weight:
                 let (outputs, inputs) = (parameter.shape[0], parameter.shape[1])
@@ -120,6 +164,7 @@ private struct Builder {
     let shapes: [BatchShape]
     let rows: Int
     let gradients: GradientAccumulator
+    let seed: UInt64
 
     func nodes() throws -> [LayerGraph.Node] {
         var nodes: [LayerGraph.Node] = []
@@ -138,7 +183,8 @@ private struct Builder {
             guard let input = values[normalization?.input ?? node.input] else {
                 preconditionFailure("\(node.name) takes what only an activation should")
             }
-            let layer = try layer(normalization ?? node, behind: normalization == nil ? nil : node)
+            let layer = try layer(
+                normalization ?? node, index: index, behind: normalization == nil ? nil : node)
             nodes.append(
                 LayerGraph.Node(layer, input: input, addend: node.addend.flatMap { values[$0] }))
             values.append(nodes.count)
@@ -148,7 +194,8 @@ private struct Builder {
 
     /// The layer of `node`, with the activation `behind` it.
     private func layer(
-        _ node: NetworkSpecification.Node, behind activation: NetworkSpecification.Node?
+        _ node: NetworkSpecification.Node, index: Int,
+        behind activation: NetworkSpecification.Node?
     ) throws -> any Layer {
         switch node.module {
         case .linear(_, _, let bias, _):
@@ -165,6 +212,23 @@ private struct Builder {
         case .activation(let kind, let channels, let positions):
             return Activation(
                 name: node.name, kind, columns: channels, positions: positions, rows: rows)
+        case .convolution(let shape, _, let bias):
+            return try Convolution2D(
+                name: node.name, shape, weight: parameter("\(node.name).weight"),
+                bias: bias ? parameter("\(node.name).bias") : nil,
+                needsInputGradient: node.input > 0, replica: replica, gradients: gradients,
+                shapes: shapes)
+        case .maxPool(let shape): return MaxPool2D(name: node.name, shape, rows: rows)
+        case .averagePool(let shape): return AveragePool2D(name: node.name, shape, rows: rows)
+        case .globalAveragePool(let image):
+            return GlobalAveragePool(name: node.name, input: image, rows: rows)
+        case .paddedShortcut(let image, let channels, let stride):
+            return PaddedShortcut(
+                name: node.name, input: image, channels: channels, stride: stride, rows: rows)
+        case .dropout(let rate, let channels, let positions):
+            return Dropout(
+                name: node.name, rate: rate, seed: seed, ordinal: index, columns: channels,
+                positions: positions, rows: rows)
         }
     }
 

@@ -15,6 +15,18 @@ public struct NetworkSpecification: Hashable, Sendable {
         case batchNorm(channels: Int, positions: Int = 1, startsAtZero: Bool = false)
         /// An activation of this many channels, of the sum where the node has an addend.
         case activation(ActivationKind, channels: Int, positions: Int = 1)
+        /// A convolution, and how oneDNN wants its weight to lie.
+        case convolution(ConvolutionShape, WeightLayout, bias: Bool)
+        /// The largest value of each window.
+        case maxPool(PoolingShape)
+        /// The mean of each window.
+        case averagePool(PoolingShape)
+        /// The mean of each channel.
+        case globalAveragePool(ImageShape)
+        /// Every `stride`-th row and column, and zeros for the channels above the input's.
+        case paddedShortcut(ImageShape, channels: Int, stride: Int)
+        /// Zeros for a share of all values.
+        case dropout(rate: Double, channels: Int, positions: Int = 1)
     }
 
     /// A module and what it takes. Value 0 is the network's input, value n the output of node n − 1.
@@ -85,6 +97,22 @@ public struct NetworkSpecification: Hashable, Sendable {
         return consumer
     }
 
+    /// Positions of the smallest image that is normalised over a batch: a channel's values of one
+    /// sample; nil without batch normalisation.
+    public var fewestNormalizedPositions: Int? {
+        nodes.compactMap {
+            if case .batchNorm(_, let positions, _) = $0.module { positions } else { nil }
+        }.min()
+    }
+
+    /// The normalisations whose γ starts at 0, by name.
+    public var zeroScales: Set<String> {
+        Set(
+            nodes.compactMap {
+                if case .batchNorm(_, _, true) = $0.module { "\($0.name).weight" } else { nil }
+            })
+    }
+
     /// Where everything lies, in file order.
     ///
     /// - Parameter shards: the number of shards; normalised over all of them, γ and β are known to
@@ -118,7 +146,26 @@ public struct NetworkSpecification: Hashable, Sendable {
                     }
                 }
                 declarations.append(.statistics(name: name, channels: channels))
-            case .activation: break
+            case .convolution(let shape, let layout, let bias):
+                declarations.append(
+                    .parameter(
+                        name: "\(name).weight",
+                        shape: [
+                            shape.outputChannels, shape.inputChannels / shape.groups,
+                            shape.kernelHeight, shape.kernelWidth,
+                        ],
+                        role: .weight(ordinal: ordinal), isReduced: true,
+                        storage: .blocked(layout)))
+                if bias {
+                    declarations.append(
+                        .parameter(
+                            name: "\(name).bias", shape: [shape.outputChannels], role: .bias,
+                            isReduced: true))
+                }
+                ordinal += 1
+            case .activation, .maxPool, .averagePool, .globalAveragePool, .paddedShortcut,
+                .dropout:
+                break
             }
         }
         return ModelLayout(declarations)

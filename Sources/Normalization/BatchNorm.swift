@@ -139,6 +139,7 @@ public final class BatchNorm: MeetingLayer, AddingLayer {
             }, "γ and β lie among the summed gradients exactly where they are summed")
     }
 
+    /// Time counts as that of normalisations.
     public var kind: LayerKind { .normalization }
 
     /// Images come block by block.
@@ -146,6 +147,7 @@ public final class BatchNorm: MeetingLayer, AddingLayer {
         positions > 1 ? imagesPerBlock(values: outputs) : nil
     }
 
+    /// dx may be written over dz.
     public var worksInPlace: Bool { true }
 
     /// dz is written over dy.

@@ -3,6 +3,7 @@ public import Configuration
 import Datasets
 import Kernels
 import Layers
+import Models
 import TensorCore
 
 /// Steps of a network on random data in memory, for their speed.
@@ -44,11 +45,28 @@ public struct Benchmark: Sendable {
     /// The resolved run.
     public var runPlan: RunPlan { plan }
 
-    /// 28×28 bytes and ten classes, enough for 64 batches.
+    /// What networks are measured on: ResNets in torchvision's form with the large stem on
+    /// ImageNet's extents, others on CIFAR's or MNIST's.
+    private static func extent(
+        _ model: RunConfiguration.Model
+    ) -> (image: ImageShape, classes: Int) {
+        switch model.name {
+        case .mlp, .mnistCNN: (ImageShape(height: 28, width: 28, channels: 1), 10)
+        case .lenet, .resnet20, .resnet32, .resnet44, .resnet56, .resnet110:
+            (ImageShape(height: 32, width: 32, channels: 3), 10)
+        case .vgg11, .resnet18, .resnet34, .resnet50:
+            model.stem == .cifar
+                ? (ImageShape(height: 32, width: 32, channels: 3), 10)
+                : (ImageShape(height: 224, width: 224, channels: 3), 1000)
+        }
+    }
+
+    /// Random bytes, enough for several batches.
     private static func randomData(_ configuration: RunConfiguration) throws -> DatasetPair {
+        let (image, classes) = extent(configuration.model)
         func dataset(_ count: Int, _ index: UInt64) throws -> Dataset {
             let random = CounterRandom(seed: 1, purpose: .benchmark, index: index)
-            let pixels = count * 784
+            let pixels = count * image.count
             var images = [UInt8](repeating: 0, count: pixels)
             for block in 0..<(pixels + 15) / 16 {
                 let words = random.words(block: UInt32(block))
@@ -58,10 +76,12 @@ public struct Benchmark: Sendable {
                 }
             }
             return try Dataset(
-                name: "random", height: 28, width: 28, channels: 1, classes: 10, images: images,
-                labels: (0..<count).map { UInt8($0 % 10) }, source: "random data")
+                name: "random", height: image.height, width: image.width,
+                channels: image.channels, classes: classes, images: images,
+                labels: (0..<count).map { UInt8($0 % min(classes, 256)) }, source: "random data")
         }
-        let samples = min(configuration.batch.size * 64, max(16_384, configuration.batch.size * 4))
+        let batch = configuration.batch.size
+        let samples = min(batch * 64, max(16_384 * 784 / image.count, batch * 4))
         let whole = samples / configuration.batch.size * configuration.batch.size
         return DatasetPair(training: try dataset(whole, 0), test: try dataset(1, 1))
     }
@@ -134,14 +154,16 @@ public struct Benchmark: Sendable {
     /// backward.
     private var operations: Double {
         let batch = Double(plan.configuration.batch.size)
-        var total = 0.0
-        var isFirst = true
-        for parameter in plan.layout.parameters {
-            guard case .weight = parameter.role else { continue }
-            total += 2 * batch * Double(parameter.shape.count) * (isFirst ? 2 : 3)
-            isFirst = false
+        return plan.network.nodes.reduce(0) { total, node in
+            let passes = node.input == 0 ? 2.0 : 3
+            switch node.module {
+            case .linear(let inputs, let outputs, _, _):
+                return total + 2 * batch * Double(inputs * outputs) * passes
+            case .convolution(let shape, _, _):
+                return total + batch * Double(shape.operations) * passes
+            default: return total
+            }
         }
-        return total
     }
 }
 

@@ -6,6 +6,7 @@ public import Layers
 public import Models
 import Normalization
 public import Optimization
+import TensorCore
 
 /// A run, resolved: the configuration together with the data it meets. Equal on every rank.
 public struct RunPlan: Sendable {
@@ -57,15 +58,18 @@ public struct RunPlan: Sendable {
             ? nil
             : try Augmenter(
                 augment.map(Augmentation.init), seed: configuration.seed, for: pair.training)
-        try configuration.checkStatisticsGroups(trainingSamples: split.training.count)
         totalSteps = try configuration.totalSteps(trainingSamples: split.training.count)
         stepsPerEpoch = configuration.stepsPerEpoch(trainingSamples: split.training.count)
         shards = configuration.resolvedShards
-        network =
-            MLP(
-                configuration.model, inputs: pair.training.features,
-                classes: pair.training.classes
-            ).specification
+        let image = ImageShape(
+            height: pair.training.height, width: pair.training.width,
+            channels: pair.training.channels)
+        network = try NetworkSpecification(
+            configuration.model, input: image, classes: pair.training.classes)
+        // A channel of an image has many values even in a group of one sample.
+        if network.fewestNormalizedPositions == 1 {
+            try configuration.checkStatisticsGroups(trainingSamples: split.training.count)
+        }
         layout = network.layout(shards: shards)
         initialization = Initialization(configuration.model.initialization)
         optimizer = Optimizer(configuration)
@@ -127,16 +131,57 @@ extension Initialization {
     }
 }
 
-extension MLP {
-    init(_ model: RunConfiguration.Model, inputs: Int, classes: Int) {
+extension NetworkSpecification {
+    /// The network of a configuration for images of this shape.
+    ///
+    /// - Throws: `ModelError` where the images are too small for it.
+    init(
+        _ model: RunConfiguration.Model, input: ImageShape, classes: Int
+    ) throws(ModelError) {
         var settings: BatchNormSettings?
         if case .batch(let normalization) = model.normalization {
             settings = BatchNormSettings(normalization)
         }
-        self.init(
-            inputs: inputs, hidden: model.hidden, classes: classes,
-            activation: ActivationKind(model.activation),
-            placement: model.placement == .before ? .before : .after, normalization: settings)
+        let stem: Stem = model.stem == .cifar ? .cifar : .imagenet
+        func residual(_ kind: ResNet.Kind) throws(ModelError) -> NetworkSpecification {
+            try ResNet(
+                kind, stem: kind.isForCIFAR ? .cifar : stem,
+                shortcut: model.shortcut == .padding ? .padding : .projection,
+                zeroInitializesBlocks: model.zeroInitialBlocks, input: input, classes: classes,
+                normalization: settings, dropout: model.dropout
+            ).specification()
+        }
+        switch model.name {
+        case .mlp:
+            self =
+                MLP(
+                    inputs: input.count, hidden: model.hidden, classes: classes,
+                    activation: ActivationKind(model.activation),
+                    placement: model.placement == .before ? .before : .after,
+                    normalization: settings, dropout: model.dropout
+                ).specification
+        case .lenet:
+            self = try LeNet(
+                input: input, classes: classes, normalization: settings, dropout: model.dropout
+            ).specification()
+        case .mnistCNN:
+            self = try OneConvolution(
+                input: input, classes: classes, normalization: settings, dropout: model.dropout
+            ).specification()
+        case .vgg11:
+            self = try VGG(
+                stem: stem, input: input, classes: classes, normalization: settings,
+                dropout: model.dropout
+            ).specification()
+        case .resnet18: self = try residual(.resnet18)
+        case .resnet34: self = try residual(.resnet34)
+        case .resnet50: self = try residual(.resnet50)
+        case .resnet20: self = try residual(.resnet20)
+        case .resnet32: self = try residual(.resnet32)
+        case .resnet44: self = try residual(.resnet44)
+        case .resnet56: self = try residual(.resnet56)
+        case .resnet110: self = try residual(.resnet110)
+        }
     }
 }
 

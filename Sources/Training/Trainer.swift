@@ -2,6 +2,7 @@ package import Collectives
 import Configuration
 import Datasets
 public import Layers
+import Models
 import Optimization
 
 /// Trains: config → data → steps → evaluations, in any world, to the same bits.
@@ -32,7 +33,9 @@ public struct Trainer: Sendable {
     public init(_ plan: RunPlan) {
         self.plan = plan
         replica = Replica(plan.layout)
-        replica.initialize(plan.initialization, seed: plan.configuration.seed)
+        replica.initialize(
+            plan.initialization, seed: plan.configuration.seed,
+            zeroScales: plan.network.zeroScales)
         state = OptimizerState(
             plan.optimizer, replica: replica,
             decayAll: plan.configuration.optimizer.decayAll)

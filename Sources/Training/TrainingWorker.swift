@@ -47,7 +47,7 @@ final class TrainingWorker {
         let shards = plan.shards
         network = try Network(
             plan.network, replica: replica, communicator: communicator, shards: shards,
-            batches: plan.batches)
+            batches: plan.batches, seed: plan.configuration.seed)
         sampler = try EpochSampler(plan)
         myShards = communicator.world.shards(ofWorker: communicator.worker, of: shards)
         myChunks =
@@ -84,9 +84,10 @@ final class TrainingWorker {
     /// The batch of step `step`: which samples, and how it falls on the shards.
     func batch(atStep step: Int) -> (batch: EpochSampler.Batch, pass: Pass) {
         let batch = sampler.batch(atStep: step)
-        guard let pass = trainingPasses[batch.count] else {
+        guard var pass = trainingPasses[batch.count] else {
             preconditionFailure("a batch of \(batch.count) samples was not planned")
         }
+        pass.step = step
         return (batch, pass)
     }
 
@@ -142,6 +143,7 @@ final class TrainingWorker {
         if communicator.thread == 0 { commitStatistics(pass) }
         // Nobody reads parameters before all slices are written.
         try communicator.teamBarrier()
+        try network.prepareWeights()
     }
 
     /// The gradients' sum, and the update by a rule that needs norms of all of it.

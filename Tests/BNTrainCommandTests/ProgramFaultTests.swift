@@ -181,7 +181,9 @@ extension ProgramTests {
             #expect(
                 missing.ourErrors.hasPrefix(
                     "bn-train: error: rank 1 (\(hostName)): there is no data directory "
-                        + "\(place.path)/b/data: set data.directory to the folder that holds "))
+                        + "\(place.path)/b/data: get it with `bn-train get-data mnist "
+                        + "\(place.path)/b/data`, or set data.directory to the folder that holds "
+                ))
 
             try place.makeData(in: "b/data")
             try place.write(

@@ -155,6 +155,9 @@ let variants: [[String]] = [
     ],
     ["data={name: 'cifar100', directory: '/c', augment: [{kind: 'cutout', size: 16}]}"],
     ["model.hidden=[]", "model.activation=tanh", "model.placement=after"],
+    ["model={name: 'resnet18', stem: 'imagenet', zeroInitialBlocks: true, dropout: 0.1}"],
+    ["model={name: 'resnet110', shortcut: 'A'}"],
+    ["model={name: 'vgg11', stem: 'imagenet'}"],
     ["model.normalization.kind=none", "model.initialization.kind=he", "model.activation=relu"],
     [
         "model.normalization={scope: {group: 2}, momentum: 'cumulative', affine: false}",

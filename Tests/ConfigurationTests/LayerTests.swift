@@ -177,6 +177,7 @@ struct LayerTests {
                     "hidden": [128, 128, 128],
                     "activation": "sigmoid",
                     "placement": "before",
+                    "dropout": 0,
                     "initialization": {
                       "kind": "xavier",
                       "scale": 1

@@ -5,7 +5,8 @@ extension Refusal {
             nil, set: [#"model.hiden=[3]"#],
             #"""
             --set: unknown key "hiden" in model; did you mean "hidden"? Known here: hidden, \#
-            name, placement, activation, normalization, initialization
+            name, stem, placement, shortcut, dropout, activation, normalization, \#
+            initialization, zeroInitialBlocks
                 --set model.hiden=[3]
                             ^
             """#),

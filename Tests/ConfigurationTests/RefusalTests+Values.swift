@@ -5,7 +5,8 @@ extension Refusal {
             #"{\#n\#tmodel: {\#n\#t\#thiden: [3],\#n\#t},\#n}"#,
             #"""
             run.json5:3:3: unknown key "hiden" in model; did you mean "hidden"? Known here: \#
-            hidden, name, placement, activation, normalization, initialization
+            hidden, name, stem, placement, shortcut, dropout, activation, normalization, \#
+            initialization, zeroInitialBlocks
                 \#t\#thiden: [3],
                 \#t\#t^
             """#),
@@ -280,7 +281,8 @@ extension Refusal {
             #"{ model: { hidden: null, hidden2: 1 } }"#,
             #"""
             run.json5:1:26: unknown key "hidden2" in model; did you mean "hidden"? Known \#
-            here: hidden, name, placement, activation, normalization, initialization
+            here: hidden, name, stem, placement, shortcut, dropout, activation, \#
+            normalization, initialization, zeroInitialBlocks
                 { model: { hidden: null, hidden2: 1 } }
                                          ^
             """#),
@@ -366,10 +368,12 @@ extension Refusal {
                   ^
             """#),
         Refusal(
-            #"{ model: { name: 'lenet' } }"#,
+            #"{ model: { name: 'lenett' } }"#,
             #"""
-            run.json5:1:18: model.name: unknown name "lenet"; choose "mlp"
-                { model: { name: 'lenet' } }
+            run.json5:1:18: model.name: unknown name "lenett"; choose "lenet", \#
+            "resnet20", "resnet32", "resnet44", "resnet56", "resnet18", "resnet34", "resnet50", \#
+            "resnet110", "mlp", "vgg11" or "mnist-cnn"
+                { model: { name: 'lenett' } }
                                  ^
             """#),
         Refusal(

@@ -1,0 +1,93 @@
+public import TensorCore
+
+/// Sets a share of all values to zero in training, and scales the others up to make up for it.
+///
+///     y = x·m / (1 − rate),  m = 1 with probability 1 − rate, else 0
+///
+/// The mask is a pure function of (seed, step, layer, the sample's place in the global batch,
+/// position): the same in every world. Srivastava, Hinton, Krizhevsky, Sutskever, Salakhutdinov,
+/// "Dropout: a simple way to prevent neural networks from overfitting", 2014.
+///
+/// - input, output [N, C] or [N·H·W, C]
+public final class Dropout: Layer {
+    /// The name in messages.
+    public let name: String
+
+    /// Values of one sample.
+    public let outputs: Int
+
+    /// y, as the input.
+    public let output: Tensor
+
+    /// How many images a block should have; nil for values without positions.
+    public let samplesPerBlock: Int?
+    private let threshold: UInt32
+    private let scale: Float
+    private let seed: UInt64
+    private let ordinal: Int
+    /// 0 or 1 / (1 − rate), as the output.
+    private let mask: Tensor
+
+    /// - Parameters:
+    ///   - rate: the share of values that become zero, 0 ≤ rate < 1.
+    ///   - ordinal: tells the dropout layers of a network apart.
+    ///   - columns: channels, C.
+    ///   - positions: values a channel of one sample, H·W.
+    ///   - rows: the most samples of a pass.
+    public init(
+        name: String, rate: Double, seed: UInt64, ordinal: Int, columns: Int, positions: Int = 1,
+        rows: Int
+    ) {
+        precondition(rate >= 0 && rate < 1, "a share of the values")
+        self.name = name
+        self.seed = seed
+        self.ordinal = ordinal
+        outputs = columns * positions
+        // A word below it drops the value.
+        threshold = UInt32((rate * 0x1p32).rounded(.down))
+        scale = Float(1 / (1 - rate))
+        output = Tensor(rows: rows * positions, columns: columns)
+        mask = Tensor(rows: rows * positions, columns: columns)
+        samplesPerBlock = positions > 1 ? imagesPerBlock(values: columns * positions) : nil
+    }
+
+    /// dx may be written over dy.
+    public var worksInPlace: Bool { true }
+
+    /// y, of the block's rows.
+    public func forward(_ input: Tensor, _ block: Block, _ pass: Pass) {
+        let range = block.rows.lowerBound * outputs..<block.rows.upperBound * outputs
+        guard pass.mode == .training else {
+            (output.pointer + range.lowerBound).update(
+                from: input.pointer + range.lowerBound, count: range.count)
+            return
+        }
+        for row in block.rows { drawMask(row, pass) }
+        for i in range { output.pointer[i] = input.pointer[i] * mask.pointer[i] }
+    }
+
+    private func drawMask(_ row: Int, _ pass: Pass) {
+        let sample = pass.shape.firstSample + row
+        let random = CounterRandom(
+            seed: seed, purpose: .dropout,
+            index: UInt64(pass.step) << 40 | UInt64(ordinal) << 32 | UInt64(sample))
+        let values = mask.pointer + row * outputs
+        for block in 0..<(outputs + 3) / 4 {
+            let words = random.words(block: UInt32(block))
+            for lane in 0..<min(4, outputs - block * 4) {
+                values[block * 4 + lane] = words[lane] < threshold ? 0 : scale
+            }
+        }
+    }
+
+    /// dx, of the block's rows.
+    public func backward(
+        _ input: Tensor, _ outputGradient: Tensor, into inputGradient: Tensor?, _ block: Block,
+        _ pass: Pass
+    ) {
+        guard let inputGradient else { return }
+        for i in block.rows.lowerBound * outputs..<block.rows.upperBound * outputs {
+            inputGradient.pointer[i] = outputGradient.pointer[i] * mask.pointer[i]
+        }
+    }
+}

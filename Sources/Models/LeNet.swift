@@ -1,0 +1,85 @@
+public import Normalization
+public import TensorCore
+
+/// LeNet with BN on its dense layers, as tutorials train it on CIFAR-10: two convolutions 5×5 of 6
+/// and 16 channels with pooling, then 120, 84 and the classes.
+///
+/// Names are `conv1, conv2, fc1, bn1, fc2, bn2, fc3`. LeCun, Bottou, Bengio, Haffner, "Gradient-based
+/// learning applied to document recognition", 1998.
+public struct LeNet: Hashable, Sendable {
+    /// One input image, at least 16×16.
+    public var input: ImageShape
+    /// Classes.
+    public var classes: Int
+    /// Batch normalisation of the dense layers, or nil for none.
+    public var normalization: BatchNormSettings?
+    /// The share of values dropped behind each dense layer.
+    public var dropout: Double
+
+    /// A LeNet for these images.
+    public init(
+        input: ImageShape, classes: Int,
+        normalization: BatchNormSettings? = BatchNormSettings(), dropout: Double = 0
+    ) {
+        self.input = input
+        self.classes = classes
+        self.normalization = normalization
+        self.dropout = dropout
+    }
+
+    /// The network it describes.
+    public func specification() throws(ModelError) -> NetworkSpecification {
+        var network = NetworkBuilder(
+            "lenet", input: input, classes: classes, normalization: normalization)
+        for (number, channels) in [6, 16].enumerated() {
+            try network.convolution("conv\(number + 1)", channels: channels, kernel: 5, bias: true)
+            network.activation("relu\(number + 1)")
+            try network.maxPool("pool\(number + 1)", size: 2)
+        }
+        for (number, width) in [120, 84].enumerated() {
+            network.linear("fc\(number + 1)", outputs: width)
+            network.batchNorm("bn\(number + 1)")
+            network.activation("relu\(number + 3)")
+            network.dropout("dropout\(number + 1)", rate: dropout)
+        }
+        network.linear("fc3", outputs: classes, bias: true)
+        return network.specification
+    }
+}
+
+/// The network of one convolution that tutorials train on MNIST: 32 channels 3×3, pooling, the
+/// classes, and BN on the output. Names are `conv1, fc, bn`.
+public struct OneConvolution: Hashable, Sendable {
+    /// One input image, at least 4×4.
+    public var input: ImageShape
+    /// Classes.
+    public var classes: Int
+    /// Batch normalisation of the output, or nil for none.
+    public var normalization: BatchNormSettings?
+    /// The share of values dropped before the dense layer.
+    public var dropout: Double
+
+    /// The network for these images.
+    public init(
+        input: ImageShape, classes: Int,
+        normalization: BatchNormSettings? = BatchNormSettings(), dropout: Double = 0
+    ) {
+        self.dropout = dropout
+        self.input = input
+        self.classes = classes
+        self.normalization = normalization
+    }
+
+    /// The network it describes.
+    public func specification() throws(ModelError) -> NetworkSpecification {
+        var network = NetworkBuilder(
+            "mnist-cnn", input: input, classes: classes, normalization: normalization)
+        try network.convolution("conv1", channels: 32, kernel: 3, bias: true)
+        network.activation("relu")
+        try network.maxPool("pool", size: 2)
+        network.dropout("dropout", rate: dropout)
+        network.linear("fc", outputs: classes)
+        network.batchNorm("bn")
+        return network.specification
+    }
+}

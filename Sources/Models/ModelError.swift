@@ -1,0 +1,28 @@
+public import Kernels
+public import TensorCore
+
+/// Why a model cannot be built for a data set.
+public enum ModelError: Error, Hashable, Sendable, CustomStringConvertible {
+    /// What reaches `layer` is smaller than its window.
+    case imageTooSmall(model: String, layer: String, input: ImageShape, reaching: ImageShape)
+
+    /// A grouped convolution's channels do not divide by its groups.
+    case channelsDoNotDivide(layer: String, input: Int, output: Int, groups: Int)
+
+    /// oneDNN has no implementation of a convolution.
+    case unplannable(layer: String, shape: ConvolutionShape, reason: String)
+
+    /// One line: what, where, what to do.
+    public var description: String {
+        switch self {
+        case .imageTooSmall(let model, let layer, let input, let reaching):
+            "\(model) needs larger images: of \(input) only \(reaching) reach \(layer), less than "
+                + "its window; choose another model.name or data set"
+        case .channelsDoNotDivide(let layer, let input, let output, let groups):
+            "\(layer) convolves \(input) into \(output) channels in \(groups) groups; "
+                + "both must divide by the groups"
+        case .unplannable(let layer, let shape, let reason):
+            "\(layer), \(shape): \(reason)"
+        }
+    }
+}
