@@ -43,6 +43,9 @@ struct Arguments: Equatable, Sendable {
     var kernel: String?
     var shape: String?
 
+    // get-data
+    var mirror: String?
+
     /// The most threads of a rank; a rank of more would hang (see `Team.mostThreads`).
     static let mostThreads = Team.mostThreads
 

@@ -130,6 +130,12 @@ enum Help {
             "Versions, instruction sets, cores and their binding, memory of the configured model, "
                 + "and warnings with what to do about each. Run it the way you train, under mpirun "
                 + "too."
+        case .getData:
+            "Downloads mnist, fashion (Fashion-MNIST), cifar10 or cifar100 into DIR, by default "
+                + "data/mnist, data/fashion-mnist, data/cifar10 or data/cifar100, through the program "
+                + "curl: proxies are taken from the environment (https_proxy), an interrupted "
+                + "download goes on where it ended, several places are tried in turn, and a file "
+                + "counts only with the SHA-256 of the published one. What is there already stays."
         case .help, .version: command.summary
         }
     }
@@ -189,6 +195,15 @@ enum Help {
             [
                 ("bn-train doctor", "this machine"),
                 ("mpirun -n 2 bn-train doctor --threads 4", "two ranks of four threads"),
+            ]
+        case .getData:
+            [
+                ("bn-train get-data mnist", "into data/mnist"),
+                ("bn-train get-data cifar10 /data/cifar10", "into a folder of your own"),
+                (
+                    "bn-train get-data mnist --mirror https://mirror.example/mnist",
+                    "from another place"
+                ),
             ]
         case .help, .version: []
         }

@@ -1,12 +1,14 @@
 /// What the program is asked to do.
 enum Command: Hashable, Sendable {
-    case train, eval, predict, verify, bench, inspect, doctor
+    case train, eval, predict, verify, bench, inspect, doctor, getData
     /// About the program, a command or a topic; nil for the program.
     case help(topic: String?)
     case version
 
     /// The commands that do something, in the order of `--help`.
-    static let all: [Command] = [.train, .eval, .predict, .verify, .bench, .inspect, .doctor]
+    static let all: [Command] = [
+        .train, .eval, .predict, .verify, .bench, .inspect, .doctor, .getData,
+    ]
 
     /// The word on the command line.
     var name: String {
@@ -18,6 +20,7 @@ enum Command: Hashable, Sendable {
         case .bench: "bench"
         case .inspect: "inspect"
         case .doctor: "doctor"
+        case .getData: "get-data"
         case .help: "help"
         case .version: "version"
         }
@@ -33,6 +36,7 @@ enum Command: Hashable, Sendable {
         case .bench: "speed on random data in memory, and where the time goes"
         case .inspect: "header and tensors of a model file, or how two files differ"
         case .doctor: "versions, cores, binding, and what is slow or wrong here"
+        case .getData: "downloads a well-known data set"
         case .help: "about a command, config or exit-codes"
         case .version: "the program's version"
         }
@@ -45,6 +49,10 @@ enum Command: Hashable, Sendable {
         case .predict:
             Operands("FILE INPUT…", 2...Int.max, "a model file and indices of test samples")
         case .inspect: Operands("FILE [FILE]", 1...2, "one or two model files")
+        case .getData:
+            Operands(
+                "NAME [DIR]", 1...2,
+                "a data set (\(KnownDataset.all.map(\.name).joined(separator: ", "))) and a folder")
         case .help: Operands("[TOPIC]", 0...1, "one topic")
         default: Operands("", 0...0, "no file")
         }
@@ -140,13 +148,18 @@ enum OptionTable {
         positive("--seconds", "T", [.bench], \.seconds, "how long to measure (10)"),
         text("--kernel", "NAME", [.bench], \.kernel, "measures one kernel instead of steps"),
         text("--shape", "SHAPE", [.bench], \.shape, "the kernel's shape, such as 60x784x128"),
+        text(
+            "--mirror", "URL", [.getData], \.mirror,
+            "the folder to take the files from, instead of the usual places"),
         positive(
             "--timeout", "SECONDS", launched, \.timeout,
             "how long a rank waits for a silent one before the run ends (300)"),
         flag(
             "--strict", launched, \.strict,
             "ranks on different CPU types are an error instead of a warning"),
-        flag("--quiet", launched, \.quiet, "no header and no progress on stderr; errors remain"),
+        flag(
+            "--quiet", launched + [.getData], \.quiet,
+            "no header and no progress on stderr; errors remain"),
         flag("--json", Command.all, \.json, "the result as one JSON object, stdout's last line"),
     ]
 

@@ -69,6 +69,7 @@ private func run(_ launch: Launch, environment: [String: String]) throws -> Int3
         return try DoctorCommand.run(
             arguments, session: launch.session, environment: environment)
     case .verify: return try VerifyCommand(launch).run()
+    case .getData: return try GetDataCommand(launch: launch, environment: environment).run()
     case .help(let topic):
         if launch.speaks { Console.output(Help.text(on: topic)) }
         return 0

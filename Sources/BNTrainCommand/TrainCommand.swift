@@ -77,9 +77,11 @@ struct TrainCommand {
                 "test     accuracy \(fixed(test.accuracy, digits: 4)), "
                     + "loss \(fixed(test.loss, digits: 4))")
         }
+        let waited =
+            outcome.dataShare.map { "waited \(fixed(100 * $0, digits: 1)) % for data; " } ?? ""
         launch.say(
             "done     \(count(Double(outcome.steps))) steps in \(duration(outcome.seconds)), "
-                + "\(count(outcome.imagesPerSecond)) images/s; "
+                + "\(count(outcome.imagesPerSecond)) images/s; \(waited)"
                 + "digest \(last.digest.prefix(16))…")
         launch.say(
             "next     bn-train eval \(folder.finalModel)   (or: inspect, predict FILE 0 1 2; "

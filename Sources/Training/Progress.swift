@@ -49,12 +49,14 @@ struct Progress {
         return result
     }
 
-    func outcome() -> TrainingOutcome {
+    /// - Parameter dataSeconds: how long worker 0 waited for data, if batches are filled ahead.
+    func outcome(dataSeconds: Double? = nil) -> TrainingOutcome {
         guard let last else { preconditionFailure("a run ends with an evaluation") }
         let known = min(losses.count, lastStep)
         return TrainingOutcome(
             steps: lastStep, epochs: Double(lastStep) / Double(plan.stepsPerEpoch),
             seconds: seconds, imagesPerSecond: Double(samples) / seconds,
-            trainingLoss: losses[..<known].reduce(0, +) / Double(known), last: last)
+            trainingLoss: losses[..<known].reduce(0, +) / Double(known), last: last,
+            dataShare: dataSeconds.map { $0 / seconds })
     }
 }

@@ -87,7 +87,8 @@ public struct Trainer: Sendable {
                 progress.resume()
             }
         }
-        return progress.outcome()
+        return progress.outcome(
+            dataSeconds: worker.loader.runsAhead ? worker.loader.seconds : nil)
     }
 
     /// One optimizer step, from the samples to the next parameters.

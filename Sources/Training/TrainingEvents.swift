@@ -58,6 +58,9 @@ public struct TrainingOutcome: Sendable {
     public let trainingLoss: Double
     /// The last evaluation.
     public let last: EvaluationReport
+    /// The share of those seconds, 0…1, in which worker 0 had no batch and waited for it or filled
+    /// it itself; nil where batches are not filled ahead.
+    public let dataShare: Double?
 }
 
 /// Who watches a run: called by the one worker that speaks, on its thread, between steps.

@@ -86,7 +86,9 @@ struct ReadmeTests {
     private static func help(for words: [String]) throws -> String {
         switch words[0] {
         case "bn-train":
-            let names = ["eval", "predict", "verify", "bench", "inspect", "doctor", "help"]
+            let names = [
+                "eval", "predict", "verify", "bench", "inspect", "doctor", "get-data", "help",
+            ]
             let word = words.count > 1 ? words[1] : ""
             if word.hasPrefix("-") || word.isEmpty || word == "train" { return try run(["train"]) }
             #expect(names.contains(word), "bn-train has no command \(word)")

@@ -158,5 +158,54 @@ extension ProgramTests {
                 try $0.write(idx([39], (0..<39).map { $0 % 10 }), to: trainLabels)
             }
         }
+
+        @Test("get-data refuses words and addresses that lead nowhere, with one line each")
+        func getData() throws {
+            let place = try Workplace()
+            try place.run(["get-data", "imagenet"]).expect(
+                64,
+                "there is no data set 'imagenet' to get: it is one of mnist, fashion, cifar10, "
+                    + "cifar100")
+            try place.run(["get-data"]).expect(
+                64,
+                "get-data takes a data set (mnist, fashion, cifar10, cifar100) and a folder, found "
+                    + "nothing; see `bn-train get-data --help`")
+            try place.run(["--mirror", "http://a"]).expect(
+                64,
+                "--mirror is an option of get-data, not of train: leave it out; see `bn-train "
+                    + "--help`")
+            guard hasCurl else { return }
+            let result = try place.run(
+                ["get-data", "mnist", "d", "--mirror", "file://\(place.path)/no"])
+            #expect(result.status == 74)
+            #expect(
+                result.stderr.hasPrefix(
+                    "bn-train: error: d/train-images-idx3-ubyte.gz could not be downloaded: "
+                        + "file://\(place.path)/no: curl: (37) "))
+        }
+
+        @Test(
+            "get-data brings MNIST, says what it has, and the run that it proposes trains",
+            .enabled(
+                if: hasCurl && FileManager.default.fileExists(atPath: sharedMNIST),
+                "there is no ../shared/data/mnist, or no curl"))
+        func getMNIST() throws {
+            let place = try Workplace()
+            let get = ["get-data", "mnist", "d", "--json", "--mirror", "file://\(sharedMNIST)"]
+            let first = try place.run(get)
+            first.expectSuccess()
+            #expect(first.stderr.hasPrefix("got      d/train-images-idx3-ubyte.gz, 9.9 MB"))
+            #expect(try first.lastObject()["directory"] == "d")
+            #expect(try place.run(get).stderr.hasPrefix("have     d/train-images-idx3-ubyte.gz\n"))
+            try place.run(
+                ["--set", "data.name=idx", "--set", "data.directory=d", "--set", "steps=2"]
+            ).expectSuccess()
+        }
     }
 }
+
+/// ../shared/data/mnist beside the package, which not every machine has.
+private let sharedMNIST = URL(fileURLWithPath: #filePath)
+    .deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
+    .deletingLastPathComponent().appendingPathComponent("shared/data/mnist")
+    .resolvingSymlinksInPath().path

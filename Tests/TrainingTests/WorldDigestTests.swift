@@ -89,6 +89,22 @@ struct WorldDigestTests {
         #expect(try SmallRun.digests(other, ranks: 1, threads: 1)[0] != alone)
     }
 
+    @Test("one digest with augmentation on, with evaluations and short batches between")
+    func augmented() throws {
+        let augment =
+            "data.augment=[{kind: 'padCrop', padding: 3}, 'flip', {kind: 'cutout', size: 7}]"
+        let more = ["evaluate.everySteps=3", "data.scaling=standardize"]
+        let plan = try SmallRun.plan(shards: 6, scope: "\"global\"", more: more + [augment])
+        let alone = try SmallRun.digests(plan, ranks: 1, threads: 1)[0]
+        for (ranks, threads) in testWorlds where ranks * threads <= 6 {
+            for digest in try SmallRun.digests(plan, ranks: ranks, threads: threads) {
+                #expect(digest == alone, "\(ranks)×\(threads)")
+            }
+        }
+        let plain = try SmallRun.plan(shards: 6, scope: "\"global\"", more: more)
+        #expect(try SmallRun.digests(plain, ranks: 1, threads: 1)[0] != alone)
+    }
+
     @Test("the test bites: a misplaced tree and MPI_Allreduce's order move with the world")
     func bites() throws {
         let plan = try SmallRun.plan(shards: 8, scope: "\"global\"")
