@@ -35,8 +35,7 @@ final class BatchLoader {
     private let slots: [BatchFiller.Slot]
     private var slot = 0
     private let handover: BatchHandover
-    private var queue: DispatchQueue?
-    private var work: [DispatchWorkItem] = []
+    private var background: (any DispatchSourceUserDataAdd)?
 
     /// - Parameters:
     ///   - rows, columns: the extents of the input that layers take, for the largest batch.
@@ -58,19 +57,23 @@ final class BatchLoader {
         labels = slots[0].labels
         guard runsAhead else { return }
         // No queue of its own is blocked by a loader: those are counted (see `Team.mostThreads`).
-        queue = DispatchQueue(
+        let queue = DispatchQueue(
             label: "bn-train.loader", qos: .utility, target: .global(qos: .utility))
-        // Made once, so that a step allocates nothing here. The items keep what they fill alive.
-        work = slots.enumerated().map { number, slot in
-            // Handed over through `handover`: one thread at a time touches filler and slots.
-            nonisolated(unsafe) let (slot, filler) = (slot, filler)
-            return DispatchWorkItem {
-                guard let step = handover.beginInBackground(slot: number) else { return }
-                filler.fill(slot, step: step)
-                handover.finish()
-            }
+        // A source is woken without allocating, which a block for each step would.
+        let source = DispatchSource.makeUserDataAddSource(queue: queue)
+        // Handed over through `handover`: one thread at a time touches filler and slots. The handler
+        // keeps them alive until it has ended.
+        nonisolated(unsafe) let (allSlots, sharedFiller) = (slots, filler)
+        source.setEventHandler {
+            guard let offer = handover.beginInBackground() else { return }
+            sharedFiller.fill(allSlots[offer.slot], step: offer.step)
+            handover.finish()
         }
+        source.activate()
+        background = source
     }
+
+    deinit { background?.cancel() }
 
     /// Makes the samples of `step` the present ones.
     func load(step: Int) {
@@ -108,7 +111,7 @@ final class BatchLoader {
 
     private func fillNext() {
         handover.offer(step: nextStep, slot: 1 - slot)
-        queue?.async(execute: work[1 - slot])
+        background?.add(data: 1)
     }
 }
 
@@ -126,12 +129,12 @@ private final class BatchHandover: Sendable {
         state.store(2 * step + slot, ordering: .releasing)
     }
 
-    /// The step to fill `slot` with; nil where the worker has taken that back: a block that comes
-    /// late may find the next offer, which is of the other slot.
-    func beginInBackground(slot: Int) -> Int? {
+    /// What to fill; nil where the worker has taken it back. A call that comes late finds the next
+    /// offer, or nothing.
+    func beginInBackground() -> (step: Int, slot: Int)? {
         let offer = state.load(ordering: .acquiring)
-        guard offer > 0 && offer & 1 == slot else { return nil }
-        return exchange(offer, for: -1) ? offer >> 1 : nil
+        guard offer > 0 && exchange(offer, for: -1) else { return nil }
+        return (offer >> 1, offer & 1)
     }
 
     private func exchange(_ offer: Int, for new: Int) -> Bool {

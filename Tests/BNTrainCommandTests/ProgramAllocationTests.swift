@@ -86,8 +86,8 @@ extension ProgramTests {
             arguments: [
                 (1, "{momentum: 0.9}"), (2, "{momentum: 0.9}"),
                 (2, "{name: 'lars', momentum: 0.9, clipNorm: 0.1}"), (2, "{name: 'adam'}"),
-            ])
-        func steadyState(threads: Int, optimizer: String) throws {
+            ], ["[]", "[{kind: 'padCrop', padding: 3}, 'flip', {kind: 'cutout', size: 7}]"])
+        func steadyState(run: (threads: Int, optimizer: String), augment: String) throws {
             let place = try Workplace()
             try place.write(counter, to: "counter.c")
             let built = try runProcess([
@@ -98,7 +98,8 @@ extension ProgramTests {
                 let result = try place.run(
                     Workplace.short + [
                         "--set", "steps=\(steps)", "--set", "evaluate.everySteps=100000",
-                        "--set", "optimizer=\(optimizer)", "--threads", "\(threads)", "--quiet",
+                        "--set", "optimizer=\(run.optimizer)", "--set", "data.augment=\(augment)",
+                        "--threads", "\(run.threads)", "--quiet",
                     ], environment: ["LD_PRELOAD": place.file("counter.so")])
                 result.expectSuccess()
                 // The `env` that starts the program counts nothing of ours: it becomes it.
