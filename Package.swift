@@ -29,7 +29,9 @@ func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
 }
 
 /// Folders in test targets that hold data and the scripts that made it, read by path.
-let fixtures: [String: [String]] = ["TrainingTests": ["Fixtures"]]
+let fixtures: [String: [String]] = [
+    "ModelsTests": ["Fixtures"], "TrainingTests": ["Fixtures"],
+]
 
 let package = Package(
     name: "bn-train",

@@ -17,7 +17,7 @@ extension BatchNorm {
             let rows = shard.clamped(to: block.rows)
             let before = (rows.lowerBound - shard.lowerBound) * positions
             let count = rows.count * positions
-            let first = input.row(rows.lowerBound * positions)
+            let first = input.pointer + rows.lowerBound * outputs
             let part = before == 0 ? moments.leaf : scratch
             if isLiteral {
                 channelSums(

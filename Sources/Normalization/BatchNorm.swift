@@ -187,12 +187,13 @@ public final class BatchNorm: MeetingLayer, AddingLayer {
     /// y = f(((x − μhi) − μlo)·factor + β + addend), of the block's rows.
     public func forward(_ input: Tensor, _ block: Block, _ pass: Pass) {
         forEachGroup(of: block, pass) { group, rows in
-            let first = rows.lowerBound * positions
+            let first = rows.lowerBound * outputs
             normalizeForward(
-                input: input.row(first), rows: rows.count * positions, channels: channels,
+                input: input.pointer + first, rows: rows.count * positions, channels: channels,
                 meanHigh: group.meanHigh.pointer, meanLow: group.meanLow.pointer,
                 factor: group.factor.pointer, shift: shift, activation: activation,
-                output: output.row(first), addend: addend.map { UnsafePointer($0.row(first)) })
+                output: output.pointer + first,
+                addend: addend.map { UnsafePointer($0.pointer + first) })
         }
     }
 
@@ -239,16 +240,16 @@ public final class BatchNorm: MeetingLayer, AddingLayer {
             let rows = pass.shardRows[position].clamped(to: block.rows)
             let isStart = rows.lowerBound == pass.shardRows[position].lowerBound
             let total = shardSum(position)
-            let first = rows.lowerBound * positions
+            let first = rows.lowerBound * outputs
             let group = coefficients[group(ofShard: position) - firstGroup]
             let part = isStart ? total : scratch
             normalizeBackwardSums(
-                input: input.row(first), output: output.row(first),
-                outputGradient: outputGradient.row(first),
+                input: input.pointer + first, output: output.pointer + first,
+                outputGradient: outputGradient.pointer + first,
                 rows: rows.count * positions, channels: channels,
                 meanHigh: group.meanHigh.pointer, meanLow: group.meanLow.pointer,
                 activation: activation, sumGradient: part, sumProduct: part + channels,
-                secondGradient: second.map { UnsafePointer($0.row(first)) })
+                secondGradient: second.map { UnsafePointer($0.pointer + first) })
             if !isStart { add(UnsafePointer(scratch), into: total, count: 2 * channels) }
             if statistics == .batch && rows.upperBound == pass.shardRows[position].upperBound {
                 sums.push()
@@ -283,13 +284,13 @@ public final class BatchNorm: MeetingLayer, AddingLayer {
     ) {
         guard let inputGradient else { return }
         forEachGroup(of: block, pass) { group, rows in
-            let first = rows.lowerBound * positions
+            let first = rows.lowerBound * outputs
             normalizeBackward(
-                input: input.row(first), gradient: outputGradient.row(first),
+                input: input.pointer + first, gradient: outputGradient.pointer + first,
                 rows: rows.count * positions, channels: channels,
                 meanHigh: group.meanHigh.pointer, meanLow: group.meanLow.pointer,
                 factor: group.factor.pointer, meanGradient: group.meanGradient.pointer,
-                projection: group.projection.pointer, inputGradient: inputGradient.row(first))
+                projection: group.projection.pointer, inputGradient: inputGradient.pointer + first)
         }
     }
 }

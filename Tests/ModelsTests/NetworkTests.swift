@@ -60,55 +60,10 @@ struct NetworkTests {
             let replica = Self.replica(specification)
             let input = normals(Self.samples * Self.inputs, index: 20)
             let logits = try Self.infer(specification, replica, input)
-            let expected = Self.reference(specification, replica, doubles(input))
+            var reference = ReferenceNetwork(specification, replica, samples: Self.samples)
+            reference.mode = .inference
+            let expected = try #require(reference.forward(doubles(input)).last)
             #expect(largestDifference(logits, expected) < 2e-6)
-        }
-    }
-
-    /// Module after module, with running statistics, in Float64.
-    static func reference(
-        _ specification: NetworkSpecification, _ replica: Replica, _ input: [Double]
-    ) -> [Double] {
-        func values(_ name: String) -> [Double]? {
-            replica.layout.parameter(name).map { doubles(replica.values(of: $0)) }
-        }
-        var value = input
-        for node in specification.nodes {
-            let name = node.name
-            switch node.module {
-            case .linear(let inputs, let outputs, _, _):
-                value = product(
-                    value, values("\(name).weight") ?? [], values("\(name).bias"),
-                    inputs: inputs, outputs: outputs)
-            case .batchNorm:
-                guard let entry = replica.layout.statistics.first(where: { $0.name == name })
-                else { return [] }
-                let mean = entry.mean.map { Double(replica.statistics[$0]) }
-                let variance = entry.variance.map { Double(replica.statistics[$0]) }
-                let ones = mean.map { _ in 1.0 }
-                value = normalizeForwardReference(
-                    input: value, channels: entry.channels, mean: mean, variance: variance,
-                    epsilon: specification.normalization.epsilon,
-                    scale: values("\(name).weight") ?? ones,
-                    shift: values("\(name).bias") ?? ones.map { _ in 0 }, activation: .identity)
-            case .activation(let kind, _, _): value = value.map { activateReference($0, kind) }
-            case .convolution, .maxPool, .averagePool, .globalAveragePool, .paddedShortcut,
-                .dropout:
-                return []
-            }
-        }
-        return value
-    }
-
-    /// x·Wᵀ + b with PyTorch's W [out, in].
-    private static func product(
-        _ x: [Double], _ weight: [Double], _ bias: [Double]?, inputs: Int, outputs: Int
-    ) -> [Double] {
-        (0..<x.count / inputs * outputs).map { i in
-            let (row, output) = (i / outputs * inputs, i % outputs * inputs)
-            var sum = bias?[i % outputs] ?? 0
-            for index in 0..<inputs { sum += x[row + index] * weight[output + index] }
-            return sum
         }
     }
 

@@ -1,0 +1,226 @@
+import Kernels
+import Models
+import Normalization
+import TensorCore
+
+/// Small networks with what is easily done wrong. All but those for the first layer begin with a
+/// module that changes nothing, so that every layer behind it computes dx.
+enum OwnNetworks {
+    typealias Build = @Sendable (inout NetworkBuilder) throws -> Void
+
+    /// A network of what `build` writes down.
+    static func network(
+        _ name: String, _ input: ImageShape, settings: BatchNormSettings? = BatchNormSettings(),
+        isFirst: Bool = false, _ build: Build
+    ) throws -> NetworkSpecification {
+        func builder(_ outputs: Int) -> NetworkBuilder {
+            NetworkBuilder(name, input: input, classes: outputs, normalization: settings)
+        }
+        var network = builder(1)
+        if !isFirst { network.activation("start", .identity) }
+        try build(&network)
+        let (built, outputs) = (network.specification, network.value.shape.count)
+        return NetworkSpecification(
+            name: name, input: input, classes: outputs, nodes: built.nodes,
+            normalization: built.normalization)
+    }
+
+    /// One convolution, of any geometry.
+    static func convolution(_ shape: ConvolutionShape, bias: Bool) throws -> NetworkSpecification {
+        let input = ImageShape(
+            height: shape.inputHeight, width: shape.inputWidth, channels: shape.inputChannels)
+        OneDNN.useOneThread()
+        let layout = try Convolution.weightLayout(shape, images: 4)
+        return NetworkSpecification(
+            name: "convolution", input: input, classes: shape.outputCount,
+            nodes: [
+                .init(
+                    name: "start",
+                    module: .activation(
+                        .identity, channels: input.channels, positions: input.positions), input: 0),
+                .init(name: "conv", module: .convolution(shape, layout, bias: bias), input: 1),
+            ], normalization: BatchNormSettings())
+    }
+
+    /// H ≠ W, channels that are no multiple of 16, strides, padding, dilation, groups, single pixels.
+    static let convolutions: [ConvolutionShape] = [
+        .init(
+            inputHeight: 5, inputWidth: 8, inputChannels: 5, outputChannels: 7, kernelHeight: 3,
+            kernelWidth: 3, strideHeight: 2, strideWidth: 2, paddingHeight: 1, paddingWidth: 1),
+        .init(
+            inputHeight: 1, inputWidth: 1, inputChannels: 18, outputChannels: 33, kernelHeight: 1,
+            kernelWidth: 1),
+        .init(
+            inputHeight: 1, inputWidth: 1, inputChannels: 16, outputChannels: 32, kernelHeight: 3,
+            kernelWidth: 3, paddingHeight: 1, paddingWidth: 1),
+        .init(
+            inputHeight: 6, inputWidth: 4, inputChannels: 6, outputChannels: 9, kernelHeight: 3,
+            kernelWidth: 2, paddingHeight: 1, groups: 3),
+        .init(
+            inputHeight: 4, inputWidth: 7, inputChannels: 17, outputChannels: 34, kernelHeight: 3,
+            kernelWidth: 3, paddingHeight: 1, paddingWidth: 1, groups: 17),
+        .init(
+            inputHeight: 9, inputWidth: 6, inputChannels: 4, outputChannels: 20, kernelHeight: 3,
+            kernelWidth: 3, paddingHeight: 2, paddingWidth: 2, dilationHeight: 2, dilationWidth: 2),
+        .init(
+            inputHeight: 7, inputWidth: 10, inputChannels: 16, outputChannels: 16, kernelHeight: 5,
+            kernelWidth: 1, strideHeight: 2, strideWidth: 3, paddingHeight: 2),
+        .init(
+            inputHeight: 6, inputWidth: 9, inputChannels: 48, outputChannels: 32, kernelHeight: 1,
+            kernelWidth: 1, strideHeight: 2, strideWidth: 2),
+        .init(
+            inputHeight: 9, inputWidth: 7, inputChannels: 1, outputChannels: 6, kernelHeight: 5,
+            kernelWidth: 5),
+        .init(
+            inputHeight: 8, inputWidth: 6, inputChannels: 3, outputChannels: 16, kernelHeight: 3,
+            kernelWidth: 3, paddingHeight: 1, paddingWidth: 1),
+    ]
+
+    /// The network named so.
+    static func named(_ name: String) throws -> NetworkSpecification {
+        guard let (input, settings, build) = all[name] else { preconditionFailure("no \(name)") }
+        return try network(
+            name, input, settings: settings, isFirst: name.hasPrefix("first"), build)
+    }
+
+    static let names = all.keys.sorted()
+
+    private static func image(_ height: Int, _ width: Int, _ channels: Int) -> ImageShape {
+        ImageShape(height: height, width: width, channels: channels)
+    }
+
+    private static let all: [String: (ImageShape, BatchNormSettings?, Build)] = [
+        "max pooling": (
+            image(7, 5, 19), nil, { try $0.maxPool("pool", size: 3, stride: 2, padding: 1) }
+        ),
+        "max pooling side by side": (image(5, 6, 16), nil, { try $0.maxPool("pool", size: 2) }),
+        "average pooling": (
+            image(6, 7, 5), nil, { try $0.averagePool("pool", size: 3, stride: 2, padding: 1) }
+        ),
+        "global average pooling": (image(3, 5, 21), nil, { $0.globalAveragePool("pool") }),
+        "padded shortcut": (
+            image(5, 6, 3), nil, { $0.paddedShortcut("shortcut", channels: 8, stride: 2) }
+        ),
+        "dropout": (
+            image(3, 2, 5), nil,
+            {
+                $0.dropout("dropout1", rate: 0.25)
+                $0.dropout("dropout2", rate: 0.5)
+            }
+        ),
+        "flatten": (
+            image(3, 2, 5), nil,
+            {
+                $0.linear("fc1", outputs: 7)
+                $0.activation("tanh", .tanh)
+                $0.linear("fc2", outputs: 3)
+            }
+        ),
+        "norm + add + ReLU": (
+            image(4, 3, 18), BatchNormSettings(),
+            {
+                let first = $0.value
+                $0.batchNorm("bn")
+                $0.activation("relu", adding: first)
+            }
+        ),
+        "add + tanh, not normalised": (
+            image(4, 3, 5), nil,
+            {
+                let first = $0.value
+                try $0.convolution("conv", channels: 5, kernel: 3, padding: 1)
+                $0.activation("tanh", .tanh, adding: first)
+                $0.linear("fc", outputs: 4)
+            }
+        ),
+        "one value, two readers": (
+            image(5, 4, 3), BatchNormSettings(),
+            {
+                try $0.convolution("conv1", channels: 6, kernel: 3, padding: 1)
+                let shared = $0.value
+                try $0.convolution("conv2", channels: 6, kernel: 3, padding: 1)
+                $0.batchNorm("bn2")
+                $0.activation("tanh", .tanh, adding: shared)
+                try $0.averagePool("pool", size: 2)
+                $0.linear("fc", outputs: 3, bias: true)
+            }
+        ),
+        "a normalised value, two readers": (
+            image(4, 5, 4), BatchNormSettings(),
+            {
+                try $0.convolution("conv1", channels: 5, kernel: 3, padding: 1)
+                $0.batchNorm("bn1")
+                let shared = $0.value
+                try $0.convolution("conv2", channels: 5, kernel: 3, padding: 1)
+                $0.batchNorm("bn2")
+                $0.activation("tanh", .tanh, adding: shared)
+                $0.globalAveragePool("pool")
+                $0.linear("fc", outputs: 3, bias: true)
+            }
+        ),
+        "norms in a row": (
+            image(3, 3, 6), BatchNormSettings(),
+            {
+                $0.batchNorm("bn1")
+                $0.batchNorm("bn2")
+                $0.activation("tanh", .tanh)
+                $0.batchNorm("bn3")
+            }
+        ),
+        "first a norm": (
+            image(4, 3, 7), BatchNormSettings(),
+            {
+                $0.batchNorm("bn1")
+                $0.activation("tanh", .tanh)
+                try $0.convolution("conv", channels: 4, kernel: 3)
+                $0.linear("fc", outputs: 3, bias: true)
+            }
+        ),
+        "first a convolution": (
+            image(6, 5, 3), BatchNormSettings(),
+            {
+                try $0.convolution("conv", channels: 16, kernel: 3, stride: 2, padding: 1)
+                $0.batchNorm("bn")
+                $0.activation("relu")
+                $0.linear("fc", outputs: 3, bias: true)
+            }
+        ),
+        "residual chain": (image(6, 6, 4), BatchNormSettings(), { try chain(&$0, .projection) }),
+        "residual chain, option A": (
+            image(6, 5, 4), BatchNormSettings(), { try chain(&$0, .padding) }
+        ),
+        "residual chain in groups": (
+            image(5, 6, 4), BatchNormSettings(scope: .group(2)), { try chain(&$0, .projection) }
+        ),
+        "residual chain, not normalised": (image(6, 5, 4), nil, { try chain(&$0, .padding) }),
+    ]
+
+    /// Three blocks: identity, one that halves the image, identity.
+    private static func chain(
+        _ network: inout NetworkBuilder, _ shortcut: ResNet.Shortcut
+    ) throws {
+        for (number, (channels, stride)) in [(4, 1), (10, 2), (10, 1)].enumerated() {
+            let first = network.value
+            try network.convolution(
+                "\(number).conv1", channels: channels, kernel: 3, stride: stride, padding: 1)
+            network.batchNorm("\(number).bn1")
+            network.activation("\(number).tanh1", .tanh)
+            try network.convolution("\(number).conv2", channels: channels, kernel: 3, padding: 1)
+            network.batchNorm("\(number).bn2")
+            let main = network.value
+            network.goOn(from: first)
+            if stride > 1 && shortcut == .padding {
+                network.paddedShortcut("\(number).shortcut", channels: channels, stride: stride)
+            } else if stride > 1 {
+                try network.convolution(
+                    "\(number).downsample.0", channels: channels, kernel: 1, stride: stride)
+                network.batchNorm("\(number).downsample.1")
+            }
+            let addend = network.value
+            network.goOn(from: main)
+            network.activation("\(number).tanh2", .tanh, adding: addend)
+        }
+        network.globalAveragePool("pool")
+        network.linear("fc", outputs: 3, bias: true)
+    }
+}

@@ -1,0 +1,176 @@
+import Collectives
+import Kernels
+import Layers
+import Models
+import Normalization
+import TensorCore
+import TestSupport
+
+/// One forward and backward pass of a global batch through any network, in any world.
+struct PassCase: Sendable {
+    let specification: NetworkSpecification
+    let samples: Int
+    let shards: Int
+    /// x, NHWC, and dy of the last value.
+    var input: [Float]
+    var outputGradient: [Float]
+    /// Whether dx is wanted; the first module must then be one that gives it.
+    var needsInputGradient = true
+    let seed: UInt64 = 7
+    let step = 3
+
+    init(_ specification: NetworkSpecification, samples: Int, shards: Int) {
+        self.specification = specification
+        self.samples = samples
+        self.shards = shards
+        input = normals(samples * specification.inputs, index: 31)
+        outputGradient = normals(samples * specification.classes, index: 32)
+    }
+
+    /// What the workers of a world saw, side by side, and what rank 0 holds.
+    struct Result: Sendable {
+        /// Of all samples.
+        var output: [Float] = []
+        /// Empty where none is wanted.
+        var inputGradient: [Float] = []
+        /// By name.
+        var gradients: [String: [Float]] = [:]
+        /// As each rank holds them.
+        var running: [[Float]] = []
+        /// Bytes of gradient buffers of the worker with the most rows, and of all values.
+        var gradientBytes = 0
+        var valueBytes = 0
+
+        func hasBits(of other: Result) -> Bool {
+            bits(output) == bits(other.output)
+                && bits(inputGradient) == bits(other.inputGradient)
+                && gradients.mapValues { bits($0) } == other.gradients.mapValues { bits($0) }
+                && running.allSatisfy { bits($0) == bits(other.running[0]) }
+        }
+    }
+
+    /// Random parameters: weights by fan-in, γ around 1.
+    func makeReplica() -> Replica {
+        let replica = Replica(specification.layout(shards: shards))
+        for (index, parameter) in replica.layout.parameters.enumerated() {
+            let fan = Double(parameter.shape.dimensions.dropFirst().reduce(1, *))
+            let (mean, deviation) =
+                switch parameter.role {
+                case .weight: (0.0, (2 / fan).squareRoot())
+                case .scale: (1.0, 0.3)
+                case .bias, .shift: (0.0, 0.3)
+                }
+            replica.setValues(
+                normals(
+                    parameter.shape.count, mean: mean, deviation: deviation,
+                    index: UInt64(40 + index)), of: parameter)
+        }
+        return replica
+    }
+
+    /// The same in Float64.
+    func makeReference() -> ReferenceNetwork {
+        var reference = ReferenceNetwork(specification, makeReplica(), samples: samples)
+        reference.seed = seed
+        reference.step = step
+        let size = specification.normalization.scope.groupSize(shards: shards)
+        let batch = ShardedBatch(samples: samples, shards: shards)
+        reference.groups = stride(from: 0, to: shards, by: size).map {
+            batch.samples(ofShards: $0..<$0 + size)
+        }
+        return reference
+    }
+
+    func run(ranks: Int = 1, threads: Int = 1) throws -> Result {
+        let network = InMemoryNetwork(ranks: ranks)
+        let parts = Collected<(worker: Int, part: Result)>()
+        let replicas = (0..<ranks).map { _ in makeReplica() }
+        _ = try runRanks(ranks) { rank in
+            let world = World(ranks: ranks, threadsPerRank: threads, rank: rank)
+            try Team.run(
+                world, transport: ranks > 1 ? network.transport(rank: rank) : nil, timeout: 60,
+                spinning: false
+            ) { communicator in
+                let part = try runWorker(communicator, replicas[rank])
+                parts.append((communicator.worker, part))
+            }
+        }
+        var whole = Result()
+        for (_, part) in parts.values.sorted(by: { $0.worker < $1.worker }) {
+            whole.output += part.output
+            whole.inputGradient += part.inputGradient
+            whole.gradientBytes = max(whole.gradientBytes, part.gradientBytes)
+            whole.valueBytes = max(whole.valueBytes, part.valueBytes)
+        }
+        for parameter in replicas[0].layout.parameters {
+            whole.gradients[parameter.name] = replicas[0].gradient(of: parameter)
+        }
+        whole.running = replicas.map { replica in
+            replica.layout.statistics.flatMap { entry in
+                (Array(entry.mean) + Array(entry.variance)).map { replica.statistics[$0] }
+            }
+        }
+        return whole
+    }
+
+    private func runWorker(_ communicator: Communicator, _ replica: Replica) throws -> Result {
+        let network = try Network(
+            specification, replica: replica, communicator: communicator, shards: shards,
+            batches: [(samples, true)], seed: seed)
+        // The network's own graph computes no dx: the same layers in one that does.
+        let graph =
+            needsInputGradient
+            ? try LayerGraph(
+                network.layers.nodes, shapes: network.shapes, inputSize: specification.inputs,
+                needsInputGradient: true) : network.layers
+        let mine = communicator.world.shards(ofWorker: communicator.worker, of: shards)
+        let range = ShardedBatch(samples: samples, shards: shards).samples(ofShards: mine)
+        func tensor(_ all: [Float]) -> Tensor {
+            let columns = all.count / samples
+            let tensor = Tensor(rows: range.count, columns: columns)
+            tensor.elements = Array(all[range.lowerBound * columns..<range.upperBound * columns])
+            return tensor
+        }
+        let pass = Pass(.training, network.shapes[0], step: step)
+        var part = Result()
+        let (x, dy) = (tensor(input), tensor(outputGradient))
+        part.output = try graph.forward(x, pass).elements
+        part.inputGradient = try graph.backward(dy, pass)?.elements ?? []
+        try network.gradientReduction.sum { _ in }
+        if network.sharedStatisticsLength == 0 && communicator.thread == 0 {
+            for layer in network.normalizations {
+                layer.commit(shared: nil, samples: samples, afterBatches: 0)
+            }
+        }
+        part.gradientBytes = graph.gradientBytes
+        part.valueBytes = 4 * range.count * graph.layers.reduce(0) { $0 + $1.outputs }
+        // Team-mates read what this worker holds: it stays until all are done.
+        try withExtendedLifetime((network, graph, x, dy)) { try communicator.teamBarrier() }
+        return part
+    }
+}
+
+extension PassCase {
+    /// The largest differences from the readable network, relative to the largest magnitude: of the
+    /// output, dx, and the worst parameter's gradient, by name.
+    func differences(
+        _ result: Result
+    ) -> (output: Double, input: Double, worst: (name: String, value: Double)) {
+        let reference = makeReference()
+        let values = reference.forward(input.map(Double.init))
+        let expected = reference.backward(values, outputGradient.map(Double.init))
+        // A bias before BN has a gradient of 0 and rounding: the scale is that of all gradients.
+        let scale =
+            result.gradients.keys.compactMap { expected.parameters[$0]?.map(abs).max() }.max() ?? 0
+        var worst = ("", 0.0)
+        for (name, gradient) in result.gradients {
+            let difference = largestDifference(
+                gradient, expected.parameters[name] ?? [], magnitude: 0.1 * scale)
+            if !(difference < worst.1) { worst = (name, difference) }
+        }
+        return (
+            largestDifference(result.output, values[values.count - 1]),
+            needsInputGradient ? largestDifference(result.inputGradient, expected.input) : 0, worst
+        )
+    }
+}
