@@ -42,6 +42,10 @@ struct Arguments: Equatable, Sendable {
     var seconds = 10.0
     var kernel: String?
     var shape: String?
+    /// The options of each `--compare`, as they were given.
+    var compared: [String] = []
+    var rounds: Int?
+    var ranks: Int?
 
     // get-data
     var mirror: String?
@@ -55,6 +59,16 @@ struct Arguments: Equatable, Sendable {
     /// ends them. `--help` and `--version` win over everything else that is well-formed.
     static func parse(_ words: [String]) throws(UsageError) -> Arguments {
         var reader = ArgumentReader(words: words[...])
+        let arguments = try reader.read()
+        // What they ask for must be understood before anything is measured.
+        for options in arguments.compared { _ = try arguments.side(options) }
+        return arguments
+    }
+
+    /// One of the benches that `--compare` starts: as `parse`, but it may have `--ranks` alone.
+    static func parse(side words: [String]) throws(UsageError) -> Arguments {
+        var reader = ArgumentReader(words: words[...])
+        reader.isSide = true
         return try reader.read()
     }
 }
@@ -76,6 +90,8 @@ struct UsageError: Error, Equatable, CustomStringConvertible {
         case wrongFileCount(expected: String, found: Int)
         /// `option` only means something together with `other`.
         case needsOther(option: String, other: String)
+        /// `option` stands among those of `--compare`.
+        case optionOfSide(String)
     }
 
     let problem: Problem
@@ -117,6 +133,8 @@ struct UsageError: Error, Equatable, CustomStringConvertible {
             return "\(name) takes \(expected), found \(found == 0 ? "nothing" : "\(found)")"
         case .needsOther(let option, let other):
             return "\(option) means something only with \(other): give both or neither"
+        case .optionOfSide(let option):
+            return "\(option) cannot stand in the options of --compare: give it outside"
         }
     }
 
@@ -132,6 +150,7 @@ private struct ArgumentReader {
     private var command: Command?
     private var used: [Option] = []
     private var operands: [String] = []
+    var isSide = false
     private var wantsHelp = false
     private var wantsVersion = false
 
@@ -193,7 +212,10 @@ private struct ArgumentReader {
             if storing { throw unknownOption(name) }
             return
         }
-        if option.valueName != nil, value == nil, words.first?.hasPrefix("--") == false {
+        let mayBeOptions = option.name == "--compare" && words.first?.contains(" ") == true
+        if option.valueName != nil, value == nil,
+            mayBeOptions || words.first?.hasPrefix("--") == false
+        {
             value = words.removeFirst()
         }
         guard storing else { return }
@@ -237,6 +259,13 @@ private struct ArgumentReader {
         }
         if arguments.shape != nil, arguments.kernel == nil {
             throw error(.needsOther(option: "--shape", other: "--kernel"))
+        }
+        if isSide, let option = used.first(where: { ["--compare", "--rounds"].contains($0.name) }) {
+            throw error(.optionOfSide(option.name))
+        }
+        guard arguments.compared.isEmpty, !isSide else { return }
+        for option in used where ["--rounds", "--ranks"].contains(option.name) {
+            throw error(.needsOther(option: option.name, other: "--compare"))
         }
     }
 

@@ -16,11 +16,12 @@ struct BenchCommand {
 
     func run() throws -> Int32 {
         let arguments = launch.arguments
+        if !arguments.compared.isEmpty { return try BenchComparison(launch).run() }
         if let kernel = arguments.kernel {
             guard launch.speaks else { return 0 }
             return try KernelBench(kernel: kernel, shape: arguments.shape, arguments).run()
         }
-        let configuration = try launch.agree { try self.configuration() }
+        let configuration = try launch.agree { try Self.configuration(arguments) }
         let benchmark = try launch.agree { try Benchmark(configuration) }
         let run = try launch.frame(configuration, plan: benchmark.runPlan)
         launch.say(
@@ -36,8 +37,7 @@ struct BenchCommand {
     }
 
     /// The embedded default (or `--config`) with the bench's own options on top.
-    private func configuration() throws -> RunConfiguration {
-        let arguments = launch.arguments
+    static func configuration(_ arguments: Arguments) throws -> RunConfiguration {
         var settings: [String] = []
         if let model = arguments.model { settings.append("model.name=\(model)") }
         if let batch = arguments.batch { settings.append("batch.size=\(batch)") }

@@ -120,7 +120,11 @@ enum Help {
         case .bench:
             "Trains on random data in memory, after a warm-up, and gives the median of several "
                 + "repetitions: images a second, and how the time of a step divides. With --kernel "
-                + "one kernel alone."
+                + "one kernel alone, on one thread; batch_norm and batch_norm_relu are the layer, "
+                + "forward and backward, synchronised over --threads. With --compare this bench "
+                + "and the same with other options on top, round by round in turn: medians, their "
+                + "ratio and, where the numbers of workers differ, the ratio of what their cores "
+                + "do in multiply-adds alone."
         case .inspect:
             "One file: metadata, tensors with their smallest, largest and mean value, and whether "
                 + "the stored digest is that of the values (exit code 65 if not). Two files: "
@@ -183,7 +187,23 @@ enum Help {
         case .bench:
             [
                 ("bn-train bench --threads 2 --shards 2", "the configured network"),
-                ("bn-train bench --set model.normalization.kind=none", "the price of BN"),
+                ("bn-train bench --model resnet20 --batch 128 --threads 2", "a network"),
+                (
+                    "bn-train bench --compare '--set model.normalization.kind=none'",
+                    "the price of BN"
+                ),
+                (
+                    "bn-train bench --model lenet --threads 2 --compare '--threads 1'",
+                    "what a second thread is worth"
+                ),
+                (
+                    "bn-train bench --threads 2 --compare '--ranks 2 --threads 1'",
+                    "threads against ranks"
+                ),
+                (
+                    "bn-train bench --kernel batch_norm --threads 2",
+                    "one layer"
+                ),
                 ("mpirun -n 2 bn-train bench --set collectives=mpi", "MPI_Allreduce"),
             ]
         case .inspect:

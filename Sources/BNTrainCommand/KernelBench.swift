@@ -3,7 +3,8 @@ import Kernels
 import TensorCore
 import Training
 
-/// `bn-train bench --kernel NAME --shape …`: one kernel on one thread, beside the machine's peak.
+/// `bn-train bench --kernel NAME --shape …`: one kernel on one thread, or batch normalisation on
+/// several, beside the machine's peak.
 struct KernelBench {
     let kernel: String
     let shape: String?
@@ -23,13 +24,15 @@ struct KernelBench {
         var operations: Double?
         /// Bytes read and written.
         var bytes: Double
-        var call: () throws -> Void
+        var call: () throws -> Void = {}
+        /// Measures the seconds of one, where that is not timing calls on this thread.
+        var seconds: (() throws -> Double)?
     }
 
     func run() throws -> Int32 {
         OneDNN.useOneThread()
         let work = try makeWork()
-        let seconds = try medianSeconds(work)
+        let seconds = try work.seconds?() ?? medianSeconds(work)
         var parts = [
             "\(work.name) \(work.shape.map(String.init).joined(separator: "x"))",
             "\(fixed(seconds * 1e6, digits: 2)) µs",
@@ -83,6 +86,7 @@ struct KernelBench {
         "conv_backward_data": ([16, 32, 32, 16, 16, 3, 1], 4),
         "conv_backward_weights": ([16, 32, 32, 16, 16, 3, 1], 4),
         "bn": ([30, 128], 2), "bn_backward": ([30, 128], 2),
+        "batch_norm": ([128, 32, 32, 16], 2), "batch_norm_relu": ([128, 32, 32, 16], 2),
         "bn_add_relu": ([16, 32, 32, 16], 2), "bn_add_relu_backward": ([16, 32, 32, 16], 2),
         "max_pool": ([16, 28, 28, 6, 2, 2], 4), "max_pool_backward": ([16, 28, 28, 6, 2, 2], 4),
         "sgd": ([134_400], 1),
@@ -101,6 +105,7 @@ struct KernelBench {
             return try convolution(extents)
         case "max_pool", "max_pool_backward": return try maxPooling(extents)
         case "sgd": return sgd(extents)
+        case "batch_norm", "batch_norm_relu": return try batchNormalization(extents)
         default: return bn(extents)
         }
     }
@@ -175,6 +180,18 @@ enum BenchError: Error, Equatable, CustomStringConvertible {
     case unknownKernel(String, known: [String])
     case wrongShape(kernel: String, found: String)
     case kernelDoesNotFit(kernel: String, found: [Int])
+    case tooManyThreads(Int, shards: Int)
+    case tooManyShards(Int, samples: Int)
+    case comparedUnderLauncher
+    case noMpirun
+    /// One of the benches that are compared, with its exit code.
+    case runFailed(options: String, message: String, code: Int32)
+
+    /// How the program leaves.
+    var code: ExitCode {
+        guard case .runFailed(_, _, let code) = self else { return .usage }
+        return ExitCode(rawValue: code) ?? .internalError
+    }
 
     /// What, where, what to do; one line.
     var description: String {
@@ -188,6 +205,16 @@ enum BenchError: Error, Equatable, CustomStringConvertible {
             "the window of \(kernel) does not fit an image of --shape "
                 + "'\(found.map(String.init).joined(separator: "x"))': give one such as "
                 + Self.example(of: kernel)
+        case .tooManyThreads(let threads, let shards):
+            "--threads \(threads) are more than the \(shards) shards: give --shards of at least "
+                + "\(threads), or fewer threads"
+        case .tooManyShards(let shards, let samples):
+            "--shards \(shards) are more than the \(samples) samples of --shape: give fewer shards"
+        case .comparedUnderLauncher:
+            "bench --compare starts ranks itself: run it without mpirun, and give --ranks N"
+        case .noMpirun: "--ranks needs mpirun on PATH: launch/setup installs it"
+        case .runFailed(let options, let message, _):
+            "bench \(visible(options)) failed: \(visible(message))"
         }
     }
 
@@ -200,7 +227,8 @@ enum BenchError: Error, Equatable, CustomStringConvertible {
         case _ where kernel.hasPrefix("max_pool"):
             "16x28x28x6 (images, height, width, channels), or 16x28x28x6x3x2 "
                 + "(then kernel, stride)"
-        case _ where kernel.hasPrefix("bn"): "30x128 (rows, channels) or 64x56x56x64"
+        case _ where kernel.hasPrefix("bn") || kernel.hasPrefix("batch_norm"):
+            "30x128 (rows, channels) or 64x56x56x64"
         default: "134400"
         }
     }

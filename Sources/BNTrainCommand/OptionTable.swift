@@ -145,9 +145,23 @@ enum OptionTable {
             "samples of a step, over all workers", key: "batch.size"),
         whole(
             "--shards", "S", [.bench], \.shards, 1...1_048_576, "its shards", key: "batch.shards"),
-        positive("--seconds", "T", [.bench], \.seconds, "how long to measure (10)"),
+        positive("--seconds", "T", [.bench], \.seconds, "how long to measure, each time (10)"),
+        Option(
+            name: "--compare", valueName: "OPTIONS", commands: [.bench],
+            doc: "measures this bench, and the same with these options on top, in turn; may be "
+                + "repeated", key: nil,
+            apply: { value, arguments in
+                arguments.compared.append(value)
+                return !value.isEmpty
+            }, expected: "options of bench in quotes, such as '--threads 1'"),
+        whole(
+            "--rounds", "R", [.bench], \.rounds, 1...1000,
+            "with --compare: how often each is measured (5)"),
+        whole(
+            "--ranks", "N", [.bench], \.ranks, 1...4096,
+            "with --compare, also among its options: ranks to start through mpirun"),
         text("--kernel", "NAME", [.bench], \.kernel, "measures one kernel instead of steps"),
-        text("--shape", "SHAPE", [.bench], \.shape, "the kernel's shape, such as 60x784x128"),
+        text("--shape", "SHAPE", [.bench], \.shape, "the kernel's shape, such as 64x56x56x64"),
         text(
             "--mirror", "URL", [.getData], \.mirror,
             "the folder to take the files from, instead of the usual places"),

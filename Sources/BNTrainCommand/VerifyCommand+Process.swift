@@ -45,10 +45,39 @@ struct ChildProcess {
         return signal == 0 ? status >> 8 & 0xFF : 128 + signal
     }
 
+    /// What Open MPI 4 and 5 need to start ranks as root, and where `yielding` to share cores.
+    static func environmentOfRanks(yielding: Bool) -> [String: String] {
+        var variables = yielding ? ["OMPI_MCA_mpi_yield_when_idle": "1"] : [:]
+        if geteuid() == 0 {
+            for prefix in ["OMPI", "PRTE"] {
+                variables["\(prefix)_ALLOW_RUN_AS_ROOT"] = "1"
+                variables["\(prefix)_ALLOW_RUN_AS_ROOT_CONFIRM"] = "1"
+            }
+        }
+        return variables
+    }
+
+    /// The lines of a file that a child wrote.
+    static func lines(_ path: String) -> [String] {
+        let contents = FileManager.default.contents(atPath: path) ?? Data()
+        return String(decoding: contents, as: UTF8.self).split(separator: "\n").map(String.init)
+    }
+
     /// The first program of this name on PATH.
     static func pathOfProgram(_ name: String) -> String? {
         let folders = ProcessInfo.processInfo.environment["PATH"] ?? ""
         return folders.split(separator: ":").map { "\($0)/\(name)" }
             .first { access($0, X_OK) == 0 }
     }
+}
+
+/// Does something in a folder of its own, which is removed in the end.
+func withTemporaryFolder<Result>(
+    _ purpose: String, _ body: (String) throws -> Result
+) throws -> Result {
+    let folder = FileManager.default.temporaryDirectory
+        .appendingPathComponent("bn-train-\(purpose)-\(UUID().uuidString)")
+    try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+    defer { try? FileManager.default.removeItem(at: folder) }
+    return try body(folder.path)
 }

@@ -61,7 +61,7 @@ extension VerifyCommand {
         }
         guard let launcher = mpirun() else { return worlds }
         return try worlds
-            + withTemporaryFolder { folder in
+            + withTemporaryFolder("verify") { folder in
                 let config = "\(folder)/config.json"
                 try writeAtomically(path: config, text: run.plan.configuration.canonicalJSON)
                 return try VerifyWorld.launched.filter { $0.0 * $0.1 <= run.plan.shards }.map {
@@ -99,14 +99,6 @@ extension VerifyCommand {
         #endif
         return nil
     }
-
-    private func withTemporaryFolder<Result>(_ body: (String) throws -> Result) throws -> Result {
-        let folder = FileManager.default.temporaryDirectory
-            .appendingPathComponent("bn-train-verify-\(UUID().uuidString)")
-        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
-        defer { try? FileManager.default.removeItem(at: folder) }
-        return try body(folder.path)
-    }
 }
 
 extension VerifyWorld {
@@ -122,35 +114,19 @@ extension VerifyWorld {
                 mpirun, "--oversubscribe", "--bind-to", "none", "-n", "\(ranks)", program, "train",
                 "--config", config, "--threads", "\(threads)", "--out", "\(folder)/\(name)",
                 "--timeout", "\(timeout)", "--json", "--quiet",
-            ], adding: Self.environment, output: "\(folder)/\(name).stdout",
+            ], adding: ChildProcess.environmentOfRanks(yielding: true),
+            output: "\(folder)/\(name).stdout",
             errors: "\(folder)/\(name).stderr")
         let status = try child.wait()
-        let lines = Self.lines("\(folder)/\(name).stdout")
+        let lines = ChildProcess.lines("\(folder)/\(name).stdout")
         if status == 0, let last = lines.last,
             let digest = try? JSONValue(parsing: last)["parameters_digest"]?.string
         {
             self.digest = digest
             return
         }
-        let errors = Self.lines("\(folder)/\(name).stderr")
+        let errors = ChildProcess.lines("\(folder)/\(name).stderr")
         let ours = errors.first { $0.contains("bn-train: error: ") }
         failure = visible(ours ?? errors.last ?? "mpirun returned \(status) and said nothing")
-    }
-
-    /// What Open MPI 4 and 5 need to start ranks as root, and to share cores among them.
-    private static var environment: [String: String] {
-        var variables = ["OMPI_MCA_mpi_yield_when_idle": "1"]
-        if geteuid() == 0 {
-            for prefix in ["OMPI", "PRTE"] {
-                variables["\(prefix)_ALLOW_RUN_AS_ROOT"] = "1"
-                variables["\(prefix)_ALLOW_RUN_AS_ROOT_CONFIRM"] = "1"
-            }
-        }
-        return variables
-    }
-
-    private static func lines(_ path: String) -> [String] {
-        let contents = FileManager.default.contents(atPath: path) ?? Data()
-        return String(decoding: contents, as: UTF8.self).split(separator: "\n").map(String.init)
     }
 }

@@ -70,7 +70,12 @@ private func message(_ line: String) -> String {
 
     @Test("every option of the table is taken by each of its commands and refused by the others")
     func tableAgrees() throws {
-        let values = ["--kernel": ["--kernel=x"], "--shape": ["--kernel=x", "--shape=x"]]
+        let values = [
+            "--kernel": ["--kernel=x"], "--shape": ["--kernel=x", "--shape=x"],
+            "--compare": ["--compare=--threads 1"],
+            "--rounds": ["--compare=--threads 1", "--rounds=1"],
+            "--ranks": ["--compare=--threads 1", "--ranks=1"],
+        ]
         for option in OptionTable.options {
             let plain = option.valueName == nil ? [option.name] : [option.name, "1"]
             for command in Command.all {
@@ -218,6 +223,29 @@ private func message(_ line: String) -> String {
                 "bench --shape 3x3",
                 "--shape means something only with --kernel: give both or neither; "
                     + "see `bn-train bench --help`"
+            ),
+            (
+                "bench --rounds 2",
+                "--rounds means something only with --compare: give both or neither; "
+                    + "see `bn-train bench --help`"
+            ),
+            (
+                "bench --ranks 2",
+                "--ranks means something only with --compare: give both or neither; "
+                    + "see `bn-train bench --help`"
+            ),
+            (
+                "bench --compare --json",
+                "--compare lacks its value: give --compare OPTIONS; see `bn-train bench --help`"
+            ),
+            (
+                "bench --compare=--rounds=2",
+                "--rounds cannot stand in the options of --compare: give it outside; "
+                    + "see `bn-train bench --help`"
+            ),
+            (
+                "bench --compare=--threds=1",
+                "unknown option '--threds': did you mean '--threads'?; see `bn-train bench --help`"
             ),
             (
                 "help confg",
