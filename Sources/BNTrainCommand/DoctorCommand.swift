@@ -5,7 +5,7 @@ import Kernels
 import Layers
 import MPICollectives
 import Models
-import Normalization
+import TensorCore
 import Training
 
 /// `doctor`: what the program runs with, and what is slow or wrong.
@@ -24,7 +24,7 @@ enum DoctorCommand {
         let records = try session.gather(
             record: Array(record.joined(separator: "\n").utf8), seconds: arguments.timeout)
         guard session.rank == 0 else { return 0 }
-        let facts = facts(
+        let facts = try facts(
             arguments, configuration, machine, session: session,
             places: records.enumerated().map(place))
         Console.output(arguments.json ? facts.json.text + "\n" : facts.text)
@@ -44,9 +44,9 @@ enum DoctorCommand {
     private static func facts(
         _ arguments: Arguments, _ configuration: RunConfiguration, _ machine: Machine,
         session: MPISession, places: [DoctorFacts.RankPlace]
-    ) -> DoctorFacts {
+    ) throws -> DoctorFacts {
         let isUnderLauncher = session.launcher.kind != .none
-        let model = ModelSize(configuration)
+        let model = try ModelSize(configuration)
         return DoctorFacts(
             program: "bn-train \(programVersion)", compiler: compilerVersion,
             mpi: MPISession.libraryVersion, oneDNN: OneDNN.version,
@@ -87,20 +87,18 @@ struct ModelSize: Equatable {
     /// Parameters, gradient, velocity (with momentum) and running statistics; Float32 each.
     let replicaBytes: Int
 
-    /// For images of 28 × 28 in ten classes, as the synthetic digits and MNIST's family have.
-    init(_ configuration: RunConfiguration) {
+    /// For the images that such a network usually takes.
+    ///
+    /// - Throws: `ModelError`, which those images do not cause.
+    init(_ configuration: RunConfiguration) throws {
         let model = configuration.model
-        var settings: BatchNormSettings?
-        if case .batch(let normalization) = model.normalization {
-            settings = BatchNormSettings(affine: normalization.affine)
-        }
-        let specification = MLP(
-            inputs: 784, hidden: model.hidden, classes: 10,
-            placement: model.placement == .before ? .before : .after, normalization: settings
-        ).specification
+        let (image, classes) = model.usualInput
+        let specification = try NetworkSpecification(model, input: image, classes: classes)
         let layout = specification.layout(shards: configuration.resolvedShards)
-        let widths = ([784] + model.hidden + [10]).map { "\($0)" }.joined(separator: "-")
-        name = "\(specification.name) \(widths)\(settings == nil ? "" : " with BN")"
+        let widths = ([image.count] + model.hidden + [classes]).map { "\($0)" }
+        let extent =
+            model.name == .mlp ? widths.joined(separator: "-") : "on \(image)"
+        name = "\(specification.name) \(extent)\(specification.isNormalized ? " with BN" : "")"
         parameters = layout.parameterCount
         // Parameters, gradient, and what the optimizer keeps.
         let isAdam = [.adam, .adamW].contains(configuration.optimizer.name)

@@ -49,19 +49,22 @@ public struct WeightLayout: Hashable, Sendable {
 
     /// The place in memory of the value at `index` of the file's order.
     public func offset(ofFileIndex index: Int) -> Int {
-        var position = [Int](repeating: 0, count: dims.count)
+        var offset = 0
         var rest = index
         for dimension in dims.indices.reversed() {
-            position[dimension] = rest % dims[dimension]
+            var position = rest % dims[dimension]
             rest /= dims[dimension]
+            // A block's neighbours lie as far apart as all blocks inside it are large.
+            var stride = 1
+            for block in blocks.reversed() {
+                if block.dimension == dimension {
+                    offset += position % block.size * stride
+                    position /= block.size
+                }
+                stride *= block.size
+            }
+            offset += position * strides[dimension]
         }
-        var offset = 0
-        var stride = 1
-        for block in blocks.reversed() {
-            offset += position[block.dimension] % block.size * stride
-            position[block.dimension] /= block.size
-            stride *= block.size
-        }
-        return zip(position, strides).reduce(offset) { $0 + $1.0 * $1.1 }
+        return offset
     }
 }

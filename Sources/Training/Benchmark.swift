@@ -4,7 +4,7 @@ import Datasets
 import Kernels
 import Layers
 import Models
-import TensorCore
+public import TensorCore
 
 /// Steps of a network on random data in memory, for their speed.
 public struct Benchmark: Sendable {
@@ -45,25 +45,9 @@ public struct Benchmark: Sendable {
     /// The resolved run.
     public var runPlan: RunPlan { plan }
 
-    /// What networks are measured on: ResNets in torchvision's form with the large stem on
-    /// ImageNet's extents, others on CIFAR's or MNIST's.
-    private static func extent(
-        _ model: RunConfiguration.Model
-    ) -> (image: ImageShape, classes: Int) {
-        switch model.name {
-        case .mlp, .mnistCNN: (ImageShape(height: 28, width: 28, channels: 1), 10)
-        case .lenet, .resnet20, .resnet32, .resnet44, .resnet56, .resnet110:
-            (ImageShape(height: 32, width: 32, channels: 3), 10)
-        case .vgg11, .resnet18, .resnet34, .resnet50:
-            model.stem == .cifar
-                ? (ImageShape(height: 32, width: 32, channels: 3), 10)
-                : (ImageShape(height: 224, width: 224, channels: 3), 1000)
-        }
-    }
-
     /// Random bytes, enough for several batches.
     private static func randomData(_ configuration: RunConfiguration) throws -> DatasetPair {
-        let (image, classes) = extent(configuration.model)
+        let (image, classes) = configuration.model.usualInput
         func dataset(_ count: Int, _ index: UInt64) throws -> Dataset {
             let random = CounterRandom(seed: 1, purpose: .benchmark, index: index)
             let pixels = count * image.count
@@ -174,5 +158,21 @@ extension StepDivision {
             other: other / count, normalizationCollectives: normalizationCollectives / count,
             gradientCollectives: gradientCollectives / count, update: update / count,
             data: data / count)
+    }
+}
+
+extension RunConfiguration.Model {
+    /// What a network is measured on where there is no data: ImageNet's extents with the large stem,
+    /// else CIFAR's or MNIST's.
+    public var usualInput: (image: ImageShape, classes: Int) {
+        switch name {
+        case .mlp, .mnistCNN: (ImageShape(height: 28, width: 28, channels: 1), 10)
+        case .lenet, .resnet20, .resnet32, .resnet44, .resnet56, .resnet110:
+            (ImageShape(height: 32, width: 32, channels: 3), 10)
+        case .vgg11, .resnet18, .resnet34, .resnet50:
+            stem == .cifar
+                ? (ImageShape(height: 32, width: 32, channels: 3), 10)
+                : (ImageShape(height: 224, width: 224, channels: 3), 1000)
+        }
     }
 }

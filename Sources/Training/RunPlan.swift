@@ -6,7 +6,7 @@ public import Layers
 public import Models
 import Normalization
 public import Optimization
-import TensorCore
+public import TensorCore
 
 /// A run, resolved: the configuration together with the data it meets. Equal on every rank.
 public struct RunPlan: Sendable {
@@ -135,7 +135,7 @@ extension NetworkSpecification {
     /// The network of a configuration for images of this shape.
     ///
     /// - Throws: `ModelError` where the images are too small for it.
-    init(
+    public init(
         _ model: RunConfiguration.Model, input: ImageShape, classes: Int
     ) throws(ModelError) {
         var settings: BatchNormSettings?

@@ -1,6 +1,7 @@
 import Collectives
 import Configuration
 public import Datasets
+import Kernels
 import Layers
 import Models
 import Normalization
@@ -40,7 +41,8 @@ public final class ReferenceRun {
         self.plan = plan
         let configuration = plan.configuration
         let replica = Replica(plan.layout)
-        replica.initialize(plan.initialization, seed: configuration.seed)
+        replica.initialize(
+            plan.initialization, seed: configuration.seed, zeroScales: plan.network.zeroScales)
         let initial = replica.tensors
         let architecture = ReferenceArchitecture(plan)
         let parameters = initial.filter { tensor in
@@ -55,7 +57,8 @@ public final class ReferenceRun {
         }
         self.trainer = trainer(rounding: false)
         rounded = trainer(rounding: true)
-        edged = architecture.activation == .relu ? trainer(rounding: false) : nil
+        let hasEdges = architecture.nodes.contains { $0.module == .activation(.relu) }
+        edged = hasEdges ? trainer(rounding: false) : nil
         sampler = try EpochSampler(plan)
     }
 
@@ -89,9 +92,8 @@ public final class ReferenceRun {
         roundedLosses.append(near.loss)
         // A unit that is nearer to ReLU's edge than rounding moves it, four times over.
         var edges: [Int: Double] = [:]
-        for (index, module) in trainer.architecture.modules.enumerated() where module == .activation
-        {
-            edges[index] = 4 * distance(pass.outputs[index - 1], near.outputs[index - 1])
+        for (index, values) in pass.activated {
+            edges[index] = 4 * distance(values, near.activated[index] ?? [])
         }
         let other = edged?.step(
             rows: rows, labels: labels, groups: groups, learningRate: rate, momentum: momentum,
@@ -151,25 +153,45 @@ extension ReferenceTrainer.Optimizer {
 extension ReferenceArchitecture {
     /// The network of a run.
     init(_ plan: RunPlan) {
-        let model = plan.configuration.model
-        let activation: ReferenceActivation =
-            switch model.activation {
-            case .sigmoid: .sigmoid
-            case .tanh: .tanh
-            case .relu: .relu
-            }
-        var normalization: Normalization?
-        if case .batch(let batch) = model.normalization {
-            var momentum: Double?
-            if case .weight(let weight) = batch.momentum { momentum = weight }
-            normalization = Normalization(
-                placement: model.placement == .before ? .before : .after, epsilon: batch.epsilon,
-                momentum: momentum, runningVarianceIsUnbiased: batch.runningVariance == .unbiased,
-                isAffine: batch.affine)
-        }
+        let seed = plan.configuration.seed
         self.init(
-            widths: [plan.network.inputs] + model.hidden + [plan.network.classes],
-            activation: activation, normalization: normalization)
+            inputs: plan.network.inputs,
+            nodes: plan.network.nodes.enumerated().map { index, node in
+                Node(
+                    name: node.name, module: Module(node.module, seed: seed, index: index),
+                    input: node.input, addend: node.addend)
+            }, normalization: Normalization(plan.configuration.model.normalization))
+    }
+}
+
+extension ReferenceArchitecture.Normalization {
+    fileprivate init?(_ normalization: RunConfiguration.Normalization) {
+        guard case .batch(let batch) = normalization else { return nil }
+        var momentum: Double?
+        if case .weight(let weight) = batch.momentum { momentum = weight }
+        self.init(
+            epsilon: batch.epsilon, momentum: momentum,
+            runningVarianceIsUnbiased: batch.runningVariance == .unbiased, isAffine: batch.affine)
+    }
+}
+
+extension ReferenceArchitecture.Module {
+    fileprivate init(_ module: NetworkSpecification.Module, seed: UInt64, index: Int) {
+        switch module {
+        case .linear(let inputs, let outputs, let bias, let positions):
+            self = .linear(inputs: inputs, outputs: outputs, hasBias: bias, positions: positions)
+        case .batchNorm(let channels, _, _): self = .batchNorm(channels: channels)
+        case .activation(let kind, _, _):
+            self = .activation(ReferenceActivation(rawValue: kind.rawValue) ?? .identity)
+        case .convolution(let shape, _, let bias): self = .convolution(shape, hasBias: bias)
+        case .maxPool(let shape): self = .maxPool(shape)
+        case .averagePool(let shape): self = .averagePool(shape)
+        case .globalAveragePool(let image): self = .globalAveragePool(channels: image.channels)
+        case .paddedShortcut(let image, let channels, let stride):
+            self = .paddedShortcut(image, channels: channels, stride: stride)
+        case .dropout(let rate, _, _):
+            self = .dropout(rate: rate, seed: seed, ordinal: index)
+        }
     }
 }
 

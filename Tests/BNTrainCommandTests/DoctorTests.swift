@@ -144,7 +144,7 @@ private func mpirun(ranks: Int, threads: Int, coresOfEach: Int, together: Int) -
     @Test("memory of a replica: parameters and gradient, with momentum the velocity too")
     func memory() throws {
         func size(_ settings: String...) throws -> ModelSize {
-            ModelSize(try RunConfiguration.load(file: nil, settings: settings))
+            try ModelSize(RunConfiguration.load(file: nil, settings: settings))
         }
         let plain = try size()
         #expect(plain.name == "mlp 784-128-128-128-10 with BN")

@@ -1,5 +1,8 @@
-/// The network that a `ReferenceTrainer` trains: Linear, with BatchNorm and an activation after all
-/// but the last.
+import Kernels
+import TensorCore
+
+/// The network that a `ReferenceTrainer` trains: modules that take each other's outputs. Value 0 is
+/// the input, value n the output of node n − 1.
 public struct ReferenceArchitecture: Equatable, Sendable {
     /// Where BatchNorm stands.
     public enum Placement: String, Sendable {
@@ -35,58 +38,85 @@ public struct ReferenceArchitecture: Equatable, Sendable {
         }
     }
 
-    /// Values in a sample, units of each hidden layer, classes.
-    public var widths: [Int]
-    /// The activation of the hidden layers.
-    public var activation: ReferenceActivation
-    /// How hidden layers are normalized; nil for not at all.
+    /// How BatchNorm normalizes; nil for not at all.
     public var normalization: Normalization?
 
-    /// A network of these widths.
+    /// Values in a sample.
+    let inputs: Int
+
+    /// The modules, in order.
+    let nodes: [Node]
+
+    /// A module of the network and the values it takes.
+    struct Node: Equatable {
+        let name: String
+        let module: Module
+        let input: Int
+        /// What an activation adds first.
+        var addend: Int?
+    }
+
+    /// What a module does. Images are [H, W, C].
+    enum Module: Equatable {
+        /// Behind an image of `positions` the weight counts inputs in the order C, H, W.
+        case linear(inputs: Int, outputs: Int, hasBias: Bool, positions: Int)
+        case batchNorm(channels: Int)
+        case activation(ReferenceActivation)
+        case convolution(ConvolutionShape, hasBias: Bool)
+        case maxPool(PoolingShape)
+        case averagePool(PoolingShape)
+        case globalAveragePool(channels: Int)
+        case paddedShortcut(ImageShape, channels: Int, stride: Int)
+        case dropout(rate: Double, seed: UInt64, ordinal: Int)
+    }
+
+    init(inputs: Int, nodes: [Node], normalization: Normalization?) {
+        self.inputs = inputs
+        self.nodes = nodes
+        self.normalization = normalization
+    }
+
+    /// Fully connected layers: Linear, with BatchNorm and an activation after all but the last.
+    ///
+    /// - Parameter widths: values in a sample, units of each hidden layer, classes.
     public init(
         widths: [Int], activation: ReferenceActivation, normalization: Normalization?
     ) {
         precondition(widths.count >= 2, "a network has at least inputs and outputs")
-        self.widths = widths
-        self.activation = activation
-        self.normalization = normalization
-    }
-
-    /// A module of the network, numbered as in `nn.Sequential`.
-    enum Module: Equatable {
-        case linear(inputs: Int, outputs: Int, hasBias: Bool)
-        case batchNorm(channels: Int)
-        case activation
-    }
-
-    /// The modules, in order.
-    var modules: [Module] {
         var modules: [Module] = []
         for (layer, (inputs, outputs)) in zip(widths, widths.dropFirst()).enumerated() {
             let isHidden = layer < widths.count - 2
             let placement = isHidden ? normalization?.placement : nil
             // BatchNorm subtracts the mean: a bias right before it would have no effect.
             modules.append(
-                .linear(inputs: inputs, outputs: outputs, hasBias: placement != .before))
+                .linear(
+                    inputs: inputs, outputs: outputs, hasBias: placement != .before, positions: 1))
             if placement == .before { modules.append(.batchNorm(channels: outputs)) }
-            if isHidden { modules.append(.activation) }
+            if isHidden { modules.append(.activation(activation)) }
             if placement == .after { modules.append(.batchNorm(channels: outputs)) }
         }
-        return modules
+        self.init(
+            inputs: widths[0],
+            nodes: modules.enumerated().map {
+                Node(name: "layers.\($0)", module: $1, input: $0)
+            }, normalization: normalization)
     }
 
     /// The parameters' names, such as `layers.0.weight`, and value counts, in order.
     public var parameters: [(name: String, count: Int)] {
-        modules.enumerated().flatMap { index, module -> [(name: String, count: Int)] in
-            let weight = "layers.\(index).weight"
-            let bias = "layers.\(index).bias"
-            switch module {
-            case .linear(let inputs, let outputs, let hasBias):
+        nodes.flatMap { node -> [(name: String, count: Int)] in
+            let weight = "\(node.name).weight"
+            let bias = "\(node.name).bias"
+            switch node.module {
+            case .linear(let inputs, let outputs, let hasBias, _):
                 return [(weight, inputs * outputs)] + (hasBias ? [(bias, outputs)] : [])
+            case .convolution(let shape, let hasBias):
+                return [(weight, shape.weightCount)]
+                    + (hasBias ? [(bias, shape.outputChannels)] : [])
             case .batchNorm(let channels):
                 return normalization?.isAffine == true
                     ? [(weight, channels), (bias, channels)] : []
-            case .activation: return []
+            default: return []
             }
         }
     }

@@ -109,6 +109,8 @@ public enum ReferenceActivation: String, Sendable {
     case tanh
     /// max(x, 0).
     case relu
+    /// x: the sum that ends a block without an activation.
+    case identity
 
     /// The function.
     func value(_ x: Double) -> Double {
@@ -117,6 +119,7 @@ public enum ReferenceActivation: String, Sendable {
         case .sigmoid: x >= 0 ? 1 / (1 + exp(-x)) : exp(x) / (1 + exp(x))
         case .tanh: Glibc.tanh(x)
         case .relu: x > 0 ? x : 0
+        case .identity: x
         }
     }
 
@@ -126,6 +129,7 @@ public enum ReferenceActivation: String, Sendable {
         case .sigmoid: y * (1 - y)
         case .tanh: 1 - y * y
         case .relu: y > 0 ? 1 : 0
+        case .identity: 1
         }
     }
 }

@@ -21,6 +21,43 @@ struct ReferenceMatrix: Equatable {
         set { values[row * columns + column] = newValue }
     }
 
+    /// The same values in rows of `columns`: [N, H·W·C] as [N·H·W, C], and back.
+    func asRows(of columns: Int) -> ReferenceMatrix {
+        ReferenceMatrix(rows: values.count / columns, columns: columns, values: values)
+    }
+
+    /// Each row [positions, C] as [C, positions]: an image flattened as files count.
+    func channelsFirst(positions: Int) -> ReferenceMatrix {
+        guard positions > 1 else { return self }
+        let channels = columns / positions
+        var result = self
+        for row in 0..<rows {
+            for i in 0..<columns {
+                result[row, i % channels * positions + i / channels] = self[row, i]
+            }
+        }
+        return result
+    }
+
+    /// The inverse of `channelsFirst`.
+    func channelsLast(positions: Int) -> ReferenceMatrix {
+        channelsFirst(positions: columns / positions)
+    }
+
+    /// The sum of two of the same shape.
+    static func + (a: ReferenceMatrix, b: ReferenceMatrix) -> ReferenceMatrix {
+        var sum = a
+        for i in sum.values.indices { sum.values[i] += b.values[i] }
+        return sum
+    }
+
+    /// The product of two of the same shape, value by value.
+    func times(_ other: ReferenceMatrix) -> ReferenceMatrix {
+        var product = self
+        for i in product.values.indices { product.values[i] *= other.values[i] }
+        return product
+    }
+
     /// The same shape, `function` of each value.
     func map(_ function: (Double) -> Double) -> ReferenceMatrix {
         ReferenceMatrix(rows: rows, columns: columns, values: values.map(function))

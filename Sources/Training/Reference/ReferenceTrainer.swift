@@ -1,8 +1,8 @@
-/// Plain large-batch training of an MLP in Float64, written like the mathematics.
+/// Plain large-batch training of a network in Float64, written like the mathematics.
 ///
 /// It knows no shards, workers, kernels or fusion: `verify` and tests compare the trainer with it.
 /// Names and layouts are PyTorch's: `layers.N.weight` [outputs, inputs], where N counts the modules
-/// of `nn.Sequential(Linear, BatchNorm1d, Sigmoid, …)`.
+/// of `nn.Sequential(Linear, BatchNorm1d, Sigmoid, …)`. Images are [H, W, C].
 public struct ReferenceTrainer: Sendable {
     /// What one forward and backward pass over a batch gives.
     public struct Pass: Sendable {
@@ -12,6 +12,9 @@ public struct ReferenceTrainer: Sendable {
         public fileprivate(set) var gradients: [String: [Double]]
         /// The output of each module, `[rows, width]` row by row.
         public let outputs: [[Double]]
+
+        /// What each activation is taken of, by module.
+        let activated: [Int: [Double]]
 
         fileprivate let moments: [Int: [ReferenceMoments]]
     }
@@ -34,7 +37,7 @@ public struct ReferenceTrainer: Sendable {
     public private(set) var batchesTracked = 0
 
     private var state = ReferenceOptimizerState()
-    private let modules: [ReferenceArchitecture.Module]
+    private var steps = 0
 
     /// A trainer before its first step: running mean 0, running variance 1.
     ///
@@ -54,10 +57,10 @@ public struct ReferenceTrainer: Sendable {
         self.labelSmoothing = labelSmoothing
         self.roundsToFloat32 = roundsToFloat32
         self.parameters = parameters
-        modules = architecture.modules
-        for case (let index, .batchNorm(let channels)) in modules.enumerated() {
-            runningStatistics["layers.\(index).running_mean"] = Array(repeating: 0, count: channels)
-            runningStatistics["layers.\(index).running_var"] = Array(repeating: 1, count: channels)
+        for node in architecture.nodes {
+            guard case .batchNorm(let channels) = node.module else { continue }
+            runningStatistics["\(node.name).running_mean"] = Array(repeating: 0, count: channels)
+            runningStatistics["\(node.name).running_var"] = Array(repeating: 1, count: channels)
         }
     }
 
@@ -75,7 +78,8 @@ public struct ReferenceTrainer: Sendable {
         rows: [[Double]], labels: [Int], groups: [Range<Int>]? = nil, learningRate: Double,
         momentum: Double? = nil, edges: [Int: Double] = [:]
     ) -> Pass {
-        var pass = pass(rows: rows, labels: labels, groups: groups, edges: edges)
+        steps += 1
+        var pass = pass(rows: rows, labels: labels, groups: groups, edges: edges, step: steps)
         pass.gradients = ReferenceOptimizerState.clipped(
             pass.gradients, to: optimizer.clipNorm)
         updateParameters(
@@ -87,97 +91,204 @@ public struct ReferenceTrainer: Sendable {
 
     /// One forward and backward pass in training mode, which changes nothing.
     ///
-    /// - Parameter edges: by module, how near to 0 an input of ReLU counts as on the other side when
-    ///   its gradient is taken: what rounding may do to it.
+    /// - Parameters:
+    ///   - edges: by module, how near to 0 an input of ReLU counts as on the other side when its
+    ///     gradient is taken: what rounding may do to it.
+    ///   - step: which dropout depends on.
     public func pass(
-        rows: [[Double]], labels: [Int], groups: [Range<Int>]? = nil, edges: [Int: Double] = [:]
+        rows: [[Double]], labels: [Int], groups: [Range<Int>]? = nil, edges: [Int: Double] = [:],
+        step: Int = 0
     ) -> Pass {
         let groups = groups ?? [0..<rows.count]
         precondition(rows.count == labels.count, "samples and labels differ in number")
         precondition(
             groups.reduce(0) { $0 + $1.count } == rows.count, "groups do not cover the batch")
 
-        var inputs: [ReferenceMatrix] = []
-        var outputs: [ReferenceMatrix] = []
+        var values = [matrix(rows)]
         var moments: [Int: [ReferenceMoments]] = [:]
-        var x = matrix(rows)
-        for (index, module) in modules.enumerated() {
-            inputs.append(x)
-            if case .batchNorm = module {
-                moments[index] = groups.map { ReferenceMoments(of: x, rows: $0) }
+        var activated: [Int: [Double]] = [:]
+        for (index, node) in architecture.nodes.enumerated() {
+            var x = values[node.input]
+            if let addend = node.addend { x = x + values[addend] }
+            if case .batchNorm(let channels) = node.module {
+                moments[index] = batchMoments(x, groups, channels: channels)
             }
-            x = kept(forward(index, x, moments[index] ?? []))
-            outputs.append(x)
+            if case .activation = node.module { activated[index] = x.values }
+            values.append(kept(forward(node, x, moments[index] ?? [], step: step)))
         }
 
-        var (loss, gradient) = referenceSoftmaxCrossEntropy(
-            x, labels: labels, labelSmoothing: labelSmoothing)
-        gradient = kept(gradient)
+        let (loss, gradient) = referenceSoftmaxCrossEntropy(
+            values[values.count - 1], labels: labels, labelSmoothing: labelSmoothing)
+        var given: [ReferenceMatrix?] = Array(repeating: nil, count: values.count)
+        given[values.count - 1] = kept(gradient)
+        func give(_ gradient: ReferenceMatrix, to value: Int) {
+            given[value] = given[value].map { $0 + gradient } ?? gradient
+        }
         var gradients: [String: [Double]] = [:]
-        for (index, module) in modules.enumerated().reversed() {
-            let weightName = "layers.\(index).weight"
-            let biasName = "layers.\(index).bias"
-            switch module {
-            case .linear:
-                let backward = referenceLinearBackward(
-                    gradient, input: inputs[index], weight: weight(index))
-                gradient = backward.inputGradient
-                gradients[weightName] = backward.weightGradient.values
-                if parameters[biasName] != nil { gradients[biasName] = backward.biasGradient }
-            case .batchNorm:
-                let backward = referenceBatchNormBackward(
-                    gradient, input: inputs[index], moments[index] ?? [], scale: scale(index),
-                    epsilon: epsilon)
-                gradient = backward.inputGradient
-                if parameters[weightName] != nil {
-                    gradients[weightName] = backward.scaleGradient
-                    gradients[biasName] = backward.shiftGradient
-                }
-            case .activation:
-                let edge = edges[index] ?? 0
-                for i in gradient.values.indices {
-                    let derivative = architecture.activation.derivative(
-                        ofValue: outputs[index].values[i])
-                    let isOther = abs(inputs[index].values[i]) < edge
-                    gradient.values[i] *= isOther ? 1 - derivative : derivative
-                }
+        for (index, node) in architecture.nodes.enumerated().reversed() {
+            guard let gradient = given[index + 1] else { continue }
+            var result = backward(
+                node, gradient, input: values[node.input], moments[index] ?? [], step: step)
+            if case .activation(let activation) = node.module {
+                result.inputGradient = derivative(
+                    activation, gradient, output: values[index + 1],
+                    of: activated[index] ?? [], edge: edges[index] ?? 0)
             }
-            gradient = kept(gradient)
+            let inputGradient = kept(result.inputGradient)
+            give(inputGradient, to: node.input)
+            if let addend = node.addend { give(inputGradient, to: addend) }
+            for (suffix, values) in result.parameters
+            where parameters["\(node.name).\(suffix)"] != nil {
+                gradients["\(node.name).\(suffix)"] = values
+            }
         }
         if roundsToFloat32 { gradients = gradients.mapValues { $0.map(kept) } }
         return Pass(
-            loss: loss, gradients: gradients, outputs: outputs.map(\.values), moments: moments)
+            loss: loss, gradients: gradients, outputs: values.dropFirst().map(\.values),
+            activated: activated, moments: moments)
+    }
+
+    private func derivative(
+        _ activation: ReferenceActivation, _ gradient: ReferenceMatrix, output: ReferenceMatrix,
+        of input: [Double], edge: Double
+    ) -> ReferenceMatrix {
+        var result = gradient
+        for i in result.values.indices {
+            let derivative = activation.derivative(ofValue: output.values[i])
+            let isOther = abs(input[i]) < edge
+            result.values[i] *= isOther ? 1 - derivative : derivative
+        }
+        return result
+    }
+
+    /// Each group's moments over its samples' positions.
+    private func batchMoments(
+        _ x: ReferenceMatrix, _ groups: [Range<Int>], channels: Int
+    ) -> [ReferenceMoments] {
+        let positions = x.columns / channels
+        let pixels = x.asRows(of: channels)
+        return groups.map {
+            ReferenceMoments(
+                of: pixels, rows: $0.lowerBound * positions..<$0.upperBound * positions)
+        }
     }
 
     /// The logits `[rows, classes]` with the running statistics in the batch's place.
     public func inference(rows: [[Double]]) -> [Double] {
-        var x = matrix(rows)
-        for index in modules.indices {
+        var values = [matrix(rows)]
+        for node in architecture.nodes {
+            var x = values[node.input]
+            if let addend = node.addend { x = x + values[addend] }
             var moments: [ReferenceMoments] = []
-            if let mean = runningStatistics["layers.\(index).running_mean"],
-                let variance = runningStatistics["layers.\(index).running_var"]
+            if case .batchNorm(let channels) = node.module,
+                let mean = runningStatistics["\(node.name).running_mean"],
+                let variance = runningStatistics["\(node.name).running_var"]
             {
                 moments = [
-                    ReferenceMoments(rows: 0..<rows.count, mean: mean, variance: variance)
+                    ReferenceMoments(
+                        rows: 0..<rows.count * (x.columns / channels), mean: mean,
+                        variance: variance)
                 ]
             }
-            x = forward(index, x, moments)
+            values.append(forward(node, x, moments, step: nil))
         }
-        return x.values
+        return values[values.count - 1].values
     }
 
+    /// - Parameter step: nil for inference.
     private func forward(
-        _ index: Int, _ x: ReferenceMatrix, _ moments: [ReferenceMoments]
+        _ node: ReferenceArchitecture.Node, _ x: ReferenceMatrix, _ moments: [ReferenceMoments],
+        step: Int?
     ) -> ReferenceMatrix {
-        switch modules[index] {
-        case .linear:
-            referenceLinear(x, weight: weight(index), bias: parameters["layers.\(index).bias"])
+        let bias = parameters["\(node.name).bias"]
+        switch node.module {
+        case .linear(_, _, _, let positions):
+            return referenceLinear(
+                x.channelsFirst(positions: positions), weight: weight(node), bias: bias)
         case .batchNorm(let channels):
-            referenceBatchNorm(
-                x, moments, scale: scale(index),
-                shift: parameters["layers.\(index).bias"] ?? Array(repeating: 0, count: channels),
-                epsilon: epsilon)
-        case .activation: x.map(architecture.activation.value)
+            return referenceBatchNorm(
+                x.asRows(of: channels), moments, scale: scale(node),
+                shift: bias ?? Array(repeating: 0, count: channels), epsilon: epsilon
+            ).asRows(of: x.columns)
+        case .activation(let activation): return x.map(activation.value)
+        case .convolution(let shape, _):
+            return referenceConvolution(
+                x, shape, weight: parameters["\(node.name).weight"] ?? [], bias: bias)
+        case .maxPool(let shape): return referenceMaxPool(x, shape)
+        case .averagePool(let shape): return referenceAveragePool(x, shape)
+        case .globalAveragePool(let channels):
+            let pixels = x.asRows(of: channels)
+            let positions = x.columns / channels
+            return ReferenceMatrix(
+                rows: x.rows, columns: channels,
+                values: (0..<x.rows).flatMap { row in
+                    (0..<channels).map { c in
+                        (0..<positions).reduce(0) { $0 + pixels[row * positions + $1, c] }
+                            / Double(positions)
+                    }
+                })
+        case .paddedShortcut(let input, let channels, let stride):
+            return referencePaddedShortcut(x, input, channels: channels, stride: stride)
+        case .dropout(let rate, let seed, let ordinal):
+            guard let step else { return x }
+            return x.times(
+                referenceDropoutMask(
+                    rows: x.rows, columns: x.columns, rate: rate, seed: seed, ordinal: ordinal,
+                    step: step))
+        }
+    }
+
+    /// The gradients of a module's input and, by suffix, of its parameters.
+    private func backward(
+        _ node: ReferenceArchitecture.Node, _ gradient: ReferenceMatrix, input: ReferenceMatrix,
+        _ moments: [ReferenceMoments], step: Int
+    ) -> (inputGradient: ReferenceMatrix, parameters: [(suffix: String, values: [Double])]) {
+        switch node.module {
+        case .linear(_, _, _, let positions):
+            let backward = referenceLinearBackward(
+                gradient, input: input.channelsFirst(positions: positions), weight: weight(node))
+            return (
+                backward.inputGradient.channelsLast(positions: positions),
+                [("weight", backward.weightGradient.values), ("bias", backward.biasGradient)]
+            )
+        case .batchNorm(let channels):
+            let backward = referenceBatchNormBackward(
+                gradient.asRows(of: channels), input: input.asRows(of: channels), moments,
+                scale: scale(node), epsilon: epsilon)
+            return (
+                backward.inputGradient.asRows(of: input.columns),
+                [("weight", backward.scaleGradient), ("bias", backward.shiftGradient)]
+            )
+        case .activation: return (gradient, [])
+        case .convolution(let shape, _):
+            let backward = referenceConvolutionBackward(
+                gradient, input: input, shape,
+                weight: parameters["\(node.name).weight"] ?? [])
+            return (
+                backward.inputGradient,
+                [("weight", backward.weightGradient), ("bias", backward.biasGradient)]
+            )
+        case .maxPool(let shape):
+            return (referenceMaxPoolBackward(gradient, input: input, shape), [])
+        case .averagePool(let shape): return (referenceAveragePoolBackward(gradient, shape), [])
+        case .globalAveragePool(let channels):
+            let positions = input.columns / channels
+            var result = input
+            for i in result.values.indices {
+                let (row, c) = (i / input.columns, i % channels)
+                result.values[i] = gradient[row, c] / Double(positions)
+            }
+            return (result, [])
+        case .paddedShortcut(let input, let channels, let stride):
+            return (
+                referencePaddedShortcutBackward(
+                    gradient, input, channels: channels, stride: stride), []
+            )
+        case .dropout(let rate, let seed, let ordinal):
+            let mask = referenceDropoutMask(
+                rows: gradient.rows, columns: gradient.columns, rate: rate, seed: seed,
+                ordinal: ordinal, step: step)
+            return (gradient.times(mask), [])
         }
     }
 
@@ -218,8 +329,8 @@ public struct ReferenceTrainer: Sendable {
                 }
                 runningStatistics[name] = running
             }
-            move("layers.\(index).running_mean") { group, c in group.mean[c] }
-            move("layers.\(index).running_var") { group, c in
+            move("\(architecture.nodes[index].name).running_mean") { group, c in group.mean[c] }
+            move("\(architecture.nodes[index].name).running_var") { group, c in
                 let m = Double(group.rows.count)
                 precondition(
                     m > 1 || !normalization.runningVarianceIsUnbiased,
@@ -239,29 +350,32 @@ public struct ReferenceTrainer: Sendable {
         roundsToFloat32 ? values.map(kept) : values
     }
 
-    /// Whether a parameter is a weight of Linear: these decay by default, nothing else.
+    /// Whether a parameter is a weight of a product: these decay by default, nothing else.
     private func isWeight(_ name: String) -> Bool {
-        modules.indices.contains { index in
-            if case .linear = modules[index] { "layers.\(index).weight" == name } else { false }
+        architecture.nodes.contains { node in
+            switch node.module {
+            case .linear, .convolution: "\(node.name).weight" == name
+            default: false
+            }
         }
     }
 
-    private func weight(_ index: Int) -> ReferenceMatrix {
-        guard case .linear(let inputs, let outputs, _) = modules[index],
-            let values = parameters["layers.\(index).weight"]
+    private func weight(_ node: ReferenceArchitecture.Node) -> ReferenceMatrix {
+        guard case .linear(let inputs, let outputs, _, _) = node.module,
+            let values = parameters["\(node.name).weight"]
         else { preconditionFailure("the module has no weight") }
         return ReferenceMatrix(rows: outputs, columns: inputs, values: values)
     }
 
-    private func scale(_ index: Int) -> [Double] {
-        guard case .batchNorm(let channels) = modules[index] else { return [] }
-        return parameters["layers.\(index).weight"] ?? Array(repeating: 1, count: channels)
+    private func scale(_ node: ReferenceArchitecture.Node) -> [Double] {
+        guard case .batchNorm(let channels) = node.module else { return [] }
+        return parameters["\(node.name).weight"] ?? Array(repeating: 1, count: channels)
     }
 
     private var epsilon: Double { architecture.normalization?.epsilon ?? 0 }
 
     private func matrix(_ rows: [[Double]]) -> ReferenceMatrix {
         ReferenceMatrix(
-            rows: rows.count, columns: architecture.widths[0], values: rows.flatMap { $0 })
+            rows: rows.count, columns: architecture.inputs, values: rows.flatMap { $0 })
     }
 }
