@@ -53,7 +53,7 @@ class Table:
         try:
             done = subprocess.run(
                 words, capture_output=True, text=True, stdin=subprocess.DEVNULL,
-                env=os.environ | (environment or {}), timeout=120 + 20 * self.args.seconds)
+                env=os.environ | (environment or {}), timeout=300 + 20 * self.args.seconds)
         except subprocess.TimeoutExpired:
             return "took too long"
         lines = done.stdout.strip().splitlines()
