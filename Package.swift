@@ -90,7 +90,7 @@ let package = Package(
         // Tests: one target a room.
         .target(
             name: "TestSupport", dependencies: ["TensorCore", "Collectives", "MPICollectives"],
-            path: "Tests/TestSupport", swiftSettings: settings),
+            path: "Tests/TestSupport", exclude: ["Fixtures"], swiftSettings: settings),
         tests("TensorCoreTests", ["TensorCore"]),
         tests("CollectivesTests", ["Collectives", "TensorCore"]),
         tests("MPICollectivesTests", ["MPICollectives", "Collectives", "TensorCore"]),

@@ -61,6 +61,7 @@ struct GraphTests {
         let input = doubles(pass.input)
         let dy = doubles(pass.outputGradient)
         let gradients = reference.backward(reference.forward(input), dy)
+        // Max pooling has kinks, but none within a step of these values.
         func loss(_ network: ReferenceNetwork, _ input: [Double]) -> Double {
             zip(network.forward(input).last ?? [], dy).reduce(0) { $0 + $1.0 * $1.1 }
         }

@@ -85,19 +85,42 @@ enum OwnNetworks {
 
     static let names = all.keys.sorted()
 
+    /// The residual block of `make_network_fixtures.py`.
+    private static func block(
+        _ network: inout NetworkBuilder, channels: Int, stride: Int, _ shortcut: ResNet.Shortcut
+    ) throws {
+        let first = network.value
+        try network.convolution("conv1", channels: channels, kernel: 3, stride: stride, padding: 1)
+        network.batchNorm("bn1")
+        network.activation("relu1")
+        try network.convolution("conv2", channels: channels, kernel: 3, padding: 1)
+        network.batchNorm("bn2")
+        let main = network.value
+        network.goOn(from: first)
+        if stride > 1 && shortcut == .padding {
+            network.paddedShortcut("shortcut", channels: channels, stride: stride)
+        } else if stride > 1 {
+            try network.convolution("downsample.0", channels: channels, kernel: 1, stride: stride)
+            network.batchNorm("downsample.1")
+        }
+        let addend = network.value
+        network.goOn(from: main)
+        network.activation("relu2", adding: addend)
+    }
+
     private static func image(_ height: Int, _ width: Int, _ channels: Int) -> ImageShape {
         ImageShape(height: height, width: width, channels: channels)
     }
 
     private static let all: [String: (ImageShape, BatchNormSettings?, Build)] = [
-        "max pooling": (
+        "max-pool": (
             image(7, 5, 19), nil, { try $0.maxPool("pool", size: 3, stride: 2, padding: 1) }
         ),
-        "max pooling side by side": (image(5, 6, 16), nil, { try $0.maxPool("pool", size: 2) }),
-        "average pooling": (
+        "max-pool-2": (image(5, 6, 16), nil, { try $0.maxPool("pool", size: 2) }),
+        "average-pool": (
             image(6, 7, 5), nil, { try $0.averagePool("pool", size: 3, stride: 2, padding: 1) }
         ),
-        "global average pooling": (image(3, 5, 21), nil, { $0.globalAveragePool("pool") }),
+        "global-average-pool": (image(3, 5, 21), nil, { $0.globalAveragePool("pool") }),
         "padded shortcut": (
             image(5, 6, 3), nil, { $0.paddedShortcut("shortcut", channels: 8, stride: 2) }
         ),
@@ -116,13 +139,25 @@ enum OwnNetworks {
                 $0.linear("fc2", outputs: 3)
             }
         ),
-        "norm + add + ReLU": (
+        "norm-add-relu": (
             image(4, 3, 18), BatchNormSettings(),
             {
                 let first = $0.value
                 $0.batchNorm("bn")
                 $0.activation("relu", adding: first)
             }
+        ),
+        "block-identity": (
+            image(5, 6, 17), BatchNormSettings(),
+            { try block(&$0, channels: 17, stride: 1, .projection) }
+        ),
+        "block-projection": (
+            image(5, 6, 6), BatchNormSettings(),
+            { try block(&$0, channels: 20, stride: 2, .projection) }
+        ),
+        "block-A": (
+            image(5, 6, 6), BatchNormSettings(),
+            { try block(&$0, channels: 20, stride: 2, .padding) }
         ),
         "add + tanh, not normalised": (
             image(4, 3, 5), nil,

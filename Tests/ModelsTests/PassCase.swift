@@ -18,13 +18,19 @@ struct PassCase: Sendable {
     var needsInputGradient = true
     let seed: UInt64 = 7
     let step = 3
+    /// Where the formula of all values starts.
+    let key: Int
 
-    init(_ specification: NetworkSpecification, samples: Int, shards: Int) {
+    init(_ specification: NetworkSpecification, samples: Int, shards: Int, key: Int = 100) {
         self.specification = specification
         self.samples = samples
         self.shards = shards
-        input = normals(samples * specification.inputs, index: 31)
-        outputGradient = normals(samples * specification.classes, index: 32)
+        self.key = key
+        func values(_ count: Int, _ key: Int) -> [Float] {
+            formula(samples * count, key: key).map { Float($0) }
+        }
+        input = values(specification.inputs, key + 500)
+        outputGradient = values(specification.classes, key + 501)
     }
 
     /// What the workers of a world saw, side by side, and what rank 0 holds.
@@ -35,8 +41,8 @@ struct PassCase: Sendable {
         var inputGradient: [Float] = []
         /// By name.
         var gradients: [String: [Float]] = [:]
-        /// As each rank holds them.
-        var running: [[Float]] = []
+        /// By name, as each rank holds them.
+        var running: [[String: [Float]]] = []
         /// Bytes of gradient buffers of the worker with the most rows, and of all values.
         var gradientBytes = 0
         var valueBytes = 0
@@ -45,25 +51,27 @@ struct PassCase: Sendable {
             bits(output) == bits(other.output)
                 && bits(inputGradient) == bits(other.inputGradient)
                 && gradients.mapValues { bits($0) } == other.gradients.mapValues { bits($0) }
-                && running.allSatisfy { bits($0) == bits(other.running[0]) }
+                && running.allSatisfy {
+                    $0.mapValues { bits($0) } == other.running[0].mapValues { bits($0) }
+                }
         }
     }
 
-    /// Random parameters: weights by fan-in, γ around 1.
+    /// Weights by fan-in, γ around 1; as `make_network_fixtures.py` fills its modules.
     func makeReplica() -> Replica {
         let replica = Replica(specification.layout(shards: shards))
-        for (index, parameter) in replica.layout.parameters.enumerated() {
+        for (number, parameter) in replica.layout.parameters.enumerated() {
             let fan = Double(parameter.shape.dimensions.dropFirst().reduce(1, *))
-            let (mean, deviation) =
+            let (offset, scale) =
                 switch parameter.role {
-                case .weight: (0.0, (2 / fan).squareRoot())
-                case .scale: (1.0, 0.3)
-                case .bias, .shift: (0.0, 0.3)
+                case .weight: (0.0, (6 / fan).squareRoot())
+                case .scale: (1.0, 0.25)
+                case .bias, .shift: (0.0, 0.25)
                 }
             replica.setValues(
-                normals(
-                    parameter.shape.count, mean: mean, deviation: deviation,
-                    index: UInt64(40 + index)), of: parameter)
+                formula(parameter.shape.count, key: key + number).map {
+                    Float(offset + Double(Float($0 * scale)))
+                }, of: parameter)
         }
         return replica
     }
@@ -106,9 +114,14 @@ struct PassCase: Sendable {
             whole.gradients[parameter.name] = replicas[0].gradient(of: parameter)
         }
         whole.running = replicas.map { replica in
-            replica.layout.statistics.flatMap { entry in
-                (Array(entry.mean) + Array(entry.variance)).map { replica.statistics[$0] }
+            var running: [String: [Float]] = [:]
+            for entry in replica.layout.statistics {
+                running["\(entry.name).running_mean"] = entry.mean.map { replica.statistics[$0] }
+                running["\(entry.name).running_var"] = entry.variance.map {
+                    replica.statistics[$0]
+                }
             }
+            return running
         }
         return whole
     }

@@ -1,0 +1,157 @@
+import TestSupport
+import Testing
+import Training
+
+/// A command line, and what it is told.
+private struct NetworkRefusal: CustomTestStringConvertible, Sendable {
+    let words: [String]
+    let message: String
+
+    init(_ settings: String..., message: String) {
+        words = settings.flatMap { ["--set", $0] }
+        self.message = message
+    }
+
+    var testDescription: String { words.joined(separator: " ") }
+}
+
+private let residual =
+    #""resnet20", "resnet32", "resnet44", "resnet56", "resnet110", "resnet18", "resnet34" or "resnet50""#
+
+private let refusals = [
+    // Images too small for the network, by the layer that they do not reach.
+    NetworkRefusal(
+        "model.name=vgg11", "data.samples=100",
+        message: "vgg11 needs larger images: of 28×28×1 only 1×1×512 reach features.28, less than "
+            + "its window; choose another model.name or data set"),
+    NetworkRefusal(
+        "data.name=idx", "data.directory=digits", "model.name=lenet",
+        message: "lenet needs larger images: of 6×5×1 only 2×1×6 reach pool1, less than its "
+            + "window; choose another model.name or data set"),
+
+    // Keys of another network.
+    NetworkRefusal(
+        "model.name=lenet", "model.hidden=[8]",
+        message: """
+            --set: model.hidden has no effect here: remove it, or set model.name to "mlp"
+                --set model.hidden=[8]
+                                   ^
+            """),
+    NetworkRefusal(
+        "model.name=resnet20", "model.stem=imagenet",
+        message: """
+            --set: model.stem has no effect here: remove it, or set model.name to "vgg11", \
+            "resnet18", "resnet34" or "resnet50"
+                --set model.stem=imagenet
+                                 ^
+            """),
+    NetworkRefusal(
+        "model.name=vgg11", "model.shortcut=A",
+        message: """
+            --set: model.shortcut has no effect here: remove it, or set model.name to \(residual)
+                --set model.shortcut=A
+                                     ^
+            """),
+    NetworkRefusal(
+        "model.name=lenet", "model.zeroInitialBlocks=true",
+        message: """
+            --set: model.zeroInitialBlocks has no effect here: remove it, or set model.name to \
+            \(residual)
+                --set model.zeroInitialBlocks=true
+                                              ^
+            """),
+
+    // Values.
+    NetworkRefusal(
+        "model.name=lenet", "model.dropout=1",
+        message: """
+            --set: model.dropout: expected a number of at least 0 and below 1, found 1
+                --set model.dropout=1
+                                    ^
+            """),
+    NetworkRefusal(
+        "model.dropout=-0.1",
+        message: """
+            --set: model.dropout: expected a number of at least 0 and below 1, found -0.1
+                --set model.dropout=-0.1
+                                    ^
+            """),
+    NetworkRefusal(
+        "model.name=resnet19",
+        message: """
+            --set: model.name: unknown name "resnet19"; choose "resnet18", "resnet20", "resnet32", \
+            "resnet44", "resnet56", "resnet110", "resnet34", "resnet50", "lenet", "vgg11", "mlp" or \
+            "mnist-cnn"
+                --set model.name=resnet19
+                                 ^
+            """),
+    NetworkRefusal(
+        "model.name=resnet20", "model.shortcut=B",
+        message: """
+            --set: model.shortcut: unknown name "B"; choose "A" or "projection"
+                --set model.shortcut=B
+                                     ^
+            """),
+    NetworkRefusal(
+        "model.name=resnet50", "model.stem=small",
+        message: """
+            --set: model.stem: unknown name "small"; choose "cifar" or "imagenet"
+                --set model.stem=small
+                                 ^
+            """),
+]
+
+extension ProgramTests {
+    @Suite("Networks for images, by the built program")
+    struct Networks {
+        @Test("what does not fit is refused with the whole message", arguments: refusals)
+        fileprivate func refused(_ refusal: NetworkRefusal) throws {
+            let place = try Workplace()
+            try place.makeData(in: "digits")
+            try place.run(["train"] + refusal.words).expect(64, refusal.message)
+            #expect(try place.names(in: ".") == ["digits"])
+        }
+
+        /// LeNet with dropout and augmentation; the last batch of an epoch has 11 samples.
+        private static let lenet = [
+            "--set", "model.name=lenet", "--set", "model.dropout=0.25", "--set",
+            "data.augment=[{kind: \"padCrop\", padding: 2}, \"flip\"]", "--set",
+            "data.samples=107", "--set", "data.testSamples=20", "--set", "batch.size=24", "--set",
+            "batch.shards=8", "--set", "steps=12", "--set", "optimizer.learningRate=0.05",
+            "--quiet", "--json",
+        ]
+
+        private func digest(
+            ranks: Int, threads: Int, environment: [String: String] = [:], in place: Workplace
+        ) throws -> String {
+            let words = Self.lenet + ["--threads", "\(threads)"]
+            let result =
+                try ranks > 1
+                ? place.run(ranks: ranks, words, environment: environment)
+                : place.run(words, environment: environment)
+            result.expectSuccess()
+            return try #require(try result.lastObject()["parameters_digest"]?.string)
+        }
+
+        @Test("LeNet ends in one digest over threads, and over ranks of Open MPI")
+        func sameBits() throws {
+            let place = try Workplace()
+            let alone = try digest(ranks: 1, threads: 1, in: place)
+            for (ranks, threads) in [(1, 3), (1, 8), (2, 1), (3, 1), (2, 2)] {
+                let other = try digest(ranks: ranks, threads: threads, in: place)
+                #expect(other == alone, "\(ranks)×\(threads)")
+            }
+        }
+
+        @Test("the test bites: a tree cut elsewhere moves with the world")
+        func bites() throws {
+            let place = try Workplace()
+            let digests = try [1, 3, 7].map {
+                try digest(
+                    ranks: 1, threads: $0, environment: ["BN_TRAIN_PLANT": "misplaced-tree"],
+                    in: place)
+            }
+            #expect(Set(digests).count > 1)
+        }
+    }
+}
