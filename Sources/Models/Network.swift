@@ -44,6 +44,8 @@ public final class Network {
         _ specification: NetworkSpecification, replica: Replica, communicator: Communicator,
         shards: Int, batches: [(samples: Int, trains: Bool)], seed: UInt64 = 0
     ) throws {
+        // Plans depend on oneDNN's threads, which belong to this thread: first of all.
+        OneDNN.useOneThread()
         self.specification = specification
         self.replica = replica
         let layout = replica.layout
