@@ -56,26 +56,6 @@ struct GraphPlan {
 
     private func meets(_ node: Int) -> Bool { nodes[node].layer is any MeetingLayer }
 
-    /// Appends work to the last group, or to a new one where its blocks differ in kind.
-    private static func append(
-        _ action: Action, _ samplesPerBlock: Int?, to groups: inout [Group], weights: Bool = false
-    ) {
-        let last = groups.count - 1
-        let fits =
-            last >= 0 && groups[last].meetings.isEmpty
-            && (groups[last].samplesPerBlock == nil) == (samplesPerBlock == nil)
-        if !fits { groups.append(Group(samplesPerBlock: samplesPerBlock)) }
-        let group = groups.count - 1
-        if weights {
-            groups[group].weights.append(action)
-        } else {
-            groups[group].actions.append(action)
-        }
-        if let own = groups[group].samplesPerBlock, let samplesPerBlock {
-            groups[group].samplesPerBlock = min(own, samplesPerBlock)
-        }
-    }
-
     // MARK: forward
 
     private mutating func planForward() {
@@ -85,8 +65,7 @@ struct GraphPlan {
         func observe(value: Int) {
             for (node, consumer) in nodes.enumerated() where consumer.input == value && meets(node)
             {
-                Self.append(
-                    Action(node: node, work: .observe), consumer.layer.samplesPerBlock, to: &groups)
+                groups.append(Action(node: node, work: .observe), of: consumer.layer)
                 waiting.append(node)
             }
         }
@@ -96,8 +75,7 @@ struct GraphPlan {
                 groups[groups.count - 1].meetings = waiting
                 waiting = []
             }
-            Self.append(
-                Action(node: node, work: .forward), entry.layer.samplesPerBlock, to: &groups)
+            groups.append(Action(node: node, work: .forward), of: entry.layer)
             observe(value: node + 1)
         }
         forward = groups
@@ -108,10 +86,31 @@ struct GraphPlan {
     private mutating func planBackward(needsInputGradient: Bool) {
         var planner = BackwardPlanner(
             nodes: nodes, inputSize: inputSize, needsInputGradient: needsInputGradient)
-        planner.run { Self.append($0, $1, to: &$2, weights: $3) }
+        planner.run()
         backward = planner.groups
         bufferSizes = planner.sizes
         inputGradient = planner.inputGradient
+    }
+}
+
+extension [GraphPlan.Group] {
+    /// Appends a layer's work to the last group, or to a new one where its blocks differ in kind.
+    fileprivate mutating func append(_ action: GraphPlan.Action, of layer: any Layer) {
+        let samplesPerBlock = layer.samplesPerBlock
+        let fits =
+            last.map {
+                $0.meetings.isEmpty && ($0.samplesPerBlock == nil) == (samplesPerBlock == nil)
+            } ?? false
+        if !fits { append(GraphPlan.Group(samplesPerBlock: samplesPerBlock)) }
+        let group = count - 1
+        if action.work == .weights {
+            self[group].weights.append(action)
+        } else {
+            self[group].actions.append(action)
+        }
+        if let own = self[group].samplesPerBlock, let samplesPerBlock {
+            self[group].samplesPerBlock = Swift.min(own, samplesPerBlock)
+        }
     }
 }
 
@@ -123,11 +122,6 @@ private struct BackwardPlanner {
     var groups: [GraphPlan.Group] = []
     var sizes: [Int] = []
     var inputGradient: Int?
-
-    typealias Append = (GraphPlan.Action, Int?, inout [GraphPlan.Group], _ weights: Bool) -> Void
-
-    /// A gradient's place: a buffer, or nil for what the caller brought.
-    private typealias Buffer = Int?
 
     /// By value, the gradients that its consumers have given.
     private var given: [[Int?]] = []
@@ -154,7 +148,7 @@ private struct BackwardPlanner {
         value == 0 ? inputSize : nodes[value - 1].layer.outputs
     }
 
-    mutating func run(_ append: Append) {
+    mutating func run() {
         given = Array(repeating: [], count: nodes.count + 1)
         missing = (0...nodes.count).map { value in
             nodes.reduce(0) {
@@ -165,23 +159,23 @@ private struct BackwardPlanner {
             missing.dropFirst().dropLast().allSatisfy { $0 > 0 }, "a value that nobody takes")
         missing[nodes.count] = 1
         holders[nil] = 1
-        give(nil, to: nodes.count, append)
-        for node in nodes.indices.reversed() { backward(node, append) }
+        give(nil, to: nodes.count)
+        for node in nodes.indices.reversed() { backward(node) }
         closeGroup(meetings: [])
     }
 
     /// A consumer has given its gradient of `value`; when all have, it is complete.
-    private mutating func give(_ buffer: Int?, to value: Int, _ append: Append) {
+    private mutating func give(_ buffer: Int?, to value: Int) {
         given[value].append(buffer)
         missing[value] -= 1
         guard missing[value] == 0 else { return }
         guard value > 0 else {
-            inputGradient = combine(value: value, append)
+            inputGradient = combine(value: value)
             return
         }
         let node = value - 1
         guard let layer = nodes[node].layer as? any MeetingLayer else {
-            complete[node] = combine(value: value, append)
+            complete[node] = combine(value: value)
             return
         }
         // The layer adds a second gradient by itself, to one that nobody else reads.
@@ -189,33 +183,33 @@ private struct BackwardPlanner {
         gradients.sort { isExclusive($0) && !isExclusive($1) }
         precondition(gradients.count <= 2, "a value has two consumers at most")
         let writes = layer.writesObservedGradient || gradients.count == 2
-        let first = writes ? exclusive(gradients[0], node: node, append) : gradients[0]
+        let first = writes ? exclusive(gradients[0], node: node) : gradients[0]
         let second = gradients.count == 2 ? gradients[1] : nil
-        self.append(node, .observeGradient, gradient: first, second: second, append)
+        self.append(node, .observeGradient, gradient: first, second: second)
         if let second { release(second) }
         complete[node] = .some(first)
         waiting.append(node)
         if let addend = nodes[node].addend {
             holders[first, default: 0] += 1
-            give(first, to: addend, append)
+            give(first, to: addend)
         }
     }
 
     /// The sum of all gradients of `value`, in one buffer.
-    private mutating func combine(value: Int, _ append: Append) -> Int? {
+    private mutating func combine(value: Int) -> Int? {
         var gradients = given[value]
         gradients.sort { isExclusive($0) && !isExclusive($1) }
         guard gradients.count > 1 else { return gradients[0] }
         precondition(value > 0, "the graph's input has one consumer where it needs a gradient")
-        let first = exclusive(gradients[0], node: value - 1, append)
+        let first = exclusive(gradients[0], node: value - 1)
         for second in gradients.dropFirst() {
-            self.append(value - 1, .addGradients, gradient: first, second: second, append)
+            self.append(value - 1, .addGradients, gradient: first, second: second)
             release(second)
         }
         return first
     }
 
-    private mutating func backward(_ node: Int, _ append: Append) {
+    private mutating func backward(_ node: Int) {
         guard let gradient = complete[node] else {
             preconditionFailure("a gradient comes before its layer")
         }
@@ -236,22 +230,21 @@ private struct BackwardPlanner {
             } else {
                 target = allocate(size(ofValue: entry.input))
             }
-            self.append(node, .backward, gradient: gradient, target: target, append)
+            self.append(node, .backward, gradient: gradient, target: target)
         } else {
-            self.append(node, .backwardWithoutInput, gradient: gradient, append)
+            self.append(node, .backwardWithoutInput, gradient: gradient)
         }
         if layer.kind == .product {
-            append(
-                GraphPlan.Action(node: node, work: .weights, gradient: gradient),
-                layer.samplesPerBlock, &groups, true)
+            groups.append(
+                GraphPlan.Action(node: node, work: .weights, gradient: gradient), of: layer)
             if let gradient { read.insert(gradient) }
         }
         release(gradient)
         if addsBackward, let addend = entry.addend {
             holders[target, default: 0] += 1
-            give(target, to: addend, append)
+            give(target, to: addend)
         }
-        if needed { give(target, to: entry.input, append) }
+        if needed { give(target, to: entry.input) }
     }
 
     // MARK: buffers
@@ -263,10 +256,10 @@ private struct BackwardPlanner {
     }
 
     /// `buffer`, or a copy of it where others read it.
-    private mutating func exclusive(_ buffer: Int?, node: Int, _ append: Append) -> Int? {
+    private mutating func exclusive(_ buffer: Int?, node: Int) -> Int? {
         if isExclusive(buffer) { return buffer }
         let copy = allocate(size(ofValue: node + 1))
-        self.append(node, .copyGradient, gradient: buffer, target: copy, append)
+        self.append(node, .copyGradient, gradient: buffer, target: copy)
         release(buffer)
         return copy
     }
@@ -301,11 +294,11 @@ private struct BackwardPlanner {
 
     private mutating func append(
         _ node: Int, _ work: GraphPlan.Work, gradient: Int?, second: Int? = nil,
-        target: Int? = nil, _ append: Append
+        target: Int? = nil
     ) {
-        append(
+        groups.append(
             GraphPlan.Action(
                 node: node, work: work, gradient: gradient, second: second, target: target),
-            nodes[node].layer.samplesPerBlock, &groups, false)
+            of: nodes[node].layer)
     }
 }
