@@ -220,8 +220,8 @@ private struct Builder {
                 bias: bias ? parameter("\(node.name).bias") : nil,
                 needsInputGradient: node.input > 0, replica: replica, gradients: gradients,
                 shapes: shapes)
-        case .maxPool(let shape): return MaxPool2D(name: node.name, shape, rows: rows)
-        case .averagePool(let shape): return AveragePool2D(name: node.name, shape, rows: rows)
+        case .maxPool(let shape): return Pool2D(name: node.name, .maximum, shape, rows: rows)
+        case .averagePool(let shape): return Pool2D(name: node.name, .average, shape, rows: rows)
         case .globalAveragePool(let image):
             return GlobalAveragePool(name: node.name, input: image, rows: rows)
         case .paddedShortcut(let image, let channels, let stride):
