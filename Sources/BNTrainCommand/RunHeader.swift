@@ -24,7 +24,7 @@ struct RunHeader {
             "\(configuration.batch.size) samples in \(counted(plan.shards, "shard")); "
                 + "\(grouped(plan.stepsPerEpoch)) steps an epoch, \(grouped(plan.totalSteps)) in all"
         )
-        add("BN", Self.normalization(plan))
+        add(Self.normalizationName(plan), Self.normalization(plan))
         add(Self.optimizerName(plan), Self.optimizer(plan))
         if let folder { add("output", folder) }
         self.lines = lines
@@ -89,7 +89,29 @@ struct RunHeader {
             + (plan.configuration.data.shuffle ? "" : "; file order")
     }
 
+    private static func normalizationName(_ plan: RunPlan) -> String {
+        switch plan.network.groupNormalization?.grouping {
+        case .layer: "LN"
+        case .instance: "IN"
+        case .groups: "GN"
+        case nil: "BN"
+        }
+    }
+
     private static func normalization(_ plan: RunPlan) -> String {
+        let placement =
+            plan.configuration.model.name == .mlp
+            ? "\(plan.configuration.model.placement.rawValue) the activation; " : ""
+        if let grouping = plan.network.groupNormalization?.grouping {
+            let statistics =
+                switch grouping {
+                case .layer: "all of its values"
+                case .instance: "each of its channels"
+                case .groups(let count): "each of \(count) groups of its channels"
+                }
+            return "\(placement)every sample by itself: statistics of \(statistics); "
+                + "inference as training"
+        }
         guard plan.network.isNormalized else { return "none" }
         let settings = plan.network.normalization
         let size = plan.configuration.batch.size
@@ -106,9 +128,6 @@ struct RunHeader {
             case .momentum(let weight): "moving averages (weight \(weight) for the new value)"
             case .cumulative: "plain averages over all batches"
             }
-        let placement =
-            plan.configuration.model.name == .mlp
-            ? "\(plan.configuration.model.placement.rawValue) the activation; " : ""
         return "\(placement)\(scope); "
             + "inference uses \(average)"
     }

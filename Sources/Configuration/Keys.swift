@@ -56,22 +56,28 @@ enum Keys {
         doc: "Deviation of \"normal\" (null: 0.05), a factor on \"xavier\" and \"he\" (null: 1).")
     static let normalization = Key<NormalizationKind>(
         "model.normalization.kind", default: "\"batch\"", .name,
-        doc: "\"batch\" (BN) or \"none\", which leaves the other keys here without effect.")
+        doc:
+            "\"batch\" (BN); of each sample by itself \"layer\", \"instance\", \"group\"; or \"none\"."
+    )
+    static let groups = Key(
+        "model.normalization.groups", default: "8", .whole(1...65_536),
+        for: Condition(path: "model.normalization.kind", names: ["group"]),
+        doc: "\"group\": into how many groups of neighbours each layer's channels divide.")
     static let scope = Key(
         "model.normalization.scope", default: "\"global\"", .scope,
-        doc: "Samples that share statistics: \"global\", \"shard\", { group: 2 } (shards).")
+        doc: "BN: samples that share statistics: \"global\", \"shard\", { group: 2 } (shards).")
     static let momentum = Key(
         "model.normalization.momentum", default: "0.1", .momentum,
-        doc: "Weight of the new value in the running statistics, or \"cumulative\": plain average.")
+        doc: "BN: weight of the new value in the running statistics, or \"cumulative\" (average).")
     static let epsilon = Key(
         "model.normalization.epsilon", default: "1e-5", .nonNegative,
         doc: "Added to the variance before its square root is taken.")
     static let runningVariance = Key<RunConfiguration.BatchNormalization.RunningVariance>(
         "model.normalization.runningVariance", default: "\"unbiased\"", .name,
-        doc: "\"unbiased\" (over m - 1, as PyTorch) or \"biased\" (over m, as TensorFlow).")
+        doc: "BN: \"unbiased\" (over m - 1, as PyTorch) or \"biased\" (over m, as TensorFlow).")
     static let affine = Key(
         "model.normalization.affine", default: "true", .flag,
-        doc: "Whether BN learns a scale and a shift for each channel.")
+        doc: "Whether it learns a scale and a shift for each channel.")
 
     // MARK: data
 
@@ -227,7 +233,8 @@ enum Keys {
     static let all: [any SettingKey] = [
         seed, modelName, hidden, activation, placement, stem, shortcut, zeroInitialBlocks, dropout,
         initialization, initializationScale,
-        normalization, scope, momentum, epsilon, runningVariance, affine, dataName, directory,
+        normalization, groups, scope, momentum, epsilon, runningVariance, affine, dataName,
+        directory,
         samples, testSamples, scaling, shuffle, dropLast, limit, validation, augment, batchSize,
         shards, labelSmoothing, optimizer, learningRate, optimizerMomentum, nesterov, betas,
         trustCoefficient, optimizerEpsilon, weightDecay, decayAll, clipNorm, schedule, warmupSteps,
@@ -239,7 +246,7 @@ enum Keys {
     static let sections: [(path: String, doc: String)] = [
         ("model", "The network."),
         ("model.initialization", "The initial weights: equal with and without BN."),
-        ("model.normalization", "Batch normalisation of the hidden layers."),
+        ("model.normalization", "The normalisation of the hidden layers."),
         ("data", "The samples and their order."),
         ("batch", "The global batch: what one step sees, whatever the number of workers."),
         ("loss", "What is made small: the cross-entropy of the classes."),
@@ -252,5 +259,7 @@ enum Keys {
         (RunConfiguration.Model.Name.small + RunConfiguration.Model.Name.large).map(\.rawValue)
 
     /// The normalisations there are.
-    enum NormalizationKind: String, Sendable, CaseIterable { case batch, none }
+    enum NormalizationKind: String, Sendable, CaseIterable {
+        case batch, layer, instance, group, none
+    }
 }

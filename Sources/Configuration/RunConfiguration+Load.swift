@@ -115,8 +115,19 @@ extension RunConfiguration.Model {
         initialization = RunConfiguration.Initialization(
             kind: kind,
             scale: try settings.optional(Keys.initializationScale) ?? kind.defaultScale)
+        func sample(
+            _ kind: RunConfiguration.SampleNormalization.Kind
+        ) throws(ConfigurationError) -> RunConfiguration.Normalization {
+            .sample(
+                RunConfiguration.SampleNormalization(
+                    kind: kind, epsilon: try settings.value(Keys.epsilon),
+                    affine: try settings.value(Keys.affine)))
+        }
         switch try settings.value(Keys.normalization) {
         case .none: normalization = .none
+        case .layer: normalization = try sample(.layer)
+        case .instance: normalization = try sample(.instance)
+        case .group: normalization = try sample(.group(try settings.value(Keys.groups)))
         case .batch:
             normalization = .batch(
                 RunConfiguration.BatchNormalization(

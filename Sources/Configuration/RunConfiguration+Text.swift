@@ -91,7 +91,17 @@ extension RunConfiguration.Model {
 
 extension RunConfiguration.Normalization {
     fileprivate var json: JSON {
-        guard case .batch(let batch) = self else { return .object([("kind", .string("none"))]) }
+        guard case .batch(let batch) = self else {
+            guard case .sample(let sample) = self else {
+                return .object([("kind", .string("none"))])
+            }
+            var members = [("kind", JSON.string(sample.kind.name))]
+            if case .group(let groups) = sample.kind { members.append(("groups", .whole(groups))) }
+            members += [
+                ("epsilon", .number(sample.epsilon)), ("affine", .flag(sample.affine)),
+            ]
+            return .object(members)
+        }
         let scope: JSON =
             switch batch.scope {
             case .global: .string("global")

@@ -151,6 +151,39 @@ public struct RunConfiguration: Sendable, Hashable {
         case none
         /// Batch normalisation.
         case batch(BatchNormalization)
+        /// A normalisation of each sample by itself.
+        case sample(SampleNormalization)
+    }
+
+    /// A normalisation of each sample by itself: the same in training and inference.
+    public struct SampleNormalization: Sendable, Hashable {
+        /// Which channels share statistics.
+        public var kind: Kind
+
+        /// ε, added to the variance; 0 or more.
+        public var epsilon: Double
+
+        /// Whether γ and β are learned; otherwise they stay 1 and 0.
+        public var affine: Bool
+
+        /// Which of a sample's channels share a mean and a variance.
+        public enum Kind: Sendable, Hashable {
+            /// All (Ba, Kiros, Hinton 2016).
+            case layer
+            /// None, each has its own (Ulyanov, Vedaldi, Lempitsky 2016).
+            case instance
+            /// Neighbours, in this many groups (Wu, He 2018).
+            case group(Int)
+
+            /// The kind's name in a configuration.
+            public var name: String {
+                switch self {
+                case .layer: "layer"
+                case .instance: "instance"
+                case .group: "group"
+                }
+            }
+        }
     }
 
     /// Batch normalisation (Ioffe and Szegedy 2015).

@@ -56,9 +56,9 @@ public func channelMoments(
     }
 }
 
-/// Adds `lanes` channels of some rows, from `x` on; the shard's first row is at `input`.
+/// Adds `lanes` channels of some rows, from `x` on, about the pivots at `input`.
 @inline(__always)
-private func addMoments(
+func addMoments(
     _ input: UnsafePointer<Float>, _ x: UnsafePointer<Float>, _ rows: Int, _ stride: Int,
     _ lanes: Int, _ sums: UnsafeMutablePointer<Double>, _ squares: UnsafeMutablePointer<Double>
 ) {

@@ -17,17 +17,19 @@
 ///   - sumGradient: [channels]
 ///   - sumProduct: [channels]
 ///   - secondGradient: the other part of dy where two layers read the output, [rows, channels].
+///   - gradient: where dz goes instead, [rows, channels]; with `identity` and no second gradient dz
+///     is dy, and nothing is written.
 public func normalizeBackwardSums(
     input: UnsafePointer<Float>, output: UnsafePointer<Float>,
     outputGradient: UnsafeMutablePointer<Float>, rows: Int, channels: Int,
     meanHigh: UnsafePointer<Float>, meanLow: UnsafePointer<Float>, activation: ActivationKind,
     sumGradient: UnsafeMutablePointer<Double>, sumProduct: UnsafeMutablePointer<Double>,
-    secondGradient: UnsafePointer<Float>? = nil
+    secondGradient: UnsafePointer<Float>? = nil, gradient: UnsafeMutablePointer<Float>? = nil
 ) {
     let shard = BackwardShard(
-        input: input, output: output, outputGradient: outputGradient, rows: rows,
-        channels: channels, meanHigh: meanHigh, meanLow: meanLow, sumGradient: sumGradient,
-        sumProduct: sumProduct)
+        input: input, output: output, outputGradient: outputGradient,
+        gradient: gradient ?? outputGradient, rows: rows, channels: channels,
+        meanHigh: meanHigh, meanLow: meanLow, sumGradient: sumGradient, sumProduct: sumProduct)
     switch activation {
     case .identity: backwardSums(Identity.self, shard, secondGradient)
     case .sigmoid: backwardSums(Sigmoid.self, shard, secondGradient)
@@ -41,6 +43,7 @@ private struct BackwardShard {
     let input: UnsafePointer<Float>
     let output: UnsafePointer<Float>
     let outputGradient: UnsafeMutablePointer<Float>
+    let gradient: UnsafeMutablePointer<Float>
     let rows: Int
     let channels: Int
     let meanHigh: UnsafePointer<Float>
@@ -94,7 +97,7 @@ private func backwardSumsBlock<Activation: VectorActivation>(
                 gradient, output: loadLanes(shard.output + offset, lanes))
         }
         if second != nil || !Activation.isIdentity {
-            storeLanes(gradient, shard.outputGradient + offset, lanes)
+            storeLanes(gradient, shard.gradient + offset, lanes)
         }
         let centred = (loadLanes(shard.input + offset, lanes) - meanHigh) - meanLow
         let wide = widen(gradient)

@@ -210,7 +210,7 @@ private struct BackwardPlanner {
     }
 
     private mutating func backward(_ node: Int) {
-        guard let gradient = complete[node] else {
+        guard var gradient = complete[node] else {
             preconditionFailure("a gradient comes before its layer")
         }
         if waiting.contains(node) {
@@ -221,10 +221,13 @@ private struct BackwardPlanner {
         let layer = entry.layer
         if layer.keepsOutputGradient, let gradient { kept.insert(gradient) }
         let addsBackward = entry.addend != nil && !(layer is any MeetingLayer)
+        let separates = addsBackward && (layer as? any AddingLayer)?.separatesAddend == true
+        // The layer writes the addend's gradient over this one.
+        if separates { gradient = exclusive(gradient, node: node) }
         let needed = entry.input > 0 || needsInputGradient
         var target: Int?
-        if needed || addsBackward {
-            if layer.worksInPlace && isExclusive(gradient) {
+        if needed || (addsBackward && !separates) {
+            if layer.worksInPlace && !separates && isExclusive(gradient) {
                 target = gradient
                 holders[gradient, default: 0] += 1
             } else {
@@ -234,15 +237,17 @@ private struct BackwardPlanner {
         } else {
             self.append(node, .backwardWithoutInput, gradient: gradient)
         }
-        if layer.kind == .product {
+        if layer.hasWeights {
             groups.append(
                 GraphPlan.Action(node: node, work: .weights, gradient: gradient), of: layer)
-            if let gradient { read.insert(gradient) }
+            // Products read it again.
+            if layer.kind == .product, let gradient { read.insert(gradient) }
         }
-        release(gradient)
+        if !separates { release(gradient) }
         if addsBackward, let addend = entry.addend {
-            holders[target, default: 0] += 1
-            give(target, to: addend)
+            let addendGradient = separates ? gradient : target
+            if !separates { holders[target, default: 0] += 1 }
+            give(addendGradient, to: addend)
         }
         if needed { give(target, to: entry.input) }
     }

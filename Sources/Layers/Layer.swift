@@ -149,6 +149,9 @@ public protocol Layer: AnyObject {
     /// Whether `backward` may write the input gradient over the output gradient.
     var worksInPlace: Bool { get }
 
+    /// Whether `backwardWeights` has something to do.
+    var hasWeights: Bool { get }
+
     /// Whether the output gradient is still read after the whole backward pass.
     var keepsOutputGradient: Bool { get }
 
@@ -174,6 +177,8 @@ extension Layer {
     public var kind: LayerKind { .other }
     /// All rows at once.
     public var samplesPerBlock: Int? { nil }
+    /// Products have weights.
+    public var hasWeights: Bool { kind == .product }
     /// The input gradient has a place of its own.
     public var worksInPlace: Bool { false }
     /// The output gradient's memory is free when the layers before this one have run backward.
@@ -208,10 +213,19 @@ public protocol MeetingLayer: Layer {
 /// A layer that adds a second input to its own before its activation: the end of a residual block.
 ///
 /// Its gradient with respect to the addend is the one before the activation, which a meeting layer
-/// leaves in the output gradient when it observes it, and any other one when it runs backward.
+/// leaves in the output gradient when it observes it, and any other one when it runs backward: in
+/// the output gradient where `separatesAddend`, else it is the input gradient.
 public protocol AddingLayer: Layer {
     /// The other summand, of the output's shape.
     var addend: Tensor? { get set }
+
+    /// Whether the addend's gradient is not the input's, for layers that meet nobody.
+    var separatesAddend: Bool { get }
+}
+
+extension AddingLayer {
+    /// What is added has the gradient of what it is added to.
+    public var separatesAddend: Bool { false }
 }
 
 /// How many images of `values` each make a block: what one layer writes and the next reads should

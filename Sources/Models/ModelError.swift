@@ -9,6 +9,13 @@ public enum ModelError: Error, Hashable, Sendable, CustomStringConvertible {
     /// A grouped convolution's channels do not divide by its groups.
     case channelsDoNotDivide(layer: String, input: Int, output: Int, groups: Int)
 
+    /// A normalisation's channels do not divide by its groups; `largest` is the largest number of
+    /// groups up to `groups` that all of the network's do.
+    case groupsDoNotDivide(layer: String, channels: Int, groups: Int, largest: Int)
+
+    /// A normalisation of each sample by itself would have one value to take statistics of.
+    case singleValueGroup(layer: String, groups: Int)
+
     /// oneDNN has no implementation of a convolution.
     case unplannable(layer: String, shape: ConvolutionShape, reason: String)
 
@@ -21,6 +28,14 @@ public enum ModelError: Error, Hashable, Sendable, CustomStringConvertible {
         case .channelsDoNotDivide(let layer, let input, let output, let groups):
             "\(layer) convolves \(input) into \(output) channels in \(groups) groups; "
                 + "both must divide by the groups"
+        case .groupsDoNotDivide(let layer, let channels, let groups, let largest):
+            "\(layer) has \(channels) channels, which do not divide into \(groups) groups; set "
+                + "model.normalization.groups to \(largest)"
+        case .singleValueGroup(let layer, let groups):
+            "\(layer) has one value in \(groups == 1 ? "the group" : "each of its \(groups) groups") "
+                + "of a sample, and would give its shift whatever that is: instance normalisation needs images (H·W > 1), group "
+                + "normalisation fewer groups; set model.normalization.kind to \"layer\" or "
+                + "\"batch\""
         case .unplannable(let layer, let shape, let reason):
             "\(layer), \(shape): \(reason)"
         }

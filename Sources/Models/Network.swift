@@ -199,6 +199,8 @@ private struct Builder {
         _ node: NetworkSpecification.Node, index: Int,
         behind activation: NetworkSpecification.Node?
     ) throws -> any Layer {
+        var fused = ActivationKind.identity
+        if case .activation(let kind, _, _) = activation?.module { fused = kind }
         switch node.module {
         case .linear(_, _, let bias, _):
             return try Linear(
@@ -207,10 +209,16 @@ private struct Builder {
                 needsInputGradient: node.input > 0, replica: replica,
                 gradients: gradients, shapes: shapes)
         case .batchNorm(let channels, let positions, _):
-            var kind = ActivationKind.identity
-            if case .activation(let next, _, _) = activation?.module { kind = next }
             return batchNorm(
-                node.name, channels: channels, positions: positions, activation: kind)
+                node.name, channels: channels, positions: positions, activation: fused)
+        case .groupNorm(let settings, let channels, let positions, _):
+            return GroupNorm(
+                name: node.name, channels: channels,
+                groups: settings.grouping.count(ofChannels: channels), epsilon: settings.epsilon,
+                activation: fused, positions: positions, rows: rows,
+                scale: settings.affine ? parameter("\(node.name).weight") : nil,
+                shift: settings.affine ? parameter("\(node.name).bias") : nil,
+                replica: replica, gradients: gradients)
         case .activation(let kind, let channels, let positions):
             return Activation(
                 name: node.name, kind, columns: channels, positions: positions, rows: rows)

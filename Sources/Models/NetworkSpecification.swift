@@ -13,6 +13,9 @@ public struct NetworkSpecification: Hashable, Sendable {
         case linear(inputs: Int, outputs: Int, bias: Bool, positions: Int = 1)
         /// Batch normalisation of this many channels; `startsAtZero` is its γ.
         case batchNorm(channels: Int, positions: Int = 1, startsAtZero: Bool = false)
+        /// A normalisation of each sample by itself; `startsAtZero` is its γ.
+        case groupNorm(
+            GroupNormSettings, channels: Int, positions: Int = 1, startsAtZero: Bool = false)
         /// An activation of this many channels, of the sum where the node has an addend.
         case activation(ActivationKind, channels: Int, positions: Int = 1)
         /// A convolution, and how oneDNN wants its weight to lie.
@@ -87,7 +90,10 @@ public struct NetworkSpecification: Hashable, Sendable {
     /// The activation that is fused into node `index`, a normalisation, and where it stands: the
     /// only one that takes what the normalisation gives.
     func fusedActivation(ofNode index: Int) -> Int? {
-        guard case .batchNorm = nodes[index].module else { return nil }
+        switch nodes[index].module {
+        case .batchNorm, .groupNorm: break
+        default: return nil
+        }
         let consumers = nodes.indices.filter {
             nodes[$0].input == index + 1 || nodes[$0].addend == index + 1
         }
@@ -109,7 +115,10 @@ public struct NetworkSpecification: Hashable, Sendable {
     public var zeroScales: Set<String> {
         Set(
             nodes.compactMap {
-                if case .batchNorm(_, _, true) = $0.module { "\($0.name).weight" } else { nil }
+                switch $0.module {
+                case .batchNorm(_, _, true), .groupNorm(_, _, _, true): "\($0.name).weight"
+                default: nil
+                }
             })
     }
 
@@ -146,6 +155,14 @@ public struct NetworkSpecification: Hashable, Sendable {
                     }
                 }
                 declarations.append(.statistics(name: name, channels: channels))
+            case .groupNorm(let settings, let channels, _, _):
+                guard settings.affine else { break }
+                for (suffix, role) in [("weight", Parameter.Role.scale), ("bias", .shift)] {
+                    declarations.append(
+                        .parameter(
+                            name: "\(name).\(suffix)", shape: [channels], role: role,
+                            isReduced: true))
+                }
             case .convolution(let shape, let layout, let bias):
                 declarations.append(
                     .parameter(

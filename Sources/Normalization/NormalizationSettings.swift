@@ -62,3 +62,41 @@ public struct BatchNormSettings: Hashable, Sendable {
         self.affine = affine
     }
 }
+
+/// How normalisations are done that take each sample by itself; see ``GroupNorm``.
+public struct GroupNormSettings: Hashable, Sendable {
+    /// Which of a sample's channels share a mean and a variance.
+    public enum Grouping: Hashable, Sendable {
+        /// All of them: layer normalisation.
+        case layer
+        /// None: instance normalisation.
+        case instance
+        /// This many groups, each of neighbours.
+        case groups(Int)
+
+        /// Groups of `channels`.
+        public func count(ofChannels channels: Int) -> Int {
+            switch self {
+            case .layer: 1
+            case .instance: channels
+            case .groups(let count): count
+            }
+        }
+    }
+
+    /// Which channels share statistics.
+    public var grouping: Grouping
+
+    /// Added to the variance, ε.
+    public var epsilon: Double
+
+    /// Whether there are γ and β.
+    public var affine: Bool
+
+    /// PyTorch's defaults.
+    public init(_ grouping: Grouping, epsilon: Double = 1e-5, affine: Bool = true) {
+        self.grouping = grouping
+        self.epsilon = epsilon
+        self.affine = affine
+    }
+}

@@ -134,14 +134,27 @@ extension Initialization {
 extension NetworkSpecification {
     /// The network of a configuration for images of this shape.
     ///
-    /// - Throws: `ModelError` where the images are too small for it.
+    /// - Throws: `ModelError` where the images are too small for it, or its normalisation cannot be.
     public init(
         _ model: RunConfiguration.Model, input: ImageShape, classes: Int
     ) throws(ModelError) {
-        var settings: BatchNormSettings?
-        if case .batch(let normalization) = model.normalization {
-            settings = BatchNormSettings(normalization)
+        switch model.normalization {
+        case .none: try self.init(model, input: input, classes: classes, batchNorm: nil)
+        case .batch(let normalization):
+            try self.init(
+                model, input: input, classes: classes, batchNorm: BatchNormSettings(normalization))
+        case .sample(let normalization):
+            // Networks are written with BN; other normalisations stand in the same places.
+            self = try NetworkSpecification(
+                model, input: input, classes: classes, batchNorm: BatchNormSettings()
+            ).normalizingSamples(GroupNormSettings(normalization))
         }
+    }
+
+    private init(
+        _ model: RunConfiguration.Model, input: ImageShape, classes: Int,
+        batchNorm settings: BatchNormSettings?
+    ) throws(ModelError) {
         let stem: Stem = model.stem == .cifar ? .cifar : .imagenet
         func residual(_ kind: ResNet.Kind) throws(ModelError) -> NetworkSpecification {
             try ResNet(
@@ -192,6 +205,18 @@ extension ActivationKind {
         case .tanh: self = .tanh
         case .relu: self = .relu
         }
+    }
+}
+
+extension GroupNormSettings {
+    init(_ normalization: RunConfiguration.SampleNormalization) {
+        let grouping: Grouping =
+            switch normalization.kind {
+            case .layer: .layer
+            case .instance: .instance
+            case .group(let groups): .groups(groups)
+            }
+        self.init(grouping, epsilon: normalization.epsilon, affine: normalization.affine)
     }
 }
 

@@ -181,6 +181,10 @@ extension ReferenceArchitecture.Module {
         case .linear(let inputs, let outputs, let bias, let positions):
             self = .linear(inputs: inputs, outputs: outputs, hasBias: bias, positions: positions)
         case .batchNorm(let channels, _, _): self = .batchNorm(channels: channels)
+        case .groupNorm(let settings, let channels, _, _):
+            self = .groupNorm(
+                channels: channels, groups: settings.grouping.count(ofChannels: channels),
+                epsilon: settings.epsilon, isAffine: settings.affine)
         case .activation(let kind, _, _):
             self = .activation(ReferenceActivation(rawValue: kind.rawValue) ?? .identity)
         case .convolution(let shape, _, let bias): self = .convolution(shape, hasBias: bias)

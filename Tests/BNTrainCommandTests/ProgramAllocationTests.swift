@@ -84,10 +84,11 @@ extension ProgramTests {
             "a thousand steps more, over many epochs, allocate nothing more",
             .enabled(if: canCount, "there is no C compiler, or no glibc"),
             arguments: [
-                (1, "{momentum: 0.9}"), (2, "{momentum: 0.9}"),
-                (2, "{name: 'lars', momentum: 0.9, clipNorm: 0.1}"), (2, "{name: 'adam'}"),
+                (1, "optimizer={momentum: 0.9}"), (2, "optimizer={momentum: 0.9}"),
+                (2, "optimizer={name: 'lars', momentum: 0.9, clipNorm: 0.1}"),
+                (2, "optimizer={name: 'adam'}"), (2, "model.normalization.kind=layer"),
             ], ["[]", "[{kind: 'padCrop', padding: 3}, 'flip', {kind: 'cutout', size: 7}]"])
-        func steadyState(run: (threads: Int, optimizer: String), augment: String) throws {
+        func steadyState(run: (threads: Int, setting: String), augment: String) throws {
             let place = try Workplace()
             try place.write(counter, to: "counter.c")
             let built = try runProcess([
@@ -98,7 +99,7 @@ extension ProgramTests {
                 let result = try place.run(
                     Workplace.short + [
                         "--set", "steps=\(steps)", "--set", "evaluate.everySteps=100000",
-                        "--set", "optimizer=\(run.optimizer)", "--set", "data.augment=\(augment)",
+                        "--set", run.setting, "--set", "data.augment=\(augment)",
                         "--threads", "\(run.threads)", "--quiet",
                     ], environment: ["LD_PRELOAD": place.file("counter.so")])
                 result.expectSuccess()

@@ -29,7 +29,26 @@ private let refusals = [
         message: "lenet needs larger images: of 6×5×1 only 2×1×6 reach pool1, less than its "
             + "window; choose another model.name or data set"),
 
-    // Keys of another network.
+    // Normalisations that cannot be.
+    NetworkRefusal(
+        "model.normalization.kind=instance",
+        message: "layers.1 has one value in each of its 128 groups of a sample, and would give its "
+            + "shift whatever that is: instance normalisation needs images (H·W > 1), group "
+            + "normalisation fewer groups; set model.normalization.kind to \"layer\" or \"batch\""),
+    NetworkRefusal(
+        "model.normalization={kind: 'group', groups: 12}", "model.hidden=[24, 18]",
+        message: "layers.4 has 18 channels, which do not divide into 12 groups; set "
+            + "model.normalization.groups to 6"),
+
+    // Keys of another network, or normalisation.
+    NetworkRefusal(
+        "model.normalization.groups=4",
+        message: """
+            --set: model.normalization.groups has no effect here: remove it, or set \
+            model.normalization.kind to "group"
+                --set model.normalization.groups=4
+                                                 ^
+            """),
     NetworkRefusal(
         "model.name=lenet", "model.hidden=[8]",
         message: """

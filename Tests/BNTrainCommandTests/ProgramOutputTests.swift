@@ -54,6 +54,30 @@ extension ProgramTests {
                 text.contains(
                     "scope group: statistics of 2 shards, about 6 samples; inference uses plain "
                         + "averages over all batches\n"))
+            for (normalization, line) in [
+                (
+                    "layer",
+                    "LN       before the activation; every sample by itself: statistics of "
+                        + "all of its values; inference as training"
+                ),
+                (
+                    "{kind: 'group', groups: 4}",
+                    "GN       before the activation; every sample by "
+                        + "itself: statistics of each of 4 groups of its channels; inference as "
+                        + "training"
+                ),
+            ] {
+                let other = try place.run(
+                    Workplace.short + [
+                        "--set",
+                        normalization.hasPrefix("{")
+                            ? "model.normalization=\(normalization)"
+                            : "model.normalization.kind=\(normalization)",
+                        "--set", "steps=2",
+                    ])
+                other.expectSuccess()
+                #expect(other.stderr.contains("\n\(line)\n"))
+            }
             // Rank 0 alone speaks.
             #expect(text.components(separatedBy: "\nworld ").count == 2)
         }

@@ -7,7 +7,9 @@ import Testing
 /// PyTorch's own Float32 is within 8e-7 of it.
 @Suite("Layers for images against PyTorch")
 struct LayerResultsTests {
-    static let results = TensorSummaries.read("layers")
+    static let results = TensorSummaries.read("layers").merging(
+        TensorSummaries.read("norms")
+    ) { first, _ in first }
 
     private func network(_ name: String) throws -> NetworkSpecification {
         let words = name.split(separator: "-")
@@ -55,7 +57,7 @@ struct LayerResultsTests {
 
     @Test("there are results of every kind of layer")
     func complete() {
-        #expect(Self.results.count == 8 + 2 * OwnNetworks.convolutions.count)
+        #expect(Self.results.count == 8 + 11 + 2 * OwnNetworks.convolutions.count)
         #expect(Self.results.values.allSatisfy { $0.conditioning < 2e-6 })
     }
 }

@@ -58,6 +58,60 @@ struct ModelErrorTests {
         ).specification()
     }
 
+    @Test("groups that do not divide a layer's channels name it, and what would")
+    func groupsOfNormalisation() {
+        func group(_ count: Int) -> String {
+            message {
+                _ = try LeNet(
+                    input: ImageShape(height: 32, width: 32, channels: 3), classes: 10
+                ).specification().normalizingSamples(GroupNormSettings(.groups(count)))
+            }
+        }
+        #expect(
+            group(8) == "bn2 has 84 channels, which do not divide into 8 groups; set "
+                + "model.normalization.groups to 6")
+        #expect(
+            group(200) == "bn1 has 120 channels, which do not divide into 200 groups; set "
+                + "model.normalization.groups to 12")
+        #expect(group(12) == "")
+    }
+
+    @Test("a normalisation of one value a group is refused, in dense layers and 1×1 images")
+    func singleValues() {
+        func message(_ settings: GroupNormSettings, _ model: () throws -> NetworkSpecification)
+            -> String
+        {
+            self.message { _ = try model().normalizingSamples(settings) }
+        }
+        let lenet = message(GroupNormSettings(.instance)) {
+            try LeNet(
+                input: ImageShape(height: 32, width: 32, channels: 3), classes: 10
+            ).specification()
+        }
+        #expect(
+            lenet == "bn1 has one value in each of its 120 groups of a sample, and would give its "
+                + "shift whatever that is: instance normalisation needs images (H·W > 1), group "
+                + "normalisation fewer groups; set model.normalization.kind to \"layer\" or "
+                + "\"batch\"")
+        let small = ImageShape(height: 4, width: 4, channels: 3)
+        let resnet = message(GroupNormSettings(.instance)) {
+            try ResNet(.resnet20, input: small, classes: 10).specification()
+        }
+        #expect(resnet.hasPrefix("layer3.0.bn1 has one value in each of its 64 groups"))
+        let groups = message(GroupNormSettings(.groups(4))) {
+            MLP(inputs: 3, hidden: [4], classes: 2).specification
+        }
+        #expect(groups.hasPrefix("layers.1 has one value in each of its 4 groups"))
+        let layer = message(GroupNormSettings(.layer)) {
+            MLP(inputs: 3, hidden: [1], classes: 2).specification
+        }
+        #expect(layer.hasPrefix("layers.1 has one value in the group of a sample,"))
+        let fits = message(GroupNormSettings(.groups(8))) {
+            try ResNet(.resnet20, input: small, classes: 10).specification()
+        }
+        #expect(fits == "")
+    }
+
     @Test("channels that do not divide by the groups, on either side")
     func groups() {
         func build(_ channels: Int, _ outputs: Int, _ groups: Int) -> String {

@@ -78,12 +78,40 @@ enum OwnNetworks {
 
     /// The network named so.
     static func named(_ name: String) throws -> NetworkSpecification {
+        if let (base, settings) = sampleNormalized[name] {
+            return try named(base).normalizingSamples(settings)
+        }
         guard let (input, settings, build) = all[name] else { preconditionFailure("no \(name)") }
         return try network(
             name, input, settings: settings, isFirst: name.hasPrefix("first"), build)
     }
 
-    static let names = all.keys.sorted()
+    static let names = (Array(all.keys) + Array(sampleNormalized.keys)).sorted()
+
+    /// Networks that normalise each sample by itself, by those with BN in their places.
+    private static let sampleNormalized: [String: (String, GroupNormSettings)] = [
+        "layer-norm": ("norm", .init(.layer)),
+        "layer-norm-flat": ("norm-flat", .init(.layer)),
+        "instance-norm": ("norm-7", .init(.instance)),
+        "group-norm": ("norm-20", .init(.groups(6))),
+        "group-norm-32": ("norm-64", .init(.groups(2))),
+        "group-norm-flat": ("norm-flat-36", .init(.groups(4))),
+        "group-norm-add-relu": ("norm-add-relu", .init(.groups(3))),
+        "layer-norm-add-relu": ("norm-add-relu", .init(.layer)),
+        "block-identity-instance": ("block-identity", .init(.instance)),
+        "block-projection-group": ("block-projection", .init(.groups(5))),
+        "block-A-layer": ("block-A", .init(.layer)),
+        "groups of one value, two readers": (
+            "a normalised value, two readers", .init(.groups(5), epsilon: 1e-3)
+        ),
+        "one value, two readers, layer": ("one value, two readers", .init(.layer)),
+        "group norms in a row": ("norms in a row", .init(.groups(2))),
+        "first a layer norm": ("first a norm", .init(.layer)),
+        "residual chain of groups": ("residual chain", .init(.groups(2))),
+        "residual chain, option A, no γ": (
+            "residual chain, option A", .init(.instance, affine: false)
+        ),
+    ]
 
     /// The residual block of `make_network_fixtures.py`.
     private static func block(
@@ -106,6 +134,11 @@ enum OwnNetworks {
         let addend = network.value
         network.goOn(from: main)
         network.activation("relu2", adding: addend)
+    }
+
+    private static func norm(_ network: inout NetworkBuilder) {
+        network.batchNorm("bn")
+        network.activation("tanh", .tanh)
     }
 
     private static func image(_ height: Int, _ width: Int, _ channels: Int) -> ImageShape {
@@ -147,6 +180,12 @@ enum OwnNetworks {
                 $0.activation("relu", adding: first)
             }
         ),
+        "norm": (image(4, 3, 18), BatchNormSettings(), { norm(&$0) }),
+        "norm-7": (image(5, 3, 7), BatchNormSettings(), { norm(&$0) }),
+        "norm-20": (image(4, 5, 18), BatchNormSettings(), { norm(&$0) }),
+        "norm-64": (image(3, 3, 64), BatchNormSettings(), { norm(&$0) }),
+        "norm-flat": (image(1, 1, 37), BatchNormSettings(), { norm(&$0) }),
+        "norm-flat-36": (image(1, 1, 36), BatchNormSettings(), { norm(&$0) }),
         "block-identity": (
             image(5, 6, 17), BatchNormSettings(),
             { try block(&$0, channels: 17, stride: 1, .projection) }

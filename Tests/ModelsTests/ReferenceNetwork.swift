@@ -76,6 +76,16 @@ struct ReferenceNetwork {
                 }
             }
             return y
+        case .groupNorm(let settings, let channels, let positions, _):
+            let scale = weight.isEmpty ? Array(repeating: 1, count: channels) : weight
+            let shift = parameter(node, "bias") ?? Array(repeating: 0, count: channels)
+            return (0..<samples).flatMap {
+                normalizeGroupsReference(
+                    input: Array(x[$0 * channels * positions..<($0 + 1) * channels * positions]),
+                    channels: channels, groups: settings.grouping.count(ofChannels: channels),
+                    epsilon: settings.epsilon, scale: scale, shift: shift, activation: .identity
+                ).output
+            }
         case .activation(let kind, _, _):
             let sum = addend.map { zip(x, $0).map(+) } ?? x
             return sum.map { activateReference($0, kind) }
@@ -229,6 +239,29 @@ struct ReferenceNetwork {
                 for i in channel.indices {
                     let centred = dy[i] - sum / m - channel.normalized(x[i]) * product / m
                     dx[i] = channel.scale * channel.inverse * centred
+                }
+            }
+            set("weight", scaleGradient)
+            set("bias", shiftGradient)
+        case .groupNorm(let settings, let channels, let positions, _):
+            let scale = weight.isEmpty ? Array(repeating: 1, count: channels) : weight
+            var scaleGradient = [Double](repeating: 0, count: channels)
+            var shiftGradient = scaleGradient
+            for sample in 0..<samples {
+                let values = sample * channels * positions..<(sample + 1) * channels * positions
+                let forward = normalizeGroupsReference(
+                    input: Array(x[values]), channels: channels,
+                    groups: settings.grouping.count(ofChannels: channels),
+                    epsilon: settings.epsilon, scale: scale, shift: scaleGradient.map { _ in 0 },
+                    activation: .identity)
+                let backward = normalizeGroupsBackwardReference(
+                    normalized: forward.normalized, inverseDeviation: forward.inverseDeviation,
+                    output: forward.output, outputGradient: Array(dy[values]), channels: channels,
+                    scale: scale, activation: .identity)
+                dx.replaceSubrange(values, with: backward.inputGradient)
+                for c in 0..<channels {
+                    scaleGradient[c] += backward.scaleGradient[c]
+                    shiftGradient[c] += backward.shiftGradient[c]
                 }
             }
             set("weight", scaleGradient)

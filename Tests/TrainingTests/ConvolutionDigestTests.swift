@@ -66,6 +66,10 @@ struct ConvolutionDigestTests {
         arguments: [
             ["resnet20", "model.shortcut=A", "model.zeroInitialBlocks=true"], ["mnist-cnn"],
             ["resnet20", "model.normalization.kind=none"],
+            ["resnet20", "model.normalization.kind=group", "model.shortcut=A"],
+            ["resnet20", "model.normalization.kind=instance"],
+            ["lenet", "model.normalization.kind=layer"],
+            ["lenet", "model.normalization={kind: \"group\", groups: 6, affine: false}"],
         ])
     func others(settings: [String]) throws {
         let plan = try ImageRun.plan(

@@ -18,14 +18,27 @@ struct NetworkFixture: Sendable {
     let settings: [String]
     let results: TensorSummaries
 
-    static let names = ["lenet", "resnet20", "resnet20-A", "resnet18"]
+    static let names = [
+        "lenet", "resnet20", "resnet20-A", "resnet18", "resnet20-layer", "resnet20-instance",
+        "resnet20-group",
+    ]
     static let (samples, batch, classes, steps) = (21, 12, 5, 5)
 
     init(_ name: String) throws {
         self.name = name
-        image = name == "lenet" ? (17, 20) : name == "resnet18" ? (4, 6) : (8, 8)
+        image =
+            switch name {
+            case "lenet": (17, 20)
+            case "resnet18": (4, 6)
+            case "resnet20-instance": (16, 16)
+            default: (8, 8)
+            }
         var settings = ["model.name=\(name.prefix { $0 != "-" })"]
-        if name.hasSuffix("-A") { settings.append("model.shortcut=A") }
+        switch name.split(separator: "-").last {
+        case "A": settings.append("model.shortcut=A")
+        case let kind? where kind != name: settings.append("model.normalization.kind=\(kind)")
+        default: break
+        }
         self.settings = settings
         results = try #require(TensorSummaries.read(name)[name])
     }
@@ -155,11 +168,11 @@ private struct NetworkRun: Sendable {
 /// magnitude. The worst of outputs, gradients, statistics, parameters and losses that was reached,
 /// beside what PyTorch's own Float32 reaches:
 ///
-/// | | lenet | resnet20 | resnet20-A | resnet18 |
-/// |---|---|---|---|---|
-/// | step 1 | 3e-6 | 3e-6 | 2e-6 | 6e-6 |
-/// | step 5 | 8e-6 | 1e-5 | 8e-6 | 4e-5 |
-/// | PyTorch's Float32, step 5 | 8e-6 | 1e-5 | 9e-6 | 6e-5 |
+/// | | lenet | resnet20 | resnet20-A | resnet18 | resnet20-layer | -instance | -group |
+/// |---|---|---|---|---|---|---|---|
+/// | step 1 | 3e-6 | 3e-6 | 2e-6 | 6e-6 | 1e-6 | 5e-6 | 2e-6 |
+/// | step 5 | 8e-6 | 1e-5 | 8e-6 | 4e-5 | 3e-6 | 2e-5 | 4e-6 |
+/// | PyTorch's Float32, step 5 | 8e-6 | 1e-5 | 9e-6 | 6e-5 | 9e-6 | 3e-5 | 4e-6 |
 @Suite("Convolutional networks against PyTorch")
 struct NetworkFixtureTests {
     @Test(
@@ -192,7 +205,8 @@ struct NetworkFixtureTests {
         }
         #expect(digests.count == 1)
         for (kind, difference) in reached {
-            #expect(difference < (name == "resnet18" ? 1e-4 : 3e-5), "\(kind)")
+            let isLoose = name == "resnet18" || name == "resnet20-instance"
+            #expect(difference < (isLoose ? 1e-4 : 3e-5), "\(kind)")
         }
     }
 }

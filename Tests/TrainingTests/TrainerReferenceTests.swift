@@ -54,6 +54,14 @@ struct TrainerReferenceTests {
             ),
             (6, "\"shard\"", ["model.normalization.affine=false", "data.scaling=standardize"]),
             (7, "\"global\"", ["model.normalization.kind=none", "schedule.warmupSteps=4"]),
+            (5, "\"global\"", ["model.normalization.kind=layer", "model.placement=after"]),
+            (
+                6, "\"global\"",
+                [
+                    "model.normalization={kind: 'group', groups: 1, affine: false, epsilon: 0.01}",
+                    "model.activation=relu",
+                ]
+            ),
             (
                 1, "\"global\"",
                 ["schedule={kind: \"cosine\", minimum: 0.01}", "data.dropLast=true"]
@@ -106,7 +114,7 @@ struct TrainerReferenceTests {
             "model.normalization.epsilon=0.001", "model.normalization.scope=shard",
             "model.normalization.scope={group: 2}", "model.placement=after", "seed=2",
             "data.shuffle=false", "data.scaling=standardize", "model.activation=tanh",
-            "schedule.warmupSteps=2",
+            "schedule.warmupSteps=2", "model.normalization.kind=layer",
         ], ["sigmoid", "relu"])
     func bites(change: String, activation: String) throws {
         func plan(_ more: [String]) throws -> RunPlan {

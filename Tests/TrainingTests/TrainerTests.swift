@@ -148,6 +148,7 @@ struct TrainerTests {
         arguments: [
             [String](), ["model.placement=after"], ["model.normalization.kind=none"],
             ["model.normalization.affine=false"],
+            ["model.normalization.kind=layer"],
         ])
     func files(more: [String]) throws {
         let plan = try SmallRun.plan(

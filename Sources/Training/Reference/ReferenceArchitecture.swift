@@ -61,6 +61,7 @@ public struct ReferenceArchitecture: Equatable, Sendable {
         /// Behind an image of `positions` the weight counts inputs in the order C, H, W.
         case linear(inputs: Int, outputs: Int, hasBias: Bool, positions: Int)
         case batchNorm(channels: Int)
+        case groupNorm(channels: Int, groups: Int, epsilon: Double, isAffine: Bool)
         case activation(ReferenceActivation)
         case convolution(ConvolutionShape, hasBias: Bool)
         case maxPool(PoolingShape)
@@ -116,6 +117,8 @@ public struct ReferenceArchitecture: Equatable, Sendable {
             case .batchNorm(let channels):
                 return normalization?.isAffine == true
                     ? [(weight, channels), (bias, channels)] : []
+            case .groupNorm(let channels, _, _, let isAffine):
+                return isAffine ? [(weight, channels), (bias, channels)] : []
             default: return []
             }
         }

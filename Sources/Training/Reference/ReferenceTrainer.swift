@@ -210,6 +210,10 @@ public struct ReferenceTrainer: Sendable {
                 x.asRows(of: channels), moments, scale: scale(node),
                 shift: bias ?? Array(repeating: 0, count: channels), epsilon: epsilon
             ).asRows(of: x.columns)
+        case .groupNorm(let channels, let groups, let epsilon, _):
+            return referenceGroupNorm(
+                x, channels: channels, groups: groups, scale: scale(node),
+                shift: bias ?? Array(repeating: 0, count: channels), epsilon: epsilon)
         case .activation(let activation): return x.map(activation.value)
         case .convolution(let shape, _):
             return referenceConvolution(
@@ -257,6 +261,13 @@ public struct ReferenceTrainer: Sendable {
                 scale: scale(node), epsilon: epsilon)
             return (
                 backward.inputGradient.asRows(of: input.columns),
+                [("weight", backward.scaleGradient), ("bias", backward.shiftGradient)]
+            )
+        case .groupNorm(_, let groups, let epsilon, _):
+            let backward = referenceGroupNormBackward(
+                gradient, input: input, groups: groups, scale: scale(node), epsilon: epsilon)
+            return (
+                backward.inputGradient,
                 [("weight", backward.scaleGradient), ("bias", backward.shiftGradient)]
             )
         case .activation: return (gradient, [])
@@ -368,8 +379,11 @@ public struct ReferenceTrainer: Sendable {
     }
 
     private func scale(_ node: ReferenceArchitecture.Node) -> [Double] {
-        guard case .batchNorm(let channels) = node.module else { return [] }
-        return parameters["\(node.name).weight"] ?? Array(repeating: 1, count: channels)
+        switch node.module {
+        case .batchNorm(let channels), .groupNorm(let channels, _, _, _):
+            parameters["\(node.name).weight"] ?? Array(repeating: 1, count: channels)
+        default: []
+        }
     }
 
     private var epsilon: Double { architecture.normalization?.epsilon ?? 0 }

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Writes what PyTorch makes of convolutional layers and networks: layers.txt, lenet.txt, …
 
-    python3 make_network_fixtures.py [layers] [lenet] [resnet20] [resnet20-A] [resnet18]
+    python3 make_network_fixtures.py [layers] [norms] [lenet] [resnet20] [resnet20-A] [resnet18]
+        [resnet20-layer] [resnet20-instance] [resnet20-group]
 
 needs torch, torchvision and numpy; without a name it makes all. Other versions of torch may move
 the last bits. Everything that goes in, weights included, comes from one formula of integers (see
@@ -91,16 +92,16 @@ class PaddedShortcut(nn.Module):
 
 
 class Block(nn.Module):
-    def __init__(self, channels, outputs, stride, padded=False):
+    def __init__(self, channels, outputs, stride, padded=False, norm=nn.BatchNorm2d):
         super().__init__()
         self.conv1 = nn.Conv2d(channels, outputs, 3, stride, 1, bias=False)
-        self.bn1 = nn.BatchNorm2d(outputs)
+        self.bn1 = norm(outputs)
         self.conv2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
-        self.bn2 = nn.BatchNorm2d(outputs)
+        self.bn2 = norm(outputs)
         self.downsample = None
         if stride != 1 or channels != outputs:
             self.downsample = PaddedShortcut(channels, outputs) if padded else nn.Sequential(
-                nn.Conv2d(channels, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
+                nn.Conv2d(channels, outputs, 1, stride, bias=False), norm(outputs))
 
     def forward(self, x):
         shortcut = x if self.downsample is None else self.downsample(x)
@@ -108,16 +109,16 @@ class Block(nn.Module):
 
 
 class ResNet20(nn.Module):
-    def __init__(self, padded=False):
+    def __init__(self, padded=False, norm=nn.BatchNorm2d):
         super().__init__()
         self.conv1 = nn.Conv2d(3, 16, 3, 1, 1, bias=False)
-        self.bn1 = nn.BatchNorm2d(16)
+        self.bn1 = norm(16)
         channels = 16
         for stage, width in enumerate([16, 32, 64]):
             blocks = []
             for block in range(3):
                 stride = 2 if stage > 0 and block == 0 else 1
-                blocks.append(Block(channels, width, stride, padded))
+                blocks.append(Block(channels, width, stride, padded, norm))
                 channels = width
             setattr(self, f"layer{stage + 1}", nn.Sequential(*blocks))
         self.fc = nn.Linear(64, CLASSES)
@@ -150,12 +151,37 @@ def resnet18():
 
 
 class AddNorm(nn.Module):
-    def __init__(self):
+    def __init__(self, norm=nn.BatchNorm2d):
         super().__init__()
-        self.bn = nn.BatchNorm2d(18)
+        self.bn = norm(18)
 
     def forward(self, x):
         return F.relu(self.bn(x) + x)
+
+
+def layer_norm(channels):
+    return nn.GroupNorm(1, channels)
+
+
+def instance_norm(channels):
+    return nn.InstanceNorm2d(channels, affine=True)
+
+
+def group_norm(groups):
+    return lambda channels: nn.GroupNorm(groups, channels)
+
+
+class Norm(nn.Module):
+    """One normalisation and tanh; on [N, C] where `flat`."""
+
+    def __init__(self, norm, flat=False):
+        super().__init__()
+        self.bn, self.flat = norm, flat
+
+    def forward(self, x):
+        if self.flat:
+            return torch.tanh(self.bn(x.flatten(1)))[:, :, None, None]
+        return torch.tanh(self.bn(x))
 
 
 def convolution(channels, outputs, kernel, bias, **more):
@@ -172,6 +198,19 @@ LAYERS = {
     "block-identity": ((5, 6, 17), lambda: Block(17, 17, 1)),
     "block-projection": ((5, 6, 6), lambda: Block(6, 20, 2)),
     "block-A": ((5, 6, 6), lambda: Block(6, 20, 2, padded=True)),
+}
+NORMS = {
+    "layer-norm": ((4, 3, 18), lambda: Norm(layer_norm(18))),
+    "layer-norm-flat": ((1, 1, 37), lambda: Norm(nn.LayerNorm(37), True)),
+    "instance-norm": ((5, 3, 7), lambda: Norm(instance_norm(7))),
+    "group-norm": ((4, 5, 18), lambda: Norm(nn.GroupNorm(6, 18))),
+    "group-norm-32": ((3, 3, 64), lambda: Norm(nn.GroupNorm(2, 64))),
+    "group-norm-flat": ((1, 1, 36), lambda: Norm(nn.GroupNorm(4, 36), True)),
+    "group-norm-add-relu": ((4, 3, 18), lambda: AddNorm(group_norm(3))),
+    "layer-norm-add-relu": ((4, 3, 18), lambda: AddNorm(layer_norm)),
+    "block-identity-instance": ((5, 6, 17), lambda: Block(17, 17, 1, norm=instance_norm)),
+    "block-projection-group": ((5, 6, 6), lambda: Block(6, 20, 2, norm=group_norm(5))),
+    "block-A-layer": ((5, 6, 6), lambda: Block(6, 20, 2, padded=True, norm=layer_norm)),
 }
 CONVOLUTIONS = [
     ((5, 8), 5, 7, 3, dict(stride=2, padding=1)),
@@ -197,6 +236,9 @@ NETWORKS = {
     "resnet20": ((8, 8, 3), ResNet20, 0.05),
     "resnet20-A": ((8, 8, 3), lambda: ResNet20(padded=True), 0.05),
     "resnet18": ((4, 6, 3), resnet18, 0.002),
+    "resnet20-layer": ((8, 8, 3), lambda: ResNet20(norm=layer_norm), 0.05),
+    "resnet20-instance": ((16, 16, 3), lambda: ResNet20(norm=instance_norm), 0.05),
+    "resnet20-group": ((8, 8, 3), lambda: ResNet20(norm=group_norm(8)), 0.05),
 }
 
 
@@ -293,13 +335,15 @@ def make(run, name, image, module, keys, limit):
 
 def main():
     torch.set_num_threads(1)
-    wanted = sys.argv[1:] or ["layers", *NETWORKS]
+    wanted = sys.argv[1:] or ["layers", "norms", *NETWORKS]
     header = f"# make_network_fixtures.py, torch {torch.__version__}, {{}}\n"
-    if "layers" in wanted:
+    for file, layers in [("layers", LAYERS), ("norms", NORMS)]:
+        if file not in wanted:
+            continue
         lines = []
-        for number, (name, (image, module)) in enumerate(LAYERS.items()):
+        for name, (image, module) in layers.items():
             lines += make(run_layer, name, image, module, range(1000, 1100), 2e-6)
-        (FOLDER / "layers.txt").write_text(header.format("one pass") + "\n".join(lines) + "\n")
+        (FOLDER / f"{file}.txt").write_text(header.format("one pass") + "\n".join(lines) + "\n")
     for name, (image, module, rate) in NETWORKS.items():
         if name in wanted:
             run = functools.partial(run_network, rate=rate)
