@@ -54,6 +54,15 @@ extension InputScaling {
     func scaleBytes(
         _ source: UnsafePointer<UInt8>, into target: UnsafeMutablePointer<Float>, count: Int
     ) {
+        if scale.count == 1 {
+            // The compiler makes vectors of this by itself, four times as fast as the lanes below,
+            // whose conversion from bytes it calls instead of inlining.
+            let (scale, offset) = (scale[0], offset[0])
+            for index in 0..<count {
+                target[index] = offset.addingProduct(scale, Float(source[index]))
+            }
+            return
+        }
         let bytes = UnsafeRawPointer(source)
         let values = UnsafeMutableRawPointer(target)
         let channels = scale.count

@@ -14,7 +14,7 @@ package final class WeightGradients {
     package struct Operands {
         /// [rows, inputs]
         package var input: UnsafePointer<Float>
-        /// [rows, outputs]
+        /// [rows, outputs], rows `WeightGradients.rowStride` apart.
         package var outputGradient: UnsafePointer<Float>
         /// The shard's samples; may be none.
         package var rows: Int
@@ -30,6 +30,8 @@ package final class WeightGradients {
 
     private let inputs: Int
     private let outputs: Int
+    /// Values between rows of an output gradient.
+    private let rowStride: Int
     /// [levels of the tree][6 · 64]: finished left nodes of a tile.
     private let stack: UnsafeMutablePointer<Float>
     /// [rows, up to 64]: the last columns of outputGradient, filled up with zeros.
@@ -42,9 +44,11 @@ package final class WeightGradients {
     /// - Parameters:
     ///   - shards: the most shards of a call.
     ///   - rows: the most rows of all shards of a call.
-    package init(shards: Int, rows: Int, inputs: Int, outputs: Int) {
+    ///   - rowStride: values between rows of an output gradient; nil for `outputs`.
+    package init(shards: Int, rows: Int, inputs: Int, outputs: Int, rowStride: Int? = nil) {
         self.inputs = inputs
         self.outputs = outputs
+        self.rowStride = rowStride ?? outputs
         // At least one level, which also serves a tile at the right edge.
         let levels = max(1, Int.bitWidth - (shards + 1).leadingZeroBitCount)
         stack = alignedAllocation(
@@ -114,12 +118,12 @@ package final class WeightGradients {
             factors[index].outputGradient = columns == width ? source : UnsafePointer(target)
             guard columns < width else { continue }
             for row in 0..<shard.rows {
-                target.update(from: source + row * outputs, count: columns)
+                target.update(from: source + row * rowStride, count: columns)
                 (target + columns).update(repeating: 0, count: width - columns)
                 target += width
             }
         }
-        return columns == width ? outputs : width
+        return columns == width ? rowStride : width
     }
 
     private func add(

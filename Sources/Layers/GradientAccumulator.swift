@@ -1,13 +1,17 @@
 package import Kernels
 package import TensorCore
 
-/// The workers of a rank, as they sum up the gradients of products: each a slice of every weight,
-/// over the rows of all of them.
+/// The workers of a rank, as they compute the first product and sum up the gradients of all
+/// products together: each a slice of every weight, over the rows of all of them.
 ///
 /// A worker that computed its own rows' whole gradient would write as many values as there are
 /// weights, and read as many again from its team-mates' caches; inputs and output gradients are far
 /// fewer. The bits are the same: shards are summed one by one and added along the tree.
 package protocol GradientTeam: AnyObject {
+    /// Workers of the rank, and which of them this is.
+    var threads: Int { get }
+    var thread: Int { get }
+
     /// The rank's nodes; their shards count from the rank's first.
     var nodes: [GradientAccumulator.Node] { get }
 
@@ -15,11 +19,8 @@ package protocol GradientTeam: AnyObject {
     var rows: Int { get }
     var shards: Int { get }
 
-    /// The part of a weight's inputs that this worker sums up.
-    func slice(ofInputs inputs: Int) -> Range<Int>
-
-    /// Whether this worker sums up the biases.
-    var sumsBiases: Bool { get }
+    /// The rows of each thread, counted from the rank's first, for the batch of shape `index`.
+    func threadRows(ofShape index: Int) -> [Range<Int>]
 
     /// Takes a product into the team, before the first step; returns its number.
     func join(_ product: any TeamProduct) -> Int
@@ -27,6 +28,13 @@ package protocol GradientTeam: AnyObject {
     /// Leaves this worker's rows of product `number` to be summed up when those of all are there:
     /// after the whole backward pass, so that the team meets once for all products.
     func leave(_ number: Int, input: Tensor, outputGradient: Tensor, shape: Int)
+
+    /// Every thread's `tensor` of the same layer; all call it, before the first step. Team-mates
+    /// may write to it for as long as the team lives.
+    func share(_ tensor: Tensor) throws -> [UnsafeMutablePointer<Float>]
+
+    /// Waits for all workers of the rank.
+    func meet() throws
 }
 
 /// A product whose weight gradient a team sums up.
@@ -34,8 +42,21 @@ package protocol TeamProduct: AnyObject {
     /// Values in a row of its input and of its output.
     var columns: (input: Int, output: Int) { get }
 
-    /// Sums up this worker's slice over the rows of all shards of the rank.
-    func sumSlice(of shards: UnsafeBufferPointer<WeightGradients.Operands>)
+    /// The parts of the flat gradient that this worker sums up, and then updates.
+    var slices: [Range<Int>] { get }
+
+    /// Sums up this worker's slices over the rows of all shards of the rank.
+    func sumSlices(of shards: UnsafeBufferPointer<WeightGradients.Operands>)
+}
+
+extension GradientTeam {
+    /// The part of a weight's inputs that this worker sums up.
+    package func slice(ofInputs inputs: Int) -> Range<Int> {
+        thread * inputs / threads..<(thread + 1) * inputs / threads
+    }
+
+    /// Whether this worker sums up the biases.
+    package var sumsBiases: Bool { thread == 0 }
 }
 
 /// A worker's share of the gradient tree: adds up what its shards contribute, as they come.

@@ -97,7 +97,15 @@ public final class Linear: Layer {
 extension Linear: TeamProduct {
     package var columns: (input: Int, output: Int) { (weight.shape[1], weight.shape[0]) }
 
-    package func sumSlice(of shards: UnsafeBufferPointer<WeightGradients.Operands>) {
+    package var slices: [Range<Int>] {
+        guard let team = gradients.team else { return [] }
+        let slice = team.slice(ofInputs: weight.shape[1])
+        let first = weight.range.lowerBound
+        return [first + slice.lowerBound * outputs..<first + slice.upperBound * outputs]
+            + (team.sumsBiases ? bias.map { [$0.range] } ?? [] : [])
+    }
+
+    package func sumSlices(of shards: UnsafeBufferPointer<WeightGradients.Operands>) {
         guard let team = gradients.team, let teamGradients else { return }
         let slice = team.slice(ofInputs: weight.shape[1])
         for node in team.nodes {

@@ -1,6 +1,9 @@
 public import Kernels
 public import TensorCore
 
+/// Outputs of one panel of a weight that lies in panels: four vectors, what a register tile takes.
+package let panelWidth = 64
+
 /// A named range of the flat parameter buffer.
 public struct Parameter: Hashable, Sendable {
     /// What a parameter is, which decides over weight decay and initial values.
@@ -38,6 +41,9 @@ public struct Parameter: Hashable, Sendable {
         /// `InnerProduct`). Behind an image the file counts inputs in the order C, H, W, memory in
         /// H, W, C; `positions` is H·W, 1 for other inputs.
         case transposed(positions: Int)
+        /// The same in panels of 64 outputs, [out/64, in, 64]: threads that compute different
+        /// outputs share no cache line of it. See `InputLinear`.
+        case panels(positions: Int)
         /// As oneDNN's convolutions take it; padding is always 0.
         case blocked(WeightLayout)
     }
@@ -47,12 +53,21 @@ public struct Parameter: Hashable, Sendable {
         switch storage {
         case .plain: return index
         case .transposed(let positions):
-            let (outputs, inputs) = (shape[0], shape[1])
-            let (output, input) = (index / inputs, index % inputs)
-            let (channel, position) = (input / positions, input % positions)
-            return (position * (inputs / positions) + channel) * outputs + output
+            let (output, input) = place(ofFileIndex: index, positions)
+            return input * shape[0] + output
+        case .panels(let positions):
+            let (output, input) = place(ofFileIndex: index, positions)
+            let width = panelWidth
+            return (output / width * shape[1] + input) * width + output % width
         case .blocked(let layout): return layout.offset(ofFileIndex: index)
         }
+    }
+
+    /// The output and the input, counted as in memory, of value `index` of a product's weight.
+    private func place(ofFileIndex index: Int, _ positions: Int) -> (output: Int, input: Int) {
+        let inputs = shape[1]
+        let (channel, position) = (index % inputs / positions, index % inputs % positions)
+        return (index / inputs, position * (inputs / positions) + channel)
     }
 
     /// Whether weight decay applies without being asked for.
@@ -138,7 +153,7 @@ public struct ModelLayout: Hashable, Sendable {
             let storage = storage(given, role, shape)
             var region = isReduced ? 1 : 2
             switch (role, storage) {
-            case (.weight, .transposed): (region, weightRegion) = (0, 0)
+            case (.weight, .transposed), (.weight, .panels): (region, weightRegion) = (0, 0)
             case (.weight, _): weightRegion = 1
             case (.bias, _): region = weightRegion
             case (.scale, _), (.shift, _): break

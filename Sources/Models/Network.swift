@@ -27,6 +27,11 @@ public final class Network {
     /// The batches it is planned for, by index.
     public let shapes: [BatchShape]
 
+    /// The shards whose samples a training pass takes as its input: this worker's, or the whole
+    /// rank's where its workers divide the first product otherwise than by samples. An inference
+    /// pass always takes this worker's.
+    package let inputShards: Range<Int>
+
     /// Whether some layer reads copies of its weights, and those this worker makes.
     private let packs: Bool
     private let packingLayers: [any PackingLayer]
@@ -39,10 +44,13 @@ public final class Network {
     ///   - shards: the number of shards of every batch.
     ///   - batches: sizes of the global batches that will come, and whether they train.
     ///   - seed: of what is random in a pass: dropout.
+    ///   - sharesInputs: whether the caller can bring the inputs of the whole rank where the network
+    ///     would be faster with them: see `inputShards`.
     /// - Throws: `KernelError` where oneDNN cannot make a plan.
     public init(
         _ specification: NetworkSpecification, replica: Replica, communicator: Communicator,
-        shards: Int, batches: [(samples: Int, trains: Bool)], seed: UInt64 = 0
+        shards: Int, batches: [(samples: Int, trains: Bool)], seed: UInt64 = 0,
+        sharesInputs: Bool = false
     ) throws {
         // Plans depend on oneDNN's threads, which belong to this thread: first of all.
         OneDNN.useOneThread()
@@ -74,9 +82,6 @@ public final class Network {
             ? TeamGradients(
                 communicator, reduction: reduction, shards: shards,
                 batches: batches.map(\.samples)) : nil
-        if let team {
-            reduction.completeSlices = Self.slices(of: layout, team)
-        }
         let gradients = GradientAccumulator(
             nodes: reduction.nodeShards.indices.map {
                 GradientAccumulator.Node(
@@ -87,15 +92,20 @@ public final class Network {
             }.map(\.count).max() ?? 0, team: team)
         let builder = Builder(
             specification: specification, replica: replica, communicator: communicator,
-            shards: shards, shapes: shapes, rows: rows, gradients: gradients, seed: seed)
+            shards: shards, shapes: shapes, rows: rows, gradients: gradients, seed: seed,
+            sharesInputs: sharesInputs)
         layers = try LayerGraph(
             try builder.nodes(), shapes: shapes, inputSize: specification.inputs)
         if let team {
+            reduction.completeSlices = team.slices
             reduction.completeTogether = { [unowned layers] () throws(CollectiveError) in
                 try team.sumAll()
                 layers.finished?(.product)
             }
         }
+        let world = communicator.world
+        let takesRank = layers.layers.contains { ($0 as? InputLinear)?.computesPanels ?? false }
+        inputShards = takesRank ? world.shards(ofRank: world.rank, of: shards) : mine
         normalizations = layers.layers.compactMap { $0 as? BatchNorm }
         loss = SoftmaxCrossEntropy(classes: specification.classes, rows: rows)
         let packing = layers.layers.compactMap { $0 as? any PackingLayer }.filter {
@@ -135,22 +145,6 @@ public final class Network {
         try communicator.teamBarrier()
     }
 
-    /// The parts of the products' parameters that this worker sums up and updates.
-    private static func slices(of layout: ModelLayout, _ team: TeamGradients) -> [Range<Int>] {
-        layout.parameters.filter { $0.range.upperBound <= layout.products }.compactMap {
-            parameter in
-            switch parameter.role {
-            case .weight:
-                let (outputs, inputs) = (parameter.shape[0], parameter.shape[1])
-                let slice = team.slice(ofInputs: inputs)
-                return parameter.range.lowerBound + slice.lowerBound * outputs..<parameter.range
-                    .lowerBound + slice.upperBound * outputs
-            case .bias: return team.sumsBiases ? parameter.range : nil
-            case .scale, .shift: return nil
-            }
-        }
-    }
-
     /// Values of the statistics that normalisation layers share through the step's metrics.
     public var sharedStatisticsLength: Int {
         normalizations.reduce(0) { $0 + $1.sharedStatisticsLength }
@@ -167,6 +161,7 @@ private struct Builder {
     let rows: Int
     let gradients: GradientAccumulator
     let seed: UInt64
+    let sharesInputs: Bool
 
     func nodes() throws -> [LayerGraph.Node] {
         var nodes: [LayerGraph.Node] = []
@@ -203,8 +198,17 @@ private struct Builder {
         if case .activation(let kind, _, _) = activation?.module { fused = kind }
         switch node.module {
         case .linear(_, _, let bias, _):
+            let weight = parameter("\(node.name).weight")
+            if case .panels = weight.storage {
+                return try InputLinear(
+                    name: node.name, weight: weight,
+                    bias: bias ? parameter("\(node.name).bias") : nil, replica: replica,
+                    gradients: gradients, shapes: shapes,
+                    sharesInputs: sharesInputs
+                        && specification.nodes.filter { $0.input == 0 }.count == 1)
+            }
             return try Linear(
-                name: node.name, weight: parameter("\(node.name).weight"),
+                name: node.name, weight: weight,
                 bias: bias ? parameter("\(node.name).bias") : nil,
                 needsInputGradient: node.input > 0, replica: replica,
                 gradients: gradients, shapes: shapes)

@@ -138,7 +138,8 @@ public struct NetworkSpecification: Hashable, Sendable {
                     .parameter(
                         name: "\(name).weight", shape: [outputs, inputs],
                         role: .weight(ordinal: ordinal), isReduced: true,
-                        storage: .transposed(positions: positions)))
+                        storage: node.input == 0 && InputLinear.suits(outputs: outputs)
+                            ? .panels(positions: positions) : .transposed(positions: positions)))
                 if bias {
                     declarations.append(
                         .parameter(

@@ -12,6 +12,8 @@ final class TeamGradients: GradientTeam {
 
     /// Where each shard of the rank lies, for each shape of batch: whose it is, and its rows there.
     private let places: [[(thread: Int, rows: Range<Int>)]]
+    /// By shape and thread, rows counted from the rank's first.
+    private let threadRows: [[Range<Int>]]
 
     /// A layer of the network that holds this team.
     private struct Product {
@@ -48,6 +50,15 @@ final class TeamGradients: GradientTeam {
                 }
             }
         }
+        threadRows = batches.map { samples in
+            let batch = ShardedBatch(samples: samples, shards: all)
+            let start = batch.samples(ofShards: mine).lowerBound
+            return (0..<world.threadsPerRank).map { thread in
+                let samples = batch.samples(
+                    ofShards: world.shards(ofWorker: first + thread, of: all))
+                return samples.lowerBound - start..<samples.upperBound - start
+            }
+        }
         shards = mine.count
         rows =
             batches.map { ShardedBatch(samples: $0, shards: all).samples(ofShards: mine).count }
@@ -63,12 +74,30 @@ final class TeamGradients: GradientTeam {
 
     deinit { collected.deallocate() }
 
-    func slice(ofInputs inputs: Int) -> Range<Int> {
-        let threads = communicator.world.threadsPerRank
-        return communicator.thread * inputs / threads..<(communicator.thread + 1) * inputs / threads
+    var threads: Int { communicator.world.threadsPerRank }
+    var thread: Int { communicator.thread }
+
+    func threadRows(ofShape index: Int) -> [Range<Int>] { threadRows[index] }
+
+    /// The parts of the flat gradient that this worker sums up, of all products.
+    var slices: [Range<Int>] { products.flatMap { $0.layer.slices } }
+
+    func share(_ tensor: Tensor) throws -> [UnsafeMutablePointer<Float>] {
+        communicator.keep(tensor)
+        try communicator.meetTeam(
+            tensor.pointer,
+            Fingerprint(step: 0, layer: -1, kind: .start, length: tensor.columns))
+        return (0..<threads).map { thread in
+            guard let address = communicator.address(ofThread: thread) else {
+                preconditionFailure("a team-mate showed nothing")
+            }
+            return UnsafeMutableRawPointer(mutating: address).assumingMemoryBound(to: Float.self)
+        }
     }
 
-    var sumsBiases: Bool { communicator.thread == 0 }
+    func meet() throws {
+        try communicator.teamBarrier()
+    }
 
     func join(_ product: any TeamProduct) -> Int {
         precondition(products.count < Self.mostProducts, "too many products for a team")
@@ -82,7 +111,7 @@ final class TeamGradients: GradientTeam {
         self.shape = shape
     }
 
-    /// Meets the team, and sums up this worker's slice of every product, last layer first.
+    /// Meets the team, and sums up this worker's slices of every product, last layer first.
     func sumAll() throws(CollectiveError) {
         let mine = shown[parity].pointer
         parity ^= 1
@@ -104,7 +133,7 @@ final class TeamGradients: GradientTeam {
                             + place.rows.lowerBound * columns.output,
                         rows: place.rows.count))
             }
-            product.sumSlice(of: UnsafeBufferPointer(start: collected, count: shards))
+            product.sumSlices(of: UnsafeBufferPointer(start: collected, count: shards))
         }
     }
 

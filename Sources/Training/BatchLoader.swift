@@ -5,7 +5,7 @@ import Dispatch
 import Synchronization
 import TensorCore
 
-/// One worker's samples of each batch, as inputs and labels.
+/// The samples of each batch that a worker needs, as inputs and labels.
 ///
 /// Plain scaling is done when the batch is asked for: it takes microseconds. With augmentation the
 /// loader runs ahead: while the worker computes step n, a background queue fills the second of two
@@ -38,10 +38,10 @@ final class BatchLoader {
     private var background: (any DispatchSourceUserDataAdd)?
 
     /// - Parameters:
+    ///   - shards: those whose samples are loaded.
     ///   - rows, columns: the extents of the input that layers take, for the largest batch.
-    ///   - samples: the most samples that this worker gets of a batch.
     init(
-        _ plan: RunPlan, shards: Range<Int>, rows: Int, columns: Int, samples: Int
+        _ plan: RunPlan, shards: Range<Int>, rows: Int, columns: Int
     ) throws(DatasetError) {
         runsAhead = plan.augmenter != nil
         scaling = plan.scaling
@@ -49,7 +49,7 @@ final class BatchLoader {
         let filler = try BatchFiller(plan, shards: shards)
         let handover = BatchHandover()
         slots = (0..<(runsAhead ? 2 : 1)).map { _ in
-            BatchFiller.Slot(rows: rows, columns: columns, samples: samples)
+            BatchFiller.Slot(rows: rows, columns: columns)
         }
         self.filler = filler
         self.handover = handover
@@ -171,10 +171,10 @@ private final class BatchFiller {
         let input: Tensor
         let labels: UnsafeMutablePointer<UInt8>
 
-        init(rows: Int, columns: Int, samples: Int) {
+        init(rows: Int, columns: Int) {
             input = Tensor(rows: rows, columns: columns)
-            labels = .allocate(capacity: max(samples, 1))
-            labels.initialize(repeating: 0, count: max(samples, 1))
+            labels = .allocate(capacity: max(rows, 1))
+            labels.initialize(repeating: 0, count: max(rows, 1))
         }
 
         deinit { labels.deallocate() }

@@ -47,16 +47,23 @@ final class TrainingWorker {
         let shards = plan.shards
         network = try Network(
             plan.network, replica: replica, communicator: communicator, shards: shards,
-            batches: plan.batches, seed: plan.configuration.seed)
+            batches: plan.batches, seed: plan.configuration.seed,
+            // Filling a team-mate's inputs, too, pays where it is mere scaling.
+            sharesInputs: plan.augmenter == nil)
         sampler = try EpochSampler(plan)
         myShards = communicator.world.shards(ofWorker: communicator.worker, of: shards)
         myChunks =
             state.norms?.chunks(
                 ofThread: communicator.thread, of: communicator.world.threadsPerRank) ?? 0..<0
         network.loss.labelSmoothing = plan.configuration.loss.labelSmoothing
-        let rows = network.shapes.map(\.rows).max() ?? 0
+        let loaded = network.inputShards
+        let rows = network.shapes.map { shape in
+            shape.trains
+                ? ShardedBatch(samples: shape.samples, shards: shards).samples(ofShards: loaded)
+                    .count : shape.rows
+        }
         loader = try BatchLoader(
-            plan, shards: myShards, rows: rows, columns: plan.network.inputs, samples: rows)
+            plan, shards: loaded, rows: rows.max() ?? 0, columns: plan.network.inputs)
         trainingPasses = Dictionary(
             uniqueKeysWithValues: network.shapes.filter(\.trains).map {
                 ($0.samples, Pass(.training, $0))
@@ -75,7 +82,8 @@ final class TrainingWorker {
         communicator.keep(self)
     }
 
-    /// The worker's samples of the batch, [rows, inputs], and their classes; `load` fills them.
+    /// The batch's samples of `network.inputShards`, [rows, inputs], and their classes; `load` fills
+    /// them.
     var input: Tensor { loader.input }
     private var labels: UnsafeMutablePointer<UInt8> { loader.labels }
 
@@ -91,7 +99,7 @@ final class TrainingWorker {
         return (batch, pass)
     }
 
-    /// This worker's samples of the batch, as inputs and labels.
+    /// The batch's samples that this worker needs, as inputs and labels.
     func load(_ batch: EpochSampler.Batch) {
         loader.load(step: (batch.epoch - 1) * sampler.batchesPerEpoch + batch.index + 1)
     }
@@ -100,9 +108,13 @@ final class TrainingWorker {
     func forward(_ pass: Pass) throws {
         let logits = try network.layers.forward(input, pass)
         let batch = ShardedBatch(samples: pass.samples, shards: plan.shards)
+        // The loader may hold the samples of team-mates, too.
+        let mine =
+            labels + pass.shape.firstSample
+            - batch.samples(ofShards: network.inputShards).lowerBound
         metrics.begin(batch)
         for position in pass.shardRows.indices {
-            let sums = network.loss.forward(logits, labels: labels, shard: position, pass)
+            let sums = network.loss.forward(logits, labels: mine, shard: position, pass)
             let leaf = metrics.leaf
             leaf[0] = sums.loss
             leaf[1] = Double(sums.correct)

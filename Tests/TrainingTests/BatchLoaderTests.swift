@@ -42,7 +42,7 @@ import Testing
         let plan = try plan(more)
         let shards = 1..<4
         let loader = try BatchLoader(
-            plan, shards: shards, rows: 24, columns: plan.network.inputs, samples: 24)
+            plan, shards: shards, rows: 24, columns: plan.network.inputs)
         #expect(loader.runsAhead == !more.isEmpty)
         // In turn, again, back, far ahead, over the end of an epoch, and to the end of the run.
         let last = plan.totalSteps
@@ -60,7 +60,7 @@ import Testing
     func evaluation() throws {
         let plan = try plan([Self.augmented])
         let loader = try BatchLoader(
-            plan, shards: 0..<5, rows: 24, columns: plan.network.inputs, samples: 24)
+            plan, shards: 0..<5, rows: 24, columns: plan.network.inputs)
         for step in 1...plan.totalSteps {
             loader.load(step: step)
             let (inputs, _) = try expected(plan, shards: 0..<5, step: step)
@@ -79,7 +79,7 @@ import Testing
         let plan = try plan([Self.augmented])
         for _ in 0..<200 {
             let loader = try BatchLoader(
-                plan, shards: 0..<5, rows: 24, columns: plan.network.inputs, samples: 24)
+                plan, shards: 0..<5, rows: 24, columns: plan.network.inputs)
             loader.load(step: 1)
         }
     }

@@ -1,6 +1,9 @@
 import Collectives
 import Configuration
 import Datasets
+import Layers
+import Models
+import Optimization
 import TestSupport
 import Testing
 
@@ -63,6 +66,31 @@ struct WorldDigestTests {
                 }
             }
         }
+    }
+
+    @Test(
+        "one digest over worlds where workers deal out the outputs of the first layer",
+        arguments: ["[64]", "[128, 9]", "[192]", "[256]"], ["batch", "none"])
+    func panels(hidden: String, normalization: String) throws {
+        let plan = try SmallRun.plan(
+            shards: 8, scope: "\"global\"", hidden: hidden, epochs: 1,
+            more: ["model.normalization.kind=\(normalization)", "evaluate.everySteps=2"])
+        let alone = try SmallRun.digests(plan, ranks: 1, threads: 1)[0]
+        for (ranks, threads) in testWorlds {
+            for digest in try SmallRun.digests(plan, ranks: ranks, threads: threads) {
+                #expect(digest == alone, "\(ranks)×\(threads)")
+            }
+        }
+        // Those worlds are among them where panels are dealt out, and not by samples.
+        let panels = try Team.run(threads: 2) { communicator in
+            try TrainingWorker(
+                plan, replica: Replica(plan.layout),
+                state: OptimizerState(
+                    plan.optimizer, replica: Replica(plan.layout), decayAll: false),
+                communicator: communicator
+            ).network.inputShards.count
+        }
+        #expect(panels == (hidden == "[64]" || hidden == "[192]" ? 4 : 8))
     }
 
     @Test(
