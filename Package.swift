@@ -42,6 +42,7 @@ let package = Package(
             targets: [
                 "TensorCore", "Collectives", "MPICollectives", "Kernels", "Layers",
                 "Normalization", "Models", "Optimization", "Datasets", "Configuration", "Training",
+                "Reports",
             ]),
     ],
     traits: [
@@ -78,11 +79,13 @@ let package = Package(
                 "TensorCore", "Collectives", "Kernels", "Layers", "Normalization", "Models",
                 "Optimization", "Datasets", "Configuration", "CCrypto",
             ]),
+        room("Reports", ["TensorCore", "Configuration", "CZlib"]),
         room(
             "BNTrainCommand",
             [
                 "TensorCore", "Collectives", "MPICollectives", "Kernels", "Layers", "Normalization",
-                "Models", "Optimization", "Datasets", "Configuration", "Training", "CPlatform",
+                "Models", "Optimization", "Datasets", "Configuration", "Training", "Reports",
+                "CPlatform",
             ]),
         .executableTarget(
             name: "bn-train", dependencies: ["BNTrainCommand"], swiftSettings: settings),
@@ -116,11 +119,12 @@ let package = Package(
                 "Training", "Configuration", "Datasets", "Optimization", "Models", "Normalization",
                 "Layers", "Kernels", "Collectives", "TensorCore",
             ]),
+        tests("ReportsTests", ["Reports", "CZlib"]),
         tests(
             "BNTrainCommandTests",
             [
                 "BNTrainCommand", "Training", "Configuration", "Datasets", "Kernels", "Collectives",
-                "MPICollectives",
+                "MPICollectives", "Reports",
             ]),
         tests("ArchitectureTests", ["Configuration"]),
     ]

@@ -47,6 +47,12 @@ struct Arguments: Equatable, Sendable {
     var rounds: Int?
     var ranks: Int?
 
+    // report
+    /// The file of `-o`.
+    var output: String?
+    /// The folder of `--svg`.
+    var svg: String?
+
     // get-data
     var mirror: String?
 
@@ -279,7 +285,8 @@ private struct ArgumentReader {
 
     private func unknownOption(_ name: String) -> UsageError {
         let word = name.drop { $0 == "-" }.lowercased().filter { $0 != "-" }
-        let names = OptionTable.options.map(\.name) + ["--help", "--version"]
+        // A single letter is near to every other one.
+        let names = OptionTable.options.map(\.name).filter { $0.count > 2 } + ["--help", "--version"]
         let close = nearest(to: name, among: names)
         // `--learning-rate` and `--epochs` are keys of the configuration.
         let key = RunConfiguration.documentation.map(\.key).first {

@@ -130,6 +130,12 @@ enum Help {
                 + "the stored digest is that of the values (exit code 65 if not). Two files: "
                 + "whether all tensors have the same bits (exit code 0), or how far apart they are "
                 + "(1): the largest |a - b|, and the same over the largest |b|."
+        case .report:
+            "One HTML file that needs no network: what was run and in which keys the runs differ, "
+                + "curves with the values under the pointer, probes, the confusion matrix, the worst "
+                + "mistakes and the first layer's weights, where the time goes, and the system. A run "
+                + "that is still under way, or was ended, is shown as far as it came. The data are "
+                + "looked for where the run had them; --set data.directory=… names another place."
         case .doctor:
             "Versions, instruction sets, cores and their binding, memory of the configured model, "
                 + "and warnings with what to do about each. Run it the way you train, under mpirun "
@@ -210,6 +216,12 @@ enum Help {
             [
                 ("bn-train inspect runs/synthetic-digits-1/final.safetensors", "one file"),
                 ("bn-train inspect a.safetensors b.safetensors", "do they differ?"),
+            ]
+        case .report:
+            [
+                ("bn-train report runs/synthetic-digits-1", "one run"),
+                ("bn-train report runs/bn runs/no-bn -o both.html", "two side by side"),
+                ("bn-train report runs/bn --svg charts", "its charts as files, too"),
             ]
         case .doctor:
             [

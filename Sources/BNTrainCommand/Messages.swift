@@ -129,6 +129,7 @@ private struct Finding {
         case let error as MPISessionError: self.init(error.description, .usage)
         case let error as BenchError: self.init(error.description, error.code)
         case let error as GetDataError: self.init(error.description, error.code)
+        case let error as ReportError: self.init(error.description, error.code)
         case let error as PredictError: self.init(error.description, .usage)
         case let error as StartRecord.Difference: self.init(error.description, .usage)
         case let error as TrainingError: self.init(error, at: place)

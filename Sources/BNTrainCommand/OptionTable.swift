@@ -1,13 +1,13 @@
 /// What the program is asked to do.
 enum Command: Hashable, Sendable {
-    case train, eval, predict, verify, bench, inspect, doctor, getData
+    case train, eval, predict, verify, bench, inspect, report, doctor, getData
     /// About the program, a command or a topic; nil for the program.
     case help(topic: String?)
     case version
 
     /// The commands that do something, in the order of `--help`.
     static let all: [Command] = [
-        .train, .eval, .predict, .verify, .bench, .inspect, .doctor, .getData,
+        .train, .eval, .predict, .verify, .bench, .inspect, .report, .doctor, .getData,
     ]
 
     /// The word on the command line.
@@ -19,6 +19,7 @@ enum Command: Hashable, Sendable {
         case .verify: "verify"
         case .bench: "bench"
         case .inspect: "inspect"
+        case .report: "report"
         case .doctor: "doctor"
         case .getData: "get-data"
         case .help: "help"
@@ -35,6 +36,7 @@ enum Command: Hashable, Sendable {
         case .verify: "trains a few steps here and as one Float64 worker, and compares"
         case .bench: "speed on random data in memory, and where the time goes"
         case .inspect: "header and tensors of a model file, or how two files differ"
+        case .report: "a page on one run or several: curves, mistakes, filters, time"
         case .doctor: "versions, cores, binding, and what is slow or wrong here"
         case .getData: "downloads a well-known data set"
         case .help: "about a command, config or exit-codes"
@@ -49,6 +51,7 @@ enum Command: Hashable, Sendable {
         case .predict:
             Operands("FILE INPUT…", 2...Int.max, "a model file and indices of test samples")
         case .inspect: Operands("FILE [FILE]", 1...2, "one or two model files")
+        case .report: Operands("RUN…", 1...Int.max, "folders of runs, such as runs/NAME-1")
         case .getData:
             Operands(
                 "NAME [DIR]", 1...2,
@@ -105,7 +108,7 @@ enum OptionTable {
             "--config", "FILE", configured, \.config,
             "the configuration, JSON5; without it the embedded default (help config)"),
         Option(
-            name: "--set", valueName: "KEY=VALUE", commands: configured,
+            name: "--set", valueName: "KEY=VALUE", commands: configured + [.report],
             doc: "changes one key of the configuration; may be repeated, the later wins",
             key: nil,
             apply: { value, arguments in
@@ -163,6 +166,11 @@ enum OptionTable {
         text("--kernel", "NAME", [.bench], \.kernel, "measures one kernel instead of steps"),
         text("--shape", "SHAPE", [.bench], \.shape, "the kernel's shape, such as 64x56x56x64"),
         text(
+            "-o", "FILE", [.report], \.output,
+            "the page; without it report.html in the folder of the first run"),
+        text(
+            "--svg", "DIR", [.report], \.svg, "also writes each chart as an SVG file, into DIR"),
+        text(
             "--mirror", "URL", [.getData], \.mirror,
             "the folder to take the files from, instead of the usual places"),
         positive(
@@ -172,7 +180,7 @@ enum OptionTable {
             "--strict", launched, \.strict,
             "ranks on different CPU types are an error instead of a warning"),
         flag(
-            "--quiet", launched + [.getData], \.quiet,
+            "--quiet", launched + [.report, .getData], \.quiet,
             "no header and no progress on stderr; errors remain"),
         flag("--json", Command.all, \.json, "the result as one JSON object, stdout's last line"),
     ]

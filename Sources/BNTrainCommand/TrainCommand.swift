@@ -37,6 +37,9 @@ struct TrainCommand {
             guard let files else { return }
             try trainer.replica.file(configuration: run.plan.configuration)
                 .write(to: files.folder.finalModel)
+            try writeAtomically(
+                path: files.folder.summary,
+                text: summary(outcome, run, files.folder).recorded(on: launch.machine).text + "\n")
         }
         if let files { report(outcome, run, files.folder) }
         return 0
@@ -87,13 +90,17 @@ struct TrainCommand {
             "next     bn-train eval \(folder.finalModel)   (or: inspect, predict FILE 0 1 2; "
                 + "`bn-train verify` proves the arithmetic)")
         guard launch.arguments.json else { return }
-        Console.output(
-            RunSummary(
-                command: "train", run: run, steps: outcome.steps, epochs: outcome.epochs,
-                imagesPerSecond: outcome.imagesPerSecond, seconds: outcome.seconds,
-                trainLoss: outcome.trainingLoss, test: last.test, digest: last.digest,
-                checkpoint: folder.finalModel
-            ).json.text + "\n")
+        Console.output(summary(outcome, run, folder).json.text + "\n")
+    }
+
+    private func summary(
+        _ outcome: TrainingOutcome, _ run: Launch.Run, _ folder: RunFolder
+    ) -> RunSummary {
+        RunSummary(
+            command: "train", run: run, steps: outcome.steps, epochs: outcome.epochs,
+            imagesPerSecond: outcome.imagesPerSecond, seconds: outcome.seconds,
+            trainLoss: outcome.trainingLoss, test: outcome.last.test, digest: outcome.last.digest,
+            checkpoint: folder.finalModel)
     }
 }
 
@@ -125,6 +132,20 @@ struct RunSummary {
             "parameters_digest": digest.map { .string($0) } ?? .null,
             "checkpoint": checkpoint.map { .string($0) } ?? .null,
         ])
+    }
+}
+
+extension RunSummary {
+    /// The object with the machine of rank 0 and the program: what a run folder keeps.
+    func recorded(on machine: Machine) -> JSONValue {
+        guard case .object(var object) = json else { return json }
+        object["program"] = .string("bn-train \(programVersion)")
+        object["host"] = .string(machine.host)
+        object["cpu"] = .string(machine.cpu)
+        object["cores"] = .int(machine.cores)
+        object["instruction_set"] = .string(machine.compiledInstructionSet)
+        object["memory_bytes"] = .int(machine.memory)
+        return .object(object)
     }
 }
 

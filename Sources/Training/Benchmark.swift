@@ -119,7 +119,7 @@ public struct Benchmark: Sendable {
             imagesPerSecond: rates[repetitions / 2], range: rates[0]...rates[repetitions - 1],
             repetitions: repetitions, stepsPerRepetition: count,
             division: profile.division.divided(by: Double(profiled)), peakOfOne: one,
-            peakOfAll: all, operationsPerStep: operations)
+            peakOfAll: all, operationsPerStep: operationsPerStep)
     }
 
     /// The first worker of the rank alone, then all of the rank together.
@@ -134,9 +134,9 @@ public struct Benchmark: Sendable {
         return (one, try worker.summed(mine) / Double(communicator.world.ranks))
     }
 
-    /// Two for each multiply-add: forward, weights backward, and, but for the first layer, inputs
-    /// backward.
-    private var operations: Double {
+    /// Floating-point operations of one step's products, two for each multiply-add: forward, weights
+    /// backward, and, but for the first layer, inputs backward.
+    public var operationsPerStep: Double {
         let batch = Double(plan.configuration.batch.size)
         return plan.network.nodes.reduce(0) { total, node in
             let passes = node.input == 0 ? 2.0 : 3

@@ -30,26 +30,49 @@ extension Trainer {
 
     /// Class probabilities of test samples, on the calling thread.
     package func predict(_ indices: [Int]) throws -> [Prediction] {
-        guard !indices.isEmpty else { return [] }
+        // One sample at a time: its bits do not depend on who else was asked for.
+        try predict(runs: indices.map { $0..<$0 + 1 })
+    }
+
+    /// Class probabilities of all test samples, many at a time, on the calling thread.
+    package func predictTestSamples() throws -> [Prediction] {
+        let count = plan.split.test.count
+        return try predict(
+            runs: stride(from: 0, to: count, by: 100).map { $0..<min($0 + 100, count) })
+    }
+
+    /// - Parameter runs: test samples that are taken through the network together.
+    private func predict(runs: [Range<Int>]) throws -> [Prediction] {
+        guard let most = runs.map(\.count).max() else { return [] }
         return try Team.run(World()) { communicator in
             OneDNN.useOneThread()
-            // One sample at a time: its bits do not depend on who else was asked for.
+            let sizes = Set(runs.map(\.count)).sorted(by: >)
             let network = try Network(
                 plan.network, replica: replica, communicator: communicator, shards: 1,
-                batches: [(1, false)])
-            let input = Tensor(rows: 1, columns: plan.network.inputs)
-            let probabilities = Tensor(rows: 1, columns: plan.network.classes)
-            return try indices.map { index in
-                plan.scaling.fill(input, from: plan.split.test, at: index..<index + 1)
-                let logits = try network.layers.forward(
-                    input, Pass(.inference, network.shapes[0]))
+                batches: sizes.map { ($0, false) })
+            let classes = plan.network.classes
+            let input = Tensor(rows: most, columns: plan.network.inputs)
+            let probabilities = Tensor(rows: most, columns: classes)
+            var predictions: [Prediction] = []
+            for run in runs {
+                guard let shape = network.shapes.first(where: { $0.samples == run.count }) else {
+                    preconditionFailure("a run of \(run.count) samples was not planned")
+                }
+                plan.scaling.fill(input, from: plan.split.test, at: run)
+                let logits = try network.layers.forward(input, Pass(.inference, shape))
                 softmax(
-                    logits: logits.pointer, rows: 1, classes: plan.network.classes,
+                    logits: logits.pointer, rows: run.count, classes: classes,
                     probabilities: probabilities.pointer)
-                return Prediction(
-                    index: index, label: plan.split.test.label(at: index),
-                    probabilities: probabilities.elements.map(Double.init))
+                for (row, index) in run.enumerated() {
+                    predictions.append(
+                        Prediction(
+                            index: index, label: plan.split.test.label(at: index),
+                            probabilities: (0..<classes).map {
+                                Double(probabilities.pointer[row * classes + $0])
+                            }))
+                }
             }
+            return predictions
         }
     }
 }

@@ -77,6 +77,6 @@ struct PackageTable {
 
     /// What comes with the toolchain.
     static let toolchain: Set<String> = [
-        "Foundation", "Glibc", "Musl", "Dispatch", "Synchronization", "Testing",
+        "Foundation", "FoundationXML", "Glibc", "Musl", "Dispatch", "Synchronization", "Testing",
     ]
 }

@@ -202,7 +202,7 @@ private func message(_ line: String) -> String {
             ),
             (
                 "inspect f --set seed=1",
-                "--set is an option of train, eval, predict, verify, bench, doctor, not of "
+                "--set is an option of train, eval, predict, verify, bench, doctor, report, not of "
                     + "inspect: leave it out; see `bn-train inspect --help`"
             ),
             (

@@ -13,6 +13,8 @@ public struct RunFolder: Equatable, Sendable {
     public var metrics: String { path + "/metrics.jsonl" }
     /// The trained model: `final.safetensors`.
     public var finalModel: String { path + "/final.safetensors" }
+    /// What the finished run came to, one JSON object: `summary.json`, written last.
+    public var summary: String { path + "/summary.json" }
     /// The model before step 1: `initial.safetensors`.
     public var initialModel: String { path + "/initial.safetensors" }
 

@@ -1,0 +1,158 @@
+import Configuration
+import Foundation
+import Reports
+import Training
+
+/// A run folder as it is found: whole, under way, or cut off.
+struct StoredRun {
+    /// The folder.
+    let path: String
+
+    /// The text of config.json.
+    let configurationText: String
+
+    /// What the report shows of it.
+    var record: RunRecord
+
+    /// Whether it has a trained model.
+    let hasModel: Bool
+
+    /// `parameters_digest` of the last evaluation.
+    private(set) var lastDigest: String?
+
+    /// The path of a file of the folder.
+    func file(_ name: String) -> String { path + "/" + name }
+
+    /// The configuration, with settings of the command line on top.
+    func configuration(_ settings: [String]) throws(ConfigurationError) -> RunConfiguration {
+        try RunConfiguration.load(
+            text: configurationText, name: file("config.json"), settings: settings)
+    }
+
+    /// Reads the folder at `path`, which the report calls `name`.
+    ///
+    /// - Throws: `ReportError`.
+    init(_ path: String, name: String) throws(ReportError) {
+        var isFolder: ObjCBool = false
+        guard FileManager.default.fileExists(atPath: path, isDirectory: &isFolder) else {
+            throw .missingFolder(path)
+        }
+        guard isFolder.boolValue else { throw .notAFolder(path) }
+        self.path = path.count > 1 && path.hasSuffix("/") ? String(path.dropLast()) : path
+        func bytes(_ name: String) -> [UInt8]? {
+            FileManager.default.contents(atPath: "\(path)/\(name)").map { [UInt8]($0) }
+        }
+        guard let configuration = bytes("config.json") else { throw .noRun(path) }
+        configurationText = String(decoding: configuration, as: UTF8.self)
+        record = RunRecord(name: name)
+        do {
+            let value = try JSONValue(parsing: configuration)
+            record.settings = Self.settings(value)
+        } catch {
+            throw .damagedConfiguration(path: "\(path)/config.json", reason: error.description)
+        }
+        hasModel = FileManager.default.fileExists(atPath: "\(path)/final.safetensors")
+        if let metrics = bytes("metrics.jsonl") { try read(metrics: metrics) }
+        if let summary = bytes("summary.json") { read(summary: summary) }
+        if record.evaluations.isEmpty {
+            record.notes.append("There is no evaluation yet: metrics.jsonl has no whole line.")
+        }
+        if !hasModel {
+            record.notes.append(
+                "The run is not finished: there is no final.safetensors. What follows is as far as "
+                    + "it came.")
+        }
+    }
+
+    // MARK: config.json
+
+    /// The leaves of the configuration by their key paths; a key's own object is one leaf.
+    private static func settings(_ value: JSONValue) -> [RunRecord.Setting] {
+        let keys = Set(RunConfiguration.documentation.map(\.key))
+        func leaves(_ value: JSONValue, _ path: String) -> [RunRecord.Setting] {
+            guard !keys.contains(path), let object = value.object else {
+                return [RunRecord.Setting(path, value.string ?? value.text)]
+            }
+            return object.members.flatMap {
+                leaves($0.value, path.isEmpty ? $0.name : "\(path).\($0.name)")
+            }
+        }
+        return leaves(value, "")
+    }
+
+    // MARK: metrics.jsonl
+
+    private mutating func read(metrics: [UInt8]) throws(ReportError) {
+        let lines = metrics.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
+        for (index, line) in lines.enumerated() where !line.isEmpty {
+            do {
+                add(try JSONValue(parsing: Array(line)))
+            } catch {
+                // A program that is stopped while it writes leaves the last line cut.
+                guard index == lines.count - 1 else {
+                    throw .damagedMetrics(
+                        path: file("metrics.jsonl"), line: index + 1, reason: error.description)
+                }
+                record.notes.append("The last line of metrics.jsonl is cut off, and left out here.")
+            }
+        }
+    }
+
+    private mutating func add(_ line: JSONValue) {
+        guard let object = line.object, let step = line["step"]?.int else { return }
+        if let kind = line["probe"]?.string {
+            for member in object.members where !["probe", "step", "epoch"].contains(member.name) {
+                add(member.value, probe: kind, part: member.name, step: step)
+            }
+            return
+        }
+        lastDigest = line["parameters_digest"]?.string ?? lastDigest
+        var values: [String: Double] = [:]
+        for member in object.members {
+            if let number = member.value.double { values[member.name] = number }
+        }
+        record.evaluations.append(RunRecord.Evaluation(step: step, values: values))
+    }
+
+    /// The numbers of a probe's record, whatever they are nested in.
+    private mutating func add(_ value: JSONValue, probe kind: String, part: String, step: Int) {
+        switch value {
+        case .int, .double:
+            record.probes.append(
+                RunRecord.Probe(kind: kind, part: part, step: step, value: value.double ?? 0))
+        case .object(let object):
+            for member in object.members {
+                add(member.value, probe: kind, part: "\(part) \(member.name)", step: step)
+            }
+        case .array(let values):
+            for (index, value) in values.enumerated() {
+                add(value, probe: kind, part: "\(part) \(index + 1)", step: step)
+            }
+        case .null, .bool, .string: break
+        }
+    }
+
+    // MARK: summary.json
+
+    private mutating func read(summary bytes: [UInt8]) {
+        guard let summary = try? JSONValue(parsing: bytes) else {
+            record.notes.append("summary.json is damaged, and left out here.")
+            return
+        }
+        func add(_ key: String, _ value: String?) {
+            if let value { record.facts.append(RunRecord.Setting(key, value)) }
+        }
+        add("program", summary["program"]?.string)
+        add("host", summary["host"]?.string)
+        add("CPU", summary["cpu"]?.string)
+        add("instruction set", summary["instruction_set"]?.string)
+        if let world = summary["world"], let ranks = world["ranks"]?.int,
+            let threads = world["threads"]?.int
+        {
+            add("world", "\(counted(ranks, "rank")) × \(counted(threads, "thread"))")
+        }
+        add("training time", summary["seconds"]?.double.map(duration))
+        add("speed", summary["images_per_second"]?.double.map { "\(count($0)) images/s" })
+        add("digest", summary["parameters_digest"]?.string.map { String($0.prefix(16)) + "…" })
+    }
+}
