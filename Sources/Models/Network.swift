@@ -170,20 +170,36 @@ private struct Builder {
         /// By activation, the normalisation that it is fused with; both become one layer in the
         /// activation's place, when what it adds is there.
         var fused: [Int: Int] = [:]
+        /// By max pooling, the ReLU before it, which runs after it.
+        var rectified: [Int: Int] = [:]
         for (index, node) in specification.nodes.enumerated() {
+            if fused[index] == nil, let pool = specification.poolBehindReLU(ofNode: index) {
+                rectified[pool] = index
+                values.append(nil)
+                continue
+            }
             if let activation = specification.fusedActivation(ofNode: index) {
                 fused[activation] = index
                 values.append(nil)
                 continue
             }
             let normalization = fused[index].map { specification.nodes[$0] }
-            guard let input = values[normalization?.input ?? node.input] else {
+            let activation = rectified[index].map { specification.nodes[$0] }
+            guard let input = values[(normalization ?? activation ?? node).input] else {
                 preconditionFailure("\(node.name) takes what only an activation should")
             }
             let layer = try layer(
                 normalization ?? node, index: index, behind: normalization == nil ? nil : node)
             nodes.append(
                 LayerGraph.Node(layer, input: input, addend: node.addend.flatMap { values[$0] }))
+            if let activation, case .maxPool(let shape) = node.module {
+                nodes.append(
+                    LayerGraph.Node(
+                        Activation(
+                            name: activation.name, .relu, columns: shape.channels,
+                            positions: shape.outputHeight * shape.outputWidth, rows: rows),
+                        input: nodes.count))
+            }
             values.append(nodes.count)
         }
         return nodes

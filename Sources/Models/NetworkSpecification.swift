@@ -103,6 +103,22 @@ public struct NetworkSpecification: Hashable, Sendable {
         return consumer
     }
 
+    /// The max pooling that alone takes what node `index`, a plain ReLU, gives.
+    ///
+    /// The largest of rectified values is the rectified largest one, and its gradient goes to the
+    /// same place: so the network pools first, and rectifies a quarter of the values.
+    func poolBehindReLU(ofNode index: Int) -> Int? {
+        guard case .activation(.relu, _, _) = nodes[index].module, nodes[index].addend == nil
+        else { return nil }
+        let consumers = nodes.indices.filter {
+            nodes[$0].input == index + 1 || nodes[$0].addend == index + 1
+        }
+        guard consumers.count == 1, let consumer = consumers.first,
+            case .maxPool = nodes[consumer].module
+        else { return nil }
+        return consumer
+    }
+
     /// Positions of the smallest image that is normalised over a batch: a channel's values of one
     /// sample; nil without batch normalisation.
     public var fewestNormalizedPositions: Int? {

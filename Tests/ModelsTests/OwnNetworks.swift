@@ -150,6 +150,22 @@ enum OwnNetworks {
             image(7, 5, 19), nil, { try $0.maxPool("pool", size: 3, stride: 2, padding: 1) }
         ),
         "max-pool-2": (image(5, 6, 16), nil, { try $0.maxPool("pool", size: 2) }),
+        "relu before max-pool": (
+            image(7, 5, 19), nil,
+            {
+                $0.activation("relu")
+                try $0.maxPool("pool", size: 3, stride: 2, padding: 1)
+            }
+        ),
+        "relu before max-pool and a sum": (
+            image(4, 6, 5), nil,
+            {
+                $0.activation("relu")
+                let rectified = $0.value
+                try $0.maxPool("pool", size: 3, stride: 1, padding: 1)
+                $0.activation("sum", .identity, adding: rectified)
+            }
+        ),
         "average-pool": (
             image(6, 7, 5), nil, { try $0.averagePool("pool", size: 3, stride: 2, padding: 1) }
         ),
