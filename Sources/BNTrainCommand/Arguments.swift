@@ -1,5 +1,6 @@
 import Collectives
 import Configuration
+import Training
 
 /// The words of a command line, read: `bn-train [COMMAND] [options]`.
 struct Arguments: Equatable, Sendable {
@@ -47,11 +48,18 @@ struct Arguments: Equatable, Sendable {
     var rounds: Int?
     var ranks: Int?
 
-    // report
+    // recalibrate, report
     /// The file of `-o`.
     var output: String?
+
+    // report
     /// The folder of `--svg`.
     var svg: String?
+
+    // recalibrate, eval
+    var method: PopulationMethod?
+    var batches: Int?
+    var statistics: StatisticsChoice?
 
     // get-data
     var mirror: String?
@@ -286,7 +294,8 @@ private struct ArgumentReader {
     private func unknownOption(_ name: String) -> UsageError {
         let word = name.drop { $0 == "-" }.lowercased().filter { $0 != "-" }
         // A single letter is near to every other one.
-        let names = OptionTable.options.map(\.name).filter { $0.count > 2 } + ["--help", "--version"]
+        let names =
+            OptionTable.options.map(\.name).filter { $0.count > 2 } + ["--help", "--version"]
         let close = nearest(to: name, among: names)
         // `--learning-rate` and `--epochs` are keys of the configuration.
         let key = RunConfiguration.documentation.map(\.key).first {

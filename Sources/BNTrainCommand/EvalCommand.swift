@@ -17,10 +17,19 @@ struct EvalCommand {
         let run = try launch.resolve { try file.configuration(launch.arguments) }
         let trainer = Trainer(run.plan)
         try launch.agree { try trainer.replica.load(file) }
-        for line in RunHeader(run, machine: launch.machine, folder: nil).lines { launch.say(line) }
+        let statistics = try launch.agree {
+            try launch.arguments.statistics.map { try $0.statistics(run, of: file) }
+                ?? file.statistics(run.plan.configuration)
+        }
+        let header = RunHeader(
+            run, machine: launch.machine, folder: nil, statistics: statistics)
+        for line in header.lines { launch.say(line) }
         let start = ContinuousClock.now
+        if case .population(let method) = statistics, launch.arguments.statistics != nil {
+            _ = try trainer.recalibrate(method, launch, run)
+        }
         let test = try trainer.evaluate(
-            in: run.world, transport: launch.session.transport,
+            byBatches: statistics == .batch, in: run.world, transport: launch.session.transport,
             timeout: launch.arguments.timeout, spinning: run.spinning)
         let seconds = (ContinuousClock.now - start) / .seconds(1)
         launch.say(

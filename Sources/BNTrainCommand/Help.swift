@@ -107,6 +107,14 @@ enum Help {
         case .predict:
             "Class probabilities of a saved model. INPUT is the index of a test sample, from 0; "
                 + "the data set is the one the model was trained on, or the one --set names."
+        case .recalibrate:
+            "Replaces the running statistics of a saved model by those of its training samples, and "
+                + "writes another file. They are read in the file's order, in the configured batches "
+                + "and shards, without augmentation and dropout, by threads and ranks; the bits are "
+                + "the same in any world. --method paper: one pass in which each layer normalises by "
+                + "the batch; means and unbiased variances are averaged by the number of values. "
+                + "--method exact: layer by layer, those before it normalising by what they have by "
+                + "then; mean and variance of all values."
         case .verify:
             "Trains a few steps (20 without --steps) in the present world, and again as one readable "
                 + "Float64 trainer that takes each batch as a whole; prints the largest differences "
@@ -175,6 +183,15 @@ enum Help {
             [
                 ("bn-train eval runs/synthetic-digits-1/final.safetensors", "on its own data set"),
                 ("bn-train eval model.safetensors --set data.directory=data/mnist", "moved data"),
+                ("bn-train eval model.safetensors --statistics batch", "each test batch's own"),
+            ]
+        case .recalibrate:
+            [
+                ("bn-train recalibrate runs/synthetic-digits-1/final.safetensors", "one pass"),
+                (
+                    "bn-train recalibrate model.safetensors -o exact.safetensors --method exact",
+                    "layer by layer"
+                ),
             ]
         case .predict:
             [

@@ -209,6 +209,12 @@ extension Arguments {
             words.append(word)
         }
         if let steps { words += ["--steps", "\(steps)"] }
+        for (name, value) in [
+            ("--method", method?.rawValue), ("--statistics", statistics?.rawValue),
+            ("--batches", batches.map { "\($0)" }), ("-o", output),
+        ] {
+            if let value { words += [name, value] }
+        }
         if let kernel { words += ["--kernel", kernel] }
         return words.joined(separator: " ")
     }

@@ -121,16 +121,16 @@ private struct Finding {
                 self.init(error.description, .badData)
             }
         case let error as FileError:
-            if case .folderHoldsRun = error {
-                self.init(error.description, .usage)
-            } else {
-                self.init(error.description, .inputOutput)
+            switch error {
+            case .folderHoldsRun, .fileExists: self.init(error.description, .usage)
+            case .io: self.init(error.description, .inputOutput)
             }
         case let error as MPISessionError: self.init(error.description, .usage)
         case let error as BenchError: self.init(error.description, error.code)
         case let error as GetDataError: self.init(error.description, error.code)
         case let error as ReportError: self.init(error.description, error.code)
         case let error as PredictError: self.init(error.description, .usage)
+        case let error as StatisticsError: self.init(error.description, .usage)
         case let error as StartRecord.Difference: self.init(error.description, .usage)
         case let error as TrainingError: self.init(error, at: place)
         case let error as CollectiveError: self.init(error, at: place)

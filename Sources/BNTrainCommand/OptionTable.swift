@@ -1,13 +1,14 @@
 /// What the program is asked to do.
 enum Command: Hashable, Sendable {
-    case train, eval, predict, verify, bench, inspect, report, doctor, getData
+    case train, eval, predict, recalibrate, verify, bench, inspect, report, doctor, getData
     /// About the program, a command or a topic; nil for the program.
     case help(topic: String?)
     case version
 
     /// The commands that do something, in the order of `--help`.
     static let all: [Command] = [
-        .train, .eval, .predict, .verify, .bench, .inspect, .report, .doctor, .getData,
+        .train, .eval, .predict, .recalibrate, .verify, .bench, .inspect, .report, .doctor,
+        .getData,
     ]
 
     /// The word on the command line.
@@ -16,6 +17,7 @@ enum Command: Hashable, Sendable {
         case .train: "train"
         case .eval: "eval"
         case .predict: "predict"
+        case .recalibrate: "recalibrate"
         case .verify: "verify"
         case .bench: "bench"
         case .inspect: "inspect"
@@ -33,6 +35,7 @@ enum Command: Hashable, Sendable {
         case .train: "trains a network; what bn-train does without a command"
         case .eval: "loss and accuracy of a saved model on its data set"
         case .predict: "class probabilities of a saved model for single samples"
+        case .recalibrate: "a saved model with BN's statistics of its training samples"
         case .verify: "trains a few steps here and as one Float64 worker, and compares"
         case .bench: "speed on random data in memory, and where the time goes"
         case .inspect: "header and tensors of a model file, or how two files differ"
@@ -47,7 +50,8 @@ enum Command: Hashable, Sendable {
     /// The files that it takes.
     var operands: Operands {
         switch self {
-        case .eval: Operands("FILE", 1...1, "a model file such as runs/NAME-1/final.safetensors")
+        case .eval, .recalibrate:
+            Operands("FILE", 1...1, "a model file such as runs/NAME-1/final.safetensors")
         case .predict:
             Operands("FILE INPUT…", 2...Int.max, "a model file and indices of test samples")
         case .inspect: Operands("FILE [FILE]", 1...2, "one or two model files")
@@ -100,8 +104,10 @@ struct Option: Sendable {
 
 /// All options. Parsing and `--help` are made from it.
 enum OptionTable {
-    private static let configured: [Command] = [.train, .eval, .predict, .verify, .bench, .doctor]
-    private static let launched: [Command] = [.train, .eval, .verify, .bench]
+    private static let configured: [Command] = [
+        .train, .eval, .predict, .recalibrate, .verify, .bench, .doctor,
+    ]
+    private static let launched: [Command] = [.train, .eval, .recalibrate, .verify, .bench]
 
     static let options: [Option] = [
         text(
@@ -116,7 +122,7 @@ enum OptionTable {
                 return true
             }, expected: "key.path=value"),
         whole(
-            "--threads", "N", [.train, .eval, .predict, .verify, .bench, .doctor], \.threads,
+            "--threads", "N", configured, \.threads,
             1...Arguments.mostThreads,
             "threads of each rank; without it as many as there are cores, at most one a shard, "
                 + "and 1 under mpirun", hint: " (for more workers use ranks: mpirun -n)"),
@@ -131,7 +137,23 @@ enum OptionTable {
         text(
             "--out", "DIR", [.train], \.out,
             "the folder for the run's files; without it the next free runs/NAME-N"),
-        flag("--overwrite", [.train], \.overwrite, "replaces a run that --out holds"),
+        text(
+            "-o", "FILE", [.recalibrate, .report], \.output,
+            "the file to write; without it recalibrate puts the method before the ending of FILE's "
+                + "name, and report takes report.html in the folder of the first run"),
+        flag(
+            "--overwrite", [.train, .recalibrate], \.overwrite,
+            "replaces a run that --out holds, or a file"),
+        choice(
+            "--method", "NAME", [.recalibrate], \.method,
+            "\"paper\" (one pass, batches averaged) or \"exact\" (layer by layer); paper"),
+        choice(
+            "--statistics", "NAME", [.eval], \.statistics,
+            "BN's: \"moving\" (training's), \"batch\" (each test batch's), or the training set's, "
+                + "\"paper\" or \"exact\"; without it the file's"),
+        whole(
+            "--batches", "N", [.recalibrate, .eval], \.batches, 1...1_000_000_000,
+            "only the first so many batches of the training samples"),
         flag(
             "--save-initial", [.train], \.saveInitial,
             "also saves the model before step 1, as initial.safetensors"),
@@ -165,9 +187,6 @@ enum OptionTable {
             "with --compare, also among its options: ranks to start through mpirun"),
         text("--kernel", "NAME", [.bench], \.kernel, "measures one kernel instead of steps"),
         text("--shape", "SHAPE", [.bench], \.shape, "the kernel's shape, such as 64x56x56x64"),
-        text(
-            "-o", "FILE", [.report], \.output,
-            "the page; without it report.html in the folder of the first run"),
         text(
             "--svg", "DIR", [.report], \.svg, "also writes each chart as an SVG file, into DIR"),
         text(
@@ -233,6 +252,19 @@ enum OptionTable {
                 return true
             },
             expected: "a whole number from \(range.lowerBound) to \(range.upperBound)" + hint)
+    }
+
+    private static func choice<Value: CaseIterable & RawRepresentable<String> & Sendable>(
+        _ name: String, _ valueName: String, _ commands: [Command],
+        _ path: any WritableKeyPath<Arguments, Value?> & Sendable, _ doc: String
+    ) -> Option {
+        Option(
+            name: name, valueName: valueName, commands: commands, doc: doc, key: nil,
+            apply: { value, arguments in
+                guard let chosen = Value(rawValue: value) else { return false }
+                arguments[keyPath: path] = chosen
+                return true
+            }, expected: Value.allCases.map { "'\($0.rawValue)'" }.joined(separator: " or "))
     }
 
     private static func positive(

@@ -27,6 +27,10 @@ struct PredictCommand {
             }
         }
         guard launch.speaks else { return 0 }
+        let header = RunHeader(
+            run, machine: launch.machine, folder: nil,
+            statistics: file.statistics(run.plan.configuration))
+        launch.say(header.normalization)
         let predictions = try trainer.predict(indices)
         for prediction in predictions {
             let best = prediction.probabilities.enumerated().max { $0.element < $1.element }

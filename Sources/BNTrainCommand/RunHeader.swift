@@ -10,7 +10,14 @@ import Training
 struct RunHeader {
     let lines: [String]
 
-    init(_ run: Launch.Run, machine: Machine, folder: String?) {
+    /// The line on BN, or what stands in its place.
+    let normalization: String
+
+    /// - Parameter statistics: BN's in inference; nil for those that this run's training leaves.
+    init(
+        _ run: Launch.Run, machine: Machine, folder: String?,
+        statistics: InferenceStatistics? = nil
+    ) {
         let plan = run.plan
         let configuration = plan.configuration
         var lines = ["bn-train \(programVersion) · \(Self.network(plan))"]
@@ -24,7 +31,11 @@ struct RunHeader {
             "\(configuration.batch.size) samples in \(counted(plan.shards, "shard")); "
                 + "\(grouped(plan.stepsPerEpoch)) steps an epoch, \(grouped(plan.totalSteps)) in all"
         )
-        add(Self.normalizationName(plan), Self.normalization(plan))
+        add(
+            Self.normalizationName(plan),
+            Self.normalization(
+                plan, statistics ?? InferenceStatistics(plan.configuration)))
+        normalization = lines[lines.count - 1]
         add(Self.optimizerName(plan), Self.optimizer(plan))
         if let folder { add("output", folder) }
         self.lines = lines
@@ -98,7 +109,9 @@ struct RunHeader {
         }
     }
 
-    private static func normalization(_ plan: RunPlan) -> String {
+    private static func normalization(
+        _ plan: RunPlan, _ statistics: InferenceStatistics?
+    ) -> String {
         let placement =
             plan.configuration.model.name == .mlp
             ? "\(plan.configuration.model.placement.rawValue) the activation; " : ""
@@ -123,13 +136,15 @@ struct RunHeader {
             case .shard:
                 "scope shard: statistics of each shard's \(size / plan.shards) or so samples alone"
             }
-        let average =
-            switch settings.average {
-            case .momentum(let weight): "moving averages (weight \(weight) for the new value)"
-            case .cumulative: "plain averages over all batches"
+        let inference =
+            switch statistics {
+            case .moving(let weight): "moving averages (weight \(weight) for the new value)"
+            case .population(let method): "population statistics (\(method.rawValue))"
+            case .batch: "each test batch's own statistics"
+            case .cumulative, nil: "plain averages over all batches"
             }
         return "\(placement)\(scope); "
-            + "inference uses \(average)"
+            + "inference uses \(inference)"
     }
 
     private static func optimizerName(_ plan: RunPlan) -> String {
@@ -176,8 +191,8 @@ struct RunHeader {
 }
 
 /// "1 shard", "2 shards".
-func counted(_ number: Int, _ noun: String) -> String {
-    "\(grouped(number)) \(noun)\(number == 1 ? "" : "s")"
+func counted(_ number: Int, _ noun: String, _ plural: String? = nil) -> String {
+    "\(grouped(number)) \(number == 1 ? noun : plural ?? noun + "s")"
 }
 
 /// 1234567 as "1 234 567".

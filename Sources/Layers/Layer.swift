@@ -6,6 +6,8 @@ public enum Mode: Hashable, Sendable {
     case training
     /// BN takes the running statistics.
     case inference
+    /// BN takes the batch's statistics, where it is told to; everything else is as in inference.
+    case calibration
 }
 
 /// A worker's part of a global batch of a given size. Layers make their plans for each shape they

@@ -84,6 +84,23 @@ public final class LayerGraph {
     /// Values of one sample of the last layer's output.
     public var outputs: Int { nodes[nodes.count - 1].layer.outputs }
 
+    /// Layers that meet the other workers at the same time, in order.
+    package var meetings: [[any MeetingLayer]] {
+        forwardGroups.map(\.meetings).filter { !$0.isEmpty }
+    }
+
+    /// Runs forward as far as the meeting of `layers`, which are one of `meetings`.
+    package func forward(
+        _ input: Tensor, _ pass: Pass, toMeetingOf layers: [any MeetingLayer]
+    ) throws {
+        self.input = input
+        for group in forwardGroups {
+            try run(group, pass, gradient: nil)
+            for layer in group.meetings { try layer.meet(pass) }
+            if group.meetings.first === layers.first && !group.meetings.isEmpty { return }
+        }
+    }
+
     /// The last layer's output, valid until the next `forward`.
     public func forward(_ input: Tensor, _ pass: Pass) throws -> Tensor {
         self.input = input

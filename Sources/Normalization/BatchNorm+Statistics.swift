@@ -195,6 +195,31 @@ extension BatchNorm {
         }
     }
 
+    // MARK: population statistics
+
+    /// Values a channel of one sample, H·W.
+    package var valuesPerSample: Int { positions }
+
+    /// Channels, C.
+    package var channelCount: Int { channels }
+
+    /// Count, mean and biased variance [C] that the last pass took from the whole batch, in scope
+    /// global: the same on every worker.
+    package var batchStatistics:
+        (count: Int, mean: UnsafePointer<Double>, variance: UnsafePointer<Double>)
+    {
+        let group = coefficients[0]
+        return (group.count, UnsafePointer(group.mean), UnsafePointer(group.variance))
+    }
+
+    /// Puts other statistics, [C], in place of the running ones; one worker of the rank calls it.
+    package func setRunningStatistics(mean: [Double], variance: [Double]) {
+        for c in 0..<channels {
+            replica.statistics[placement.running.mean.lowerBound + c] = Float(mean[c])
+            replica.statistics[placement.running.variance.lowerBound + c] = Float(variance[c])
+        }
+    }
+
     /// m/(m − 1) where the running variance is to be unbiased.
     private func correction(count: Int) -> Double {
         settings.unbiasedRunningVariance && count > 1 ? Double(count) / Double(count - 1) : 1

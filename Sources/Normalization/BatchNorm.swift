@@ -71,6 +71,9 @@ public final class BatchNorm: MeetingLayer, AddingLayer {
     /// The other summand before the activation, [N·positions, C].
     public var addend: Tensor?
 
+    /// Whether passes of mode calibration take the batch's statistics.
+    package var isCalibrating = true
+
     /// What a part of a shard contributes, [2·C].
     let scratch: UnsafeMutablePointer<Double>
 
@@ -181,7 +184,11 @@ public final class BatchNorm: MeetingLayer, AddingLayer {
     }
 
     private func takesBatch(_ pass: Pass) -> Bool {
-        pass.mode == .training && statistics == .batch
+        switch pass.mode {
+        case .training: statistics == .batch
+        case .inference: false
+        case .calibration: isCalibrating
+        }
     }
 
     /// y = f(((x − μhi) − μlo)·factor + β + addend), of the block's rows.

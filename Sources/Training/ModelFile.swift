@@ -44,15 +44,22 @@ extension Replica {
         return hash.finish()
     }
 
-    /// The model as a file, with the run's configuration, the digest and the program's version in
-    /// its header.
-    public func file(configuration: RunConfiguration) -> SafetensorsFile {
-        SafetensorsFile(
-            fileContents,
-            metadata: [
-                "config": configuration.canonicalJSON, "parameters_digest": digest,
-                "program": "bn-train \(programVersion)", "format": "pt",
-            ])
+    /// The model as a file, with the run's configuration, the digest, the program's version and the
+    /// name of BN's statistics in its header.
+    ///
+    /// - Parameter statistics: nil for those that training leaves.
+    public func file(
+        configuration: RunConfiguration, statistics: InferenceStatistics? = nil
+    ) -> SafetensorsFile {
+        var metadata = [
+            "config": configuration.canonicalJSON, "parameters_digest": digest,
+            "program": "bn-train \(programVersion)", "format": "pt",
+        ]
+        if !layout.statistics.isEmpty {
+            metadata["statistics"] =
+                (statistics ?? InferenceStatistics(configuration))?.description
+        }
+        return SafetensorsFile(fileContents, metadata: metadata)
     }
 
     /// What a file must hold to be this model.

@@ -18,13 +18,16 @@ extension Trainer {
     }
 
     /// Loss and accuracy on the test samples, over all workers.
+    ///
+    /// - Parameter byBatches: with the statistics of each test batch instead of the running ones.
     package func evaluate(
-        in world: World, transport: (any RankTransport)? = nil, timeout: Double = 300,
-        spinning: Bool = true
+        byBatches: Bool = false, in world: World, transport: (any RankTransport)? = nil,
+        timeout: Double = 300, spinning: Bool = true
     ) throws(WorkerFailure) -> Evaluation {
         try Team.run(world, transport: transport, timeout: timeout, spinning: spinning) {
             communicator in
-            try makeWorker(communicator).evaluate(plan.split.test)
+            try makeWorker(communicator).evaluate(
+                plan.split.test, mode: byBatches ? .calibration : .inference)
         }
     }
 

@@ -203,17 +203,19 @@ final class TrainingWorker {
 
     // MARK: evaluation
 
-    /// Loss and accuracy over all of `samples`, with running statistics. Every worker sums its
-    /// shards' part of every batch; one collective brings the shards together.
-    func evaluate(_ samples: SampleView) throws -> Evaluation {
+    /// Loss and accuracy over all of `samples`, with running statistics, or with those of each
+    /// batch in mode calibration. Every worker sums its shards' part of every batch; one collective
+    /// brings the shards together.
+    func evaluate(_ samples: SampleView, mode: Mode = .inference) throws -> Evaluation {
         let size = plan.configuration.batch.size
         var sums = Array(repeating: (loss: 0.0, correct: 0.0), count: myShards.count)
         var start = 0
         while start < samples.count {
             let count = min(size, samples.count - start)
-            guard let pass = inferencePasses[count] else {
+            guard let planned = inferencePasses[count] else {
                 preconditionFailure("a batch of \(count) samples was not planned")
             }
+            let pass = Pass(mode, planned.shape)
             let part = ShardedBatch(samples: count, shards: plan.shards)
                 .samples(ofShards: myShards)
             loader.loadForEvaluation(

@@ -71,6 +71,7 @@ private func message(_ line: String) -> String {
     @Test("every option of the table is taken by each of its commands and refused by the others")
     func tableAgrees() throws {
         let values = [
+            "--method": ["--method=paper"], "--statistics": ["--statistics=batch"],
             "--kernel": ["--kernel=x"], "--shape": ["--kernel=x", "--shape=x"],
             "--compare": ["--compare=--threads 1"],
             "--rounds": ["--compare=--threads 1", "--rounds=1"],
@@ -202,7 +203,8 @@ private func message(_ line: String) -> String {
             ),
             (
                 "inspect f --set seed=1",
-                "--set is an option of train, eval, predict, verify, bench, doctor, report, not of "
+                "--set is an option of train, eval, predict, recalibrate, verify, bench, doctor, report, "
+                    + "not of "
                     + "inspect: leave it out; see `bn-train inspect --help`"
             ),
             (

@@ -162,6 +162,7 @@ extension ProgramTests {
             #expect(
                 names == [
                     "config.json", "final.safetensors", "initial.safetensors", "metrics.jsonl",
+                    "summary.json",
                 ])
             let final = try SafetensorsFile(contentsOf: place.file("run/final.safetensors"))
             let initial = try SafetensorsFile(contentsOf: place.file("run/initial.safetensors"))

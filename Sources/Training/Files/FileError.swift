@@ -8,6 +8,9 @@ public enum FileError: Error, Equatable, Sendable, CustomStringConvertible {
     /// The folder for a new run holds one already; `file` is the file that shows it.
     case folderHoldsRun(path: String, file: String)
 
+    /// A file that would be replaced.
+    case fileExists(path: String)
+
     /// The operating system's words for an `io` error; nil for others.
     public var reason: String? {
         if case .io(_, _, let code) = self { String(cString: strerror(code)) } else { nil }
@@ -22,6 +25,9 @@ public enum FileError: Error, Equatable, Sendable, CustomStringConvertible {
         case .folderHoldsRun(let path, let file):
             return "'\(oneLine(path))' already holds a run (\(file)): "
                 + "give --overwrite to replace it or another folder with --out"
+        case .fileExists(let path):
+            return "'\(oneLine(path))' exists already: "
+                + "give --overwrite to replace it or another file with -o"
         }
     }
 
