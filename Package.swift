@@ -31,6 +31,7 @@ func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
 /// Folders in test targets that hold data and the scripts that made it, read by path.
 let fixtures: [String: [String]] = [
     "ModelsTests": ["Fixtures"], "TrainingTests": ["Fixtures"],
+    "BNTrainCommandTests": ["Fixtures"],
 ]
 
 let package = Package(

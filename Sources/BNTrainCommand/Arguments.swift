@@ -19,6 +19,9 @@ struct Arguments: Equatable, Sendable {
     /// The folder for the run's files.
     var out: String?
 
+    /// `auto` or a checkpoint's file.
+    var resume: String?
+    var resumeAnyway = false
     var saveInitial = false
     var overwrite = false
     var quiet = false
@@ -28,6 +31,9 @@ struct Arguments: Equatable, Sendable {
 
     /// Seconds after which a silent rank counts as lost.
     var timeout = 300.0
+
+    /// Minutes after which the run saves itself and stops; nil: never.
+    var maxMinutes: Double?
 
     /// What is neither an option nor the command: files, and `predict`'s inputs.
     var files: [String] = []
@@ -104,6 +110,8 @@ struct UsageError: Error, Equatable, CustomStringConvertible {
         case wrongFileCount(expected: String, found: Int)
         /// `option` only means something together with `other`.
         case needsOther(option: String, other: String)
+        /// `option` and `other` contradict each other.
+        case contradiction(option: String, other: String)
         /// `option` stands among those of `--compare`.
         case optionOfSide(String)
     }
@@ -147,6 +155,8 @@ struct UsageError: Error, Equatable, CustomStringConvertible {
             return "\(name) takes \(expected), found \(found == 0 ? "nothing" : "\(found)")"
         case .needsOther(let option, let other):
             return "\(option) means something only with \(other): give both or neither"
+        case .contradiction(let option, let other):
+            return "\(option) and \(other) contradict each other: give one of them"
         case .optionOfSide(let option):
             return "\(option) cannot stand in the options of --compare: give it outside"
         }
@@ -273,6 +283,17 @@ private struct ArgumentReader {
         }
         if arguments.shape != nil, arguments.kernel == nil {
             throw error(.needsOther(option: "--shape", other: "--kernel"))
+        }
+        if arguments.resume == "auto", arguments.out == nil {
+            throw error(.needsOther(option: "--resume auto", other: "--out DIR"))
+        }
+        if arguments.resumeAnyway, arguments.resume == nil {
+            throw error(.needsOther(option: "--resume-anyway", other: "--resume"))
+        }
+        for (isSet, other) in [
+            (arguments.overwrite, "--overwrite"), (arguments.saveInitial, "--save-initial"),
+        ] where isSet && arguments.resume != nil {
+            throw error(.contradiction(option: "--resume", other: other))
         }
         if isSide, let option = used.first(where: { ["--compare", "--rounds"].contains($0.name) }) {
             throw error(.optionOfSide(option.name))

@@ -100,7 +100,12 @@ enum Help {
             "Trains the configured network and saves it. The run's folder holds config.json, "
                 + "metrics.jsonl and final.safetensors, which PyTorch reads as it is. Under "
                 + "mpirun the ranks train one model together; --threads adds threads to each rank. "
-                + "The parameters_digest is the same for every number of workers."
+                + "The parameters_digest is the same for every number of workers. SIGUSR1 to mpirun "
+                + "or any rank, SIGTERM or SIGINT (Ctrl-C) to a rank or a run without mpirun, end the "
+                + "run after the step under way: it is saved, all leave with exit code 75, and "
+                + "--resume goes on. A second SIGINT ends it at once. mpirun itself answers SIGTERM "
+                + "and SIGINT by killing its ranks: launch/train --ranks N, which turns them into "
+                + "SIGUSR1, is safe to interrupt."
         case .eval:
             "Loss and accuracy of a saved model over the test samples of the data set it was "
                 + "trained on, or of another one that --config or --set names."

@@ -8,12 +8,13 @@ enum InspectCommand {
     /// - Parameter speaks: whether to print: rank 0 does, and all ranks return alike.
     /// - Returns: one file: 0, or 65 where the stored digest is not that of the values. Two files:
     ///   0 if all tensors are equal, else 1.
-    /// - Throws: `CheckpointError`, `FileError`.
+    /// - Throws: `CheckpointError`, also where a checkpoint's own SHA-256 do not agree; `FileError`.
     static func run(_ files: [String], json: Bool, speaks: Bool = true) throws -> Int32 {
         let files = try files.map { try SafetensorsFile(contentsOf: $0) }
         if files.count == 1 {
             let summary = try FileSummary(files[0])
             if speaks { Console.output(json ? summary.json.text + "\n" : summary.text) }
+            if summary.metadata["checkpoint_format"] != nil { _ = try Checkpoint(files[0]) }
             return summary.digestAgrees == false ? ExitCode.badData.rawValue : 0
         }
         let comparison = try FileComparison(files[0], files[1])
@@ -55,8 +56,9 @@ struct FileSummary {
                     mean: isOrdered ? values.reduce(0, +) / Double(values.count) : nil))
         }
         self.rows = rows
-        parameters = file.entries.filter { $0.dataType == .float32 && !$0.isRunningStatistic }
-            .reduce(0) { $0 + $1.count }
+        parameters = file.entries.filter {
+            $0.dataType == .float32 && !$0.isRunningStatistic && !$0.isOptimizers
+        }.reduce(0) { $0 + $1.count }
     }
 
     /// The digest in the header; nil for files of other programs.

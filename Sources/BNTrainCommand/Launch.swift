@@ -75,6 +75,12 @@ final class Launch {
         }
     }
 
+    /// Rank 0's bytes, on every rank.
+    func fromRankZero(_ bytes: [UInt8]?) throws -> [UInt8] {
+        try session.gather(
+            record: speaks ? bytes ?? [] : [], seconds: arguments.timeout)[0]
+    }
+
     private static func agree<Result>(
         _ session: MPISession, seconds: Double, isRankZeros: Bool = false,
         _ work: () throws -> Result
@@ -204,7 +210,8 @@ extension Arguments {
     fileprivate var task: String {
         var words = [command.name] + files
         for (isSet, word) in [
-            (printConfig, "--print-config"), (strict, "--strict"), (worlds, "--worlds"),
+            (printConfig, "--print-config"), (resumeAnyway, "--resume-anyway"),
+            (strict, "--strict"), (worlds, "--worlds"),
         ] where isSet {
             words.append(word)
         }
@@ -215,6 +222,7 @@ extension Arguments {
         ] {
             if let value { words += [name, value] }
         }
+        if let resume { words += ["--resume", resume] }
         if let kernel { words += ["--kernel", kernel] }
         return words.joined(separator: " ")
     }

@@ -51,6 +51,9 @@ struct Ending: Equatable {
     /// ranks find it alike and rank 0 speaks for them.
     let isOneWorkers: Bool
 
+    /// What an error says, without a place in the world.
+    static func text(of error: any Error) -> String { Finding(error, in: World()).text }
+
     /// The ending for an error of this rank.
     ///
     /// - Parameter world: where the error happened; without one, a world of one worker.
@@ -123,8 +126,10 @@ private struct Finding {
         case let error as FileError:
             switch error {
             case .folderHoldsRun, .fileExists: self.init(error.description, .usage)
+            case .folderLocked: self.init(error.description, .lostPeer)
             case .io: self.init(error.description, .inputOutput)
             }
+        case let error as ResumeError: self.init(error.description, .usage)
         case let error as MPISessionError: self.init(error.description, .usage)
         case let error as BenchError: self.init(error.description, error.code)
         case let error as GetDataError: self.init(error.description, error.code)

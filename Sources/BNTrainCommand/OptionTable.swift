@@ -141,6 +141,26 @@ enum OptionTable {
             "-o", "FILE", [.recalibrate, .report], \.output,
             "the file to write; without it recalibrate puts the method before the ending of FILE's "
                 + "name, and report takes report.html in the folder of the first run"),
+        Option(
+            name: "--resume", valueName: "auto|FILE", commands: [.train],
+            doc: "goes on from the newest whole checkpoint in --out, or from FILE, with its "
+                + "configuration; the world may be another, the bits are the same", key: nil,
+            apply: { value, arguments in
+                arguments.resume = value
+                return !value.isEmpty
+            }, expected: "auto or a checkpoint's file"),
+        flag(
+            "--resume-anyway", [.train], \.resumeAnyway,
+            "with --resume: even where --config or --set change what is computed"),
+        Option(
+            name: "--max-minutes", valueName: "N", commands: [.train],
+            doc: "saves the run and stops after so many minutes, as SIGUSR1 does at any time",
+            key: nil,
+            apply: { value, arguments in
+                guard let number = Double(value), number > 0, number <= 1e9 else { return false }
+                arguments.maxMinutes = number
+                return true
+            }, expected: "a number of minutes above 0"),
         flag(
             "--overwrite", [.train, .recalibrate], \.overwrite,
             "replaces a run that --out holds, or a file"),

@@ -33,6 +33,7 @@ public func runBNTrain(_ words: [String], environment: [String: String]) -> Neve
         // What rank 0 could not say, all ranks leave for.
         try launch.onRankZero { try Console.requireOutputWritten() }
         try session.finish()
+        bn_restore_stop_signals()
         exit(code)
     } catch let failure as AgreedFailure {
         finish(session, failure.ending, speaks: speaks)

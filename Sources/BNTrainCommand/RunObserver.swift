@@ -13,6 +13,33 @@ final class RunObserver: TrainingObserver, @unchecked Sendable {
         bar = showsProgress ? ProgressBar(totalSteps: totalSteps) : nil
     }
 
+    /// What the checkpoints so far came to.
+    private(set) var saves = Saves()
+
+    /// Checkpoints of a run.
+    struct Saves {
+        var count = 0
+        /// Seconds for which training stood still: in all, and at most.
+        var pause = 0.0
+        var longestPause = 0.0
+        /// Seconds of a core that writing took beside training.
+        var writing = 0.0
+    }
+
+    func saved(_ report: CheckpointReport) {
+        if let failure = report.failure {
+            let text =
+                "bn-train: warning: saving after step \(report.step) failed, and training goes on: "
+                + Ending.text(of: failure)
+            if let bar { bar.line(text) } else { Console.error(text + "\n") }
+            return
+        }
+        saves.count += 1
+        saves.pause += report.pauseSeconds
+        saves.longestPause = max(saves.longestPause, report.pauseSeconds)
+        saves.writing += report.writerSeconds
+    }
+
     func stepped(_ report: StepReport) { bar?.update(report) }
 
     func evaluated(_ report: EvaluationReport) throws {

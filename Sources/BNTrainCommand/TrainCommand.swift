@@ -1,3 +1,4 @@
+import CPlatform
 import Collectives
 import Configuration
 import Foundation
@@ -16,14 +17,22 @@ struct TrainCommand {
     func run() throws -> Int32 {
         let arguments = launch.arguments
         if arguments.printConfig { return try printConfiguration() }
-        let run = try launch.resolve(loadConfiguration)
-        var trainer = Trainer(run.plan)
+        bn_catch_stop_signals()
+        let deadline = arguments.maxMinutes.map { ContinuousClock.now + .seconds(60 * $0) }
+        let resumption = try arguments.resume.map { try Resumption(launch, from: $0) }
+        defer { resumption?.lock?.release() }
+        let run = try launch.resolve {
+            try resumption?.configuration(arguments) ?? loadConfiguration()
+        }
+        var trainer = try launch.agree { try makeTrainer(run, resumption) }
         trainer.plantedFault = PlantedFaults.present.fault
-        let files = try launch.onRankZero { try openFolder(trainer) }
+        let files = try launch.onRankZero { try openFolder(trainer, resumption) }
+        defer { files?.lock.release() }
         if let files {
             for line in RunHeader(run, machine: launch.machine, folder: files.folder.path).lines {
                 launch.say(line)
             }
+            if let line = resumption?.line { launch.say(line) }
         }
         let observer = files.map {
             RunObserver(
@@ -31,18 +40,40 @@ struct TrainCommand {
         }
         let outcome = try trainer.run(
             in: run.world, transport: launch.session.transport, timeout: arguments.timeout,
-            spinning: run.spinning, observer: observer)
+            spinning: run.spinning, observer: observer,
+            checkpoints: files.map { Checkpointing($0.folder, place: place) },
+            wantsToStop: { [speaks = launch.speaks] in
+                // One clock decides for all.
+                bn_stop_signal() != 0
+                    || speaks && deadline.map { ContinuousClock.now >= $0 } == true
+            })
         observer?.finish()
+        if outcome.stop != nil {
+            if let files { reportStop(outcome, run, files.folder) }
+            return ExitCode.stopped.rawValue
+        }
         try launch.onRankZero {
             guard let files else { return }
             try trainer.replica.file(configuration: run.plan.configuration)
                 .write(to: files.folder.finalModel)
             try writeAtomically(
                 path: files.folder.summary,
-                text: summary(outcome, run, files.folder).recorded(on: launch.machine).text + "\n")
+                text: summary(outcome, run, file: files.folder.finalModel)
+                    .recorded(on: launch.machine).text + "\n")
         }
-        if let files { report(outcome, run, files.folder) }
+        if let files { report(outcome, run, files.folder, observer?.saves) }
         return 0
+    }
+
+    private var place: ComputingPlace { ComputingPlace(launch.machine) }
+
+    private func makeTrainer(_ run: Launch.Run, _ resumption: Resumption?) throws -> Trainer {
+        guard let checkpoint = resumption?.checkpoint else { return Trainer(run.plan) }
+        let notes = try checkpoint.check(
+            run.plan, place: place, anyway: launch.arguments.resumeAnyway)
+        let trainer = try Trainer(run.plan, resuming: checkpoint)
+        for note in notes { launch.warn(note) }
+        return trainer
     }
 
     private func loadConfiguration() throws(ConfigurationError) -> RunConfiguration {
@@ -57,23 +88,45 @@ struct TrainCommand {
         return 0
     }
 
-    private func openFolder(_ trainer: Trainer) throws -> (folder: RunFolder, log: MetricsLog) {
+    private func openFolder(
+        _ trainer: Trainer, _ resumption: Resumption?
+    ) throws -> (folder: RunFolder, log: MetricsLog, lock: RunLock) {
         let arguments = launch.arguments
         let configuration = trainer.plan.configuration
-        let folder =
-            if let out = arguments.out {
-                try RunFolder(creating: out, overwrite: arguments.overwrite)
-            } else {
-                try RunFolder(creatingNextNamed: configuration.data.source.name)
+        let folder: RunFolder
+        let lock: RunLock
+        if let resumption, let itsFolder = resumption.folder, let itsLock = resumption.lock {
+            (folder, lock) = (itsFolder, itsLock)
+        } else {
+            folder =
+                if let out = arguments.out {
+                    try RunFolder(creating: out, overwrite: arguments.overwrite)
+                } else {
+                    try RunFolder(creatingNextNamed: configuration.data.source.name)
+                }
+            lock = try RunLock(of: folder)
+        }
+        let checkpoints = CheckpointFolder(of: folder)
+        try checkpoints.removeLeftovers()
+        let step = resumption?.checkpoint?.state.step ?? 0
+        if resumption == nil {
+            try checkpoints.removeAll()
+        } else {
+            for path in try checkpoints.setAside(after: step) {
+                launch.warn("a checkpoint of a later step is now '\(path)'")
             }
+        }
         try writeAtomically(path: folder.config, text: configuration.canonicalJSON + "\n")
         if arguments.saveInitial {
             try trainer.replica.file(configuration: configuration).write(to: folder.initialModel)
         }
-        return (folder, try MetricsLog(path: folder.metrics))
+        return (folder, try MetricsLog(path: folder.metrics, resumingAfterStep: step), lock)
     }
 
-    private func report(_ outcome: TrainingOutcome, _ run: Launch.Run, _ folder: RunFolder) {
+    private func report(
+        _ outcome: TrainingOutcome, _ run: Launch.Run, _ folder: RunFolder,
+        _ saves: RunObserver.Saves?
+    ) {
         let last = outcome.last
         if let test = last.test {
             launch.say(
@@ -86,21 +139,42 @@ struct TrainCommand {
             "done     \(count(Double(outcome.steps))) steps in \(duration(outcome.seconds)), "
                 + "\(count(outcome.imagesPerSecond)) images/s; \(waited)"
                 + "digest \(last.digest.prefix(16))…")
+        if let saves, saves.count > 0 {
+            launch.say(
+                "saved    \(counted(saves.count, "checkpoint")); training paused "
+                    + "\(fixed(1000 * saves.pause / Double(saves.count), digits: 2)) ms for each "
+                    + "(at most \(fixed(1000 * saves.longestPause, digits: 2))), writing took "
+                    + "\(fixed(saves.writing, digits: 2)) s of a core")
+        }
         launch.say(
             "next     bn-train eval \(folder.finalModel)   (or: inspect, predict FILE 0 1 2; "
                 + "`bn-train verify` proves the arithmetic)")
+        printSummary(outcome, run, file: folder.finalModel)
+    }
+
+    /// Whoever stopped the run, and whatever is quiet: how it goes on.
+    private func reportStop(_ outcome: TrainingOutcome, _ run: Launch.Run, _ folder: RunFolder) {
+        let file = outcome.stop?.checkpoint
+        Console.error(
+            "bn-train: stopped after step \(outcome.steps) of \(run.plan.totalSteps), saved as "
+                + "\(visible(file ?? "nothing")); go on with: bn-train --resume auto --out "
+                + "\(folder.path)\n")
+        printSummary(outcome, run, file: file)
+    }
+
+    private func printSummary(_ outcome: TrainingOutcome, _ run: Launch.Run, file: String?) {
         guard launch.arguments.json else { return }
-        Console.output(summary(outcome, run, folder).json.text + "\n")
+        Console.output(summary(outcome, run, file: file).json.text + "\n")
     }
 
     private func summary(
-        _ outcome: TrainingOutcome, _ run: Launch.Run, _ folder: RunFolder
+        _ outcome: TrainingOutcome, _ run: Launch.Run, file: String?
     ) -> RunSummary {
         RunSummary(
             command: "train", run: run, steps: outcome.steps, epochs: outcome.epochs,
             imagesPerSecond: outcome.imagesPerSecond, seconds: outcome.seconds,
             trainLoss: outcome.trainingLoss, test: outcome.last.test, digest: outcome.last.digest,
-            checkpoint: folder.finalModel)
+            checkpoint: file)
     }
 }
 

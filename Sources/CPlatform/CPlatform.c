@@ -2,6 +2,8 @@
 #include "include/CPlatform.h"
 
 #include <sched.h>
+#include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <unistd.h>
 #if defined(__x86_64__)
@@ -31,6 +33,36 @@ void bn_restore_floating_point_mode(uint64_t mode) {
 #else
     (void)mode;
 #endif
+}
+
+static const int stop_signals[] = {SIGUSR1, SIGTERM, SIGINT};
+static struct sigaction stop_actions[3];
+static atomic_int stop_signal, interrupted;
+
+static void on_stop_signal(int number) {
+    if (number == SIGINT && atomic_exchange(&interrupted, 1)) {
+        // Pending until this handler returns.
+        signal(SIGINT, SIG_DFL);
+        raise(SIGINT);
+        return;
+    }
+    int none = 0;
+    atomic_compare_exchange_strong(&stop_signal, &none, number);
+}
+
+void bn_catch_stop_signals(void) {
+    struct sigaction action = {.sa_handler = on_stop_signal, .sa_flags = SA_RESTART};
+    sigemptyset(&action.sa_mask);
+    for (int i = 0; i < 3; i++) {
+        sigaction(stop_signals[i], NULL, &stop_actions[i]);
+        if (stop_actions[i].sa_handler != SIG_IGN) sigaction(stop_signals[i], &action, NULL);
+    }
+}
+
+int bn_stop_signal(void) { return atomic_load_explicit(&stop_signal, memory_order_relaxed); }
+
+void bn_restore_stop_signals(void) {
+    for (int i = 0; i < 3; i++) sigaction(stop_signals[i], &stop_actions[i], NULL);
 }
 
 int bn_affinity_cores(void) {

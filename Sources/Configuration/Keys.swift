@@ -225,6 +225,21 @@ enum Keys {
     static let everySteps = Key(
         "evaluate.everySteps", default: "1000", .whole(1...1_000_000_000_000),
         doc: "Steps between evaluations.")
+    static let checkpointSteps = Key(
+        "checkpoint.everySteps", default: "null", .whole(1...1_000_000_000_000),
+        doc: "Steps between checkpoints; null: none by steps.")
+    static let checkpointEpochs = Key(
+        "checkpoint.everyEpochs", default: "null", .whole(1...1_000_000_000),
+        doc: "Epochs between checkpoints; null: none by epochs.")
+    static let checkpointMinutes = Key(
+        "checkpoint.everyMinutes", default: "null", .positive,
+        doc: "Minutes from one checkpoint to the next; null: none by the clock.")
+    static let keep = Key(
+        "checkpoint.keep", default: "3", .whole(1...1_000_000),
+        doc: "How many of the newest checkpoints stay, beside the best.")
+    static let checkpointFailure = Key<RunConfiguration.Checkpoint.Failure>(
+        "checkpoint.onError", default: "\"continue\"", .name,
+        doc: "Where one cannot be written: \"continue\" with a warning, or \"stop\".")
     static let collectives = Key<RunConfiguration.Collectives>(
         "collectives", default: "\"tree\"", .name,
         doc: "\"tree\" (the same bits in any world) or \"mpi\" (MPI_Allreduce, the baseline).")
@@ -239,7 +254,8 @@ enum Keys {
         shards, labelSmoothing, optimizer, learningRate, optimizerMomentum, nesterov, betas,
         trustCoefficient, optimizerEpsilon, weightDecay, decayAll, clipNorm, schedule, warmupSteps,
         scaleWithBatch, milestones, factor, minimum, pctStart, divFactor, finalDivFactor,
-        minimumMomentum, steps, epochs, everySteps, collectives,
+        minimumMomentum, steps, epochs, everySteps, checkpointSteps, checkpointEpochs,
+        checkpointMinutes, keep, checkpointFailure, collectives,
     ]
 
     /// The sections and what they hold.
@@ -253,6 +269,10 @@ enum Keys {
         ("optimizer", "The update rule."),
         ("schedule", "The learning rate over the steps."),
         ("evaluate", "When the model is evaluated."),
+        (
+            "checkpoint",
+            "When all that a run needs to go on is saved; a signal that ends it always saves."
+        ),
     ]
 
     private static let residualNames =

@@ -97,6 +97,12 @@ extension RunConfiguration {
         schedule = try Schedule(settings)
         length = try Length(settings)
         evaluate = Evaluate(everySteps: try settings.value(Keys.everySteps))
+        checkpoint = Checkpoint(
+            everySteps: try settings.optional(Keys.checkpointSteps),
+            everyEpochs: try settings.optional(Keys.checkpointEpochs),
+            everyMinutes: try settings.optional(Keys.checkpointMinutes),
+            keep: try settings.value(Keys.keep),
+            onError: try settings.value(Keys.checkpointFailure))
         collectives = try settings.value(Keys.collectives)
     }
 }

@@ -50,6 +50,7 @@ extension RunConfiguration {
             ("schedule", schedule.json),
             length.json,
             ("evaluate", .object([("everySteps", .whole(evaluate.everySteps))])),
+            ("checkpoint", checkpoint.json),
             ("collectives", .string(collectives.rawValue)),
         ])
     }
@@ -225,6 +226,18 @@ extension RunConfiguration.Schedule {
         }
         members.append(("scaleWithBatch", scaleWithBatch.map(JSON.whole) ?? .literal("null")))
         return .object(members)
+    }
+}
+
+extension RunConfiguration.Checkpoint {
+    fileprivate var json: JSON {
+        let null = JSON.literal("null")
+        return .object([
+            ("everySteps", everySteps.map(JSON.whole) ?? null),
+            ("everyEpochs", everyEpochs.map(JSON.whole) ?? null),
+            ("everyMinutes", everyMinutes.map(JSON.number) ?? null),
+            ("keep", .whole(keep)), ("onError", .string(onError.rawValue)),
+        ])
     }
 }
 

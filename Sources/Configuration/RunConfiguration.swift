@@ -32,6 +32,9 @@ public struct RunConfiguration: Sendable, Hashable {
     /// When the model is evaluated.
     public var evaluate: Evaluate
 
+    /// When the run is saved, so that it can go on.
+    public var checkpoint: Checkpoint
+
     /// How sums over the shards are taken.
     public var collectives: Collectives
 
@@ -342,6 +345,32 @@ public struct RunConfiguration: Sendable, Hashable {
     public struct Evaluate: Sendable, Hashable {
         /// Steps between evaluations.
         public var everySteps: Int
+    }
+
+    /// When a run is saved, so that it can go on; what is nil saves nothing.
+    public struct Checkpoint: Sendable, Hashable {
+        /// Steps between checkpoints.
+        public var everySteps: Int?
+
+        /// Epochs between checkpoints.
+        public var everyEpochs: Int?
+
+        /// Minutes from one checkpoint to the next.
+        public var everyMinutes: Double?
+
+        /// How many of the newest stay, beside the best.
+        public var keep: Int
+
+        /// What to do where one cannot be written.
+        public var onError: Failure
+
+        /// What to do where a checkpoint cannot be written.
+        public enum Failure: String, Sendable, Hashable, CaseIterable {
+            /// The run goes on, with a warning.
+            case proceed = "continue"
+            /// The run ends.
+            case stop
+        }
     }
 
     /// How sums over the shards are taken.

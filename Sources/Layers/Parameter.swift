@@ -70,6 +70,21 @@ public struct Parameter: Hashable, Sendable {
         return (index / inputs, position * (inputs / positions) + channel)
     }
 
+    /// Its values in a flat buffer laid out like the parameters, in the layout of files.
+    package func inFileLayout(from flat: UnsafePointer<Float>) -> [Float] {
+        let memory = flat + range.lowerBound
+        return (0..<shape.count).map { memory[memoryIndex(ofFileIndex: $0)] }
+    }
+
+    /// Sets its values in such a buffer from those in the layout of files.
+    package func set(_ values: [Float], in flat: UnsafeMutablePointer<Float>) {
+        precondition(values.count == shape.count, "a parameter keeps its shape")
+        let memory = flat + range.lowerBound
+        for (index, value) in values.enumerated() {
+            memory[memoryIndex(ofFileIndex: index)] = value
+        }
+    }
+
     /// Whether weight decay applies without being asked for.
     public var decays: Bool {
         if case .weight = role { true } else { false }

@@ -125,16 +125,11 @@ public final class Replica: Sendable {
     public func inFileLayout(
         _ parameter: Parameter, from flat: UnsafeMutablePointer<Float>
     ) -> [Float] {
-        let memory = flat + parameter.range.lowerBound
-        return (0..<parameter.shape.count).map { memory[parameter.memoryIndex(ofFileIndex: $0)] }
+        parameter.inFileLayout(from: flat)
     }
 
     /// Sets `parameter` from values in the layout of files.
     public func setValues(_ values: [Float], of parameter: Parameter) {
-        precondition(values.count == parameter.shape.count, "a parameter keeps its shape")
-        let memory = parameters + parameter.range.lowerBound
-        for (index, value) in values.enumerated() {
-            memory[parameter.memoryIndex(ofFileIndex: index)] = value
-        }
+        parameter.set(values, in: parameters)
     }
 }

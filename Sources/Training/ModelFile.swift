@@ -5,33 +5,43 @@ import TensorCore
 /// The program's version, as headers of files and `--help` give it.
 public let programVersion = "0.1.0"
 
+extension ModelLayout.Entry {
+    /// A module's tensors as files hold them, out of flat buffers.
+    func contents(
+        parameters: UnsafePointer<Float>, statistics: UnsafePointer<Float>, batchesTracked: Int
+    ) -> [SafetensorsFile.Content] {
+        switch self {
+        case .parameter(let parameter):
+            return [
+                SafetensorsFile.Content(
+                    name: parameter.name, shape: parameter.shape.dimensions,
+                    parameter.inFileLayout(from: parameters))
+            ]
+        case .statistics(let running):
+            func content(_ suffix: String, _ range: Range<Int>) -> SafetensorsFile.Content {
+                SafetensorsFile.Content(
+                    name: "\(running.name).\(suffix)", shape: [running.channels],
+                    Array(
+                        UnsafeBufferPointer(
+                            start: statistics + range.lowerBound, count: range.count)))
+            }
+            return [
+                content("running_mean", running.mean),
+                content("running_var", running.variance),
+                SafetensorsFile.Content(
+                    name: "\(running.name).num_batches_tracked", shape: [],
+                    integers: [Int64(batchesTracked)]),
+            ]
+        }
+    }
+}
+
 extension Replica {
     /// The tensors as files hold them: PyTorch's names, layouts and order.
     public var fileContents: [SafetensorsFile.Content] {
-        layout.entries.flatMap { entry -> [SafetensorsFile.Content] in
-            switch entry {
-            case .parameter(let parameter):
-                return [
-                    SafetensorsFile.Content(
-                        name: parameter.name, shape: parameter.shape.dimensions,
-                        values(of: parameter))
-                ]
-            case .statistics(let running):
-                func content(_ suffix: String, _ range: Range<Int>) -> SafetensorsFile.Content {
-                    SafetensorsFile.Content(
-                        name: "\(running.name).\(suffix)", shape: [running.channels],
-                        Array(
-                            UnsafeBufferPointer(
-                                start: statistics + range.lowerBound, count: range.count)))
-                }
-                return [
-                    content("running_mean", running.mean),
-                    content("running_var", running.variance),
-                    SafetensorsFile.Content(
-                        name: "\(running.name).num_batches_tracked", shape: [],
-                        integers: [Int64(batchesTracked)]),
-                ]
-            }
+        layout.entries.flatMap {
+            $0.contents(
+                parameters: parameters, statistics: statistics, batchesTracked: batchesTracked)
         }
     }
 
@@ -81,12 +91,13 @@ extension Replica {
         }
     }
 
-    /// Takes over parameters and running statistics from a file of this very model.
+    /// Takes over parameters and running statistics from a file of this very model; what an
+    /// optimizer keeps may stand there, too.
     ///
     /// - Throws: `CheckpointError` where a tensor is missing, unexpected or of another shape; the
     ///   replica is then unchanged.
     public func load(_ file: SafetensorsFile) throws(CheckpointError) {
-        try file.requireTensors(of: expectations)
+        try file.requireTensors(of: expectations, ignoringOptimizer: true)
         for entry in layout.entries {
             switch entry {
             case .parameter(let parameter):

@@ -50,6 +50,12 @@ final class OptimizerState: Sendable {
 
     deinit { for buffer in buffers { buffer.deallocate() } }
 
+    /// How many buffers the rule keeps.
+    var bufferCount: Int { buffers.count }
+
+    /// One of them, laid out as the parameters.
+    func buffer(_ index: Int) -> UnsafeMutablePointer<Float> { buffers[index] }
+
     private var parameterBuffers: ParameterBuffers {
         ParameterBuffers(
             parameters: replica.parameters, gradient: replica.gradient,

@@ -8,10 +8,13 @@ extension Trainer {
     /// - Parameters:
     ///   - threads: workers, at most one a shard.
     ///   - observer: watches, on the thread of worker 0.
+    ///   - checkpoints: where the run is saved, as often as the configuration says.
+    ///   - wantsToStop: asked once a step; yes saves the run and ends it.
     /// - Throws: `ConfigurationError` for more threads than shards, and what a worker threw:
     ///   `TrainingError`, or what `observer` threw.
     public func run(
-        threads: Int, observer: (any TrainingObserver)? = nil
+        threads: Int, observer: (any TrainingObserver)? = nil, checkpoints: Checkpointing? = nil,
+        wantsToStop: (@Sendable () -> Bool)? = nil
     ) throws -> TrainingOutcome {
         try plan.configuration.validate(workers: threads, explicit: true)
         let world = World(
@@ -20,7 +23,7 @@ extension Trainer {
         do {
             return try run(
                 in: world, spinning: threads <= ProcessInfo.processInfo.activeProcessorCount,
-                observer: observer)
+                observer: observer, checkpoints: checkpoints, wantsToStop: wantsToStop)
         } catch {
             throw error.error
         }

@@ -15,6 +15,9 @@ public struct Trainer: Sendable {
 
     private let state: OptimizerState
 
+    /// Where the run begins: after step 0, or a checkpoint's.
+    private var start: (step: Int, progress: Progress.Saved?) = (0, nil)
+
     /// A fault to plant in a step, for tests of what a failing worker does to the others.
     package var plantedFault: PlantedFault?
 
@@ -41,6 +44,20 @@ public struct Trainer: Sendable {
             decayAll: plan.configuration.optimizer.decayAll)
     }
 
+    /// A run that goes on from a checkpoint, in whatever world. It ends in the bits of one that was
+    /// never interrupted.
+    ///
+    /// - Throws: `CheckpointError` where the checkpoint is of another model or optimizer. Whether
+    ///   the configuration is the same is for `Checkpoint.check` to say.
+    public init(_ plan: RunPlan, resuming checkpoint: Checkpoint) throws(CheckpointError) {
+        self.init(plan)
+        let file = checkpoint.file
+        try file.requireTensors(of: replica.expectations + state.expectations(plan.layout))
+        try replica.load(file)
+        try state.load(file, plan.layout)
+        start = (checkpoint.state.step, checkpoint.state.progress)
+    }
+
     /// Trains to the end, on this rank's workers.
     ///
     /// - Parameters:
@@ -49,16 +66,30 @@ public struct Trainer: Sendable {
     ///   - timeout: seconds after which a silent rank counts as lost.
     ///   - spinning: whether waiting threads may keep their cores busy.
     ///   - observer: watches, on rank 0.
+    ///   - checkpoints: where rank 0 saves the run, as often as the configuration says.
+    ///   - wantsToStop: asked once a step on every rank. Where one says yes, all ranks stop after
+    ///     the same step, and rank 0 saves the run.
     /// - Throws: `WorkerFailure` with the first error, wrapped in `TrainingError.failed` where it
     ///   came out of a step.
     package func run(
         in world: World, transport: (any RankTransport)? = nil, timeout: Double = 300,
-        spinning: Bool = true, observer: (any TrainingObserver)? = nil
+        spinning: Bool = true, observer: (any TrainingObserver)? = nil,
+        checkpoints: Checkpointing? = nil, wantsToStop: (@Sendable () -> Bool)? = nil
     ) throws(WorkerFailure) -> TrainingOutcome {
         try Team.run(world, transport: transport, timeout: timeout, spinning: spinning) {
             communicator in
-            try train(
-                try makeWorker(communicator), observer: communicator.isSpeaker ? observer : nil)
+            let speaks = communicator.isSpeaker
+            let keeper =
+                speaks ? checkpoints.map { CheckpointKeeper($0, plan, replica, state) } : nil
+            let worker = try makeWorker(communicator)
+            worker.wantsToStop = wantsToStop
+            do {
+                return try train(worker, observer: speaks ? observer : nil, keeper: keeper)
+            } catch {
+                // What was saved before the failure stays saved.
+                keeper?.abandon()
+                throw error
+            }
         }
     }
 
@@ -69,12 +100,12 @@ public struct Trainer: Sendable {
     // MARK: the loop
 
     private func train(
-        _ worker: TrainingWorker, observer: (any TrainingObserver)?
+        _ worker: TrainingWorker, observer: (any TrainingObserver)?, keeper: CheckpointKeeper?
     ) throws -> TrainingOutcome {
         let communicator = worker.communicator
-        var progress = Progress(plan)
+        var progress = Progress(plan, afterStep: start.step, saved: start.progress)
         try communicator.barrier()
-        for step in 1...plan.totalSteps {
+        for step in start.step + 1...plan.totalSteps {
             let report = try self.step(step, worker)
             progress.add(report)
             observer?.stepped(report)
@@ -86,7 +117,17 @@ public struct Trainer: Sendable {
                 try observer?.evaluated(evaluation)
                 progress.resume()
             }
+            if isLast { break }
+            if worker.isStopping {
+                progress.pause()
+                let saved = try keeper?.saveNow(step, progress, observer)
+                return progress.outcome(
+                    stoppedAfter: report, digest: communicator.isSpeaker ? replica.digest : "",
+                    checkpoint: saved?.path)
+            }
+            try keeper?.stepped(step, progress, observer)
         }
+        try keeper?.finish(observer)
         return progress.outcome(
             dataSeconds: worker.loader.runsAhead ? worker.loader.seconds : nil)
     }

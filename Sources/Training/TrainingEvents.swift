@@ -56,11 +56,21 @@ public struct TrainingOutcome: Sendable {
     public let imagesPerSecond: Double
     /// The mean over the last epoch or 1 000 steps, the shorter.
     public let trainingLoss: Double
-    /// The last evaluation.
+    /// The last evaluation; where the run was stopped, what is known without one.
     public let last: EvaluationReport
+    /// Where the run was stopped before its end: what was saved.
+    public let stop: Stop?
     /// The share of those seconds, 0…1, in which worker 0 had no batch and waited for it or filled
     /// it itself; nil where batches are not filled ahead.
     public let dataShare: Double?
+}
+
+extension TrainingOutcome {
+    /// How a run ended before its end.
+    public struct Stop: Hashable, Sendable {
+        /// The checkpoint; nil on other ranks than 0, and where the run saves none.
+        public let checkpoint: String?
+    }
 }
 
 /// Who watches a run: called by the one worker that speaks, on its thread, between steps.
@@ -69,6 +79,13 @@ public protocol TrainingObserver: Sendable {
     func stepped(_ report: StepReport)
     /// An evaluation was done. What it throws ends the run.
     func evaluated(_ report: EvaluationReport) throws
+    /// A checkpoint was written, or could not be.
+    func saved(_ report: CheckpointReport)
+}
+
+extension TrainingObserver {
+    /// Does nothing.
+    public func saved(_ report: CheckpointReport) {}
 }
 
 /// What ends a training run from within.

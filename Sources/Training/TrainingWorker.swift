@@ -25,7 +25,7 @@ final class TrainingWorker {
     private let trainingPasses: [Int: Pass]
     private let inferencePasses: [Int: Pass]
 
-    /// Loss, correct answers, and the running statistics of groups: see `reduceMetrics`.
+    /// Loss, correct answers, who wants to stop, and the running statistics of groups.
     private let metrics: StatisticsReduction
     /// Loss and correct answers of an evaluation.
     private let evaluation: StatisticsReduction
@@ -35,6 +35,12 @@ final class TrainingWorker {
     /// What the last step came to, over the global batch.
     private(set) var loss = 0.0
     private(set) var correct = 0.0
+
+    /// Whether the run is to stop after the step: some rank wants it, and all know.
+    private(set) var isStopping = false
+
+    /// Asked once a step, on thread 0 of each rank: whether to stop.
+    var wantsToStop: (@Sendable () -> Bool)?
 
     init(
         _ plan: RunPlan, replica: Replica, state: OptimizerState, communicator: Communicator
@@ -75,7 +81,7 @@ final class TrainingWorker {
                 communicator, shards: shards, group: shards, length: length, moments: false,
                 kind: .metrics, layer: -1)
         }
-        metrics = reduction(2 + network.sharedStatisticsLength)
+        metrics = reduction(Self.ownMetrics + network.sharedStatisticsLength)
         evaluation = reduction(2)
         flags = reduction(network.layers.layers.count)
         // Team-mates read this worker's tensors.
@@ -86,6 +92,9 @@ final class TrainingWorker {
     /// them.
     var input: Tensor { loader.input }
     private var labels: UnsafeMutablePointer<UInt8> { loader.labels }
+
+    /// Values of a step's metrics before the statistics of layers.
+    private static let ownMetrics = 3
 
     // MARK: the parts of a step
 
@@ -113,12 +122,14 @@ final class TrainingWorker {
             labels + pass.shape.firstSample
             - batch.samples(ofShards: network.inputShards).lowerBound
         metrics.begin(batch)
+        let wantsToStop = communicator.thread == 0 && wantsToStop?() == true
         for position in pass.shardRows.indices {
             let sums = network.loss.forward(logits, labels: mine, shard: position, pass)
             let leaf = metrics.leaf
             leaf[0] = sums.loss
             leaf[1] = Double(sums.correct)
-            var offset = 2
+            leaf[2] = position == 0 && wantsToStop ? 1 : 0
+            var offset = Self.ownMetrics
             for layer in network.normalizations where layer.sharedStatisticsLength > 0 {
                 layer.shareStatistics(position: position, into: leaf + offset)
                 offset += layer.sharedStatisticsLength
@@ -126,12 +137,13 @@ final class TrainingWorker {
             metrics.push()
         }
         // The collective: everybody must know the loss of the whole batch, so that all decide
-        // alike whether the step counts; running statistics of groups travel along.
+        // alike whether the step counts and is the last; running statistics of groups travel along.
         try metrics.finish()
         let result = metrics.result(ofGroup: 0)
         // The one division by the global count for what is reported.
         loss = result[0] / Double(pass.samples)
         correct = result[1]
+        isStopping = result[2] > 0
     }
 
     /// Gradients of the worker's shards, into its nodes of the tree.
@@ -171,7 +183,7 @@ final class TrainingWorker {
 
     private func commitStatistics(_ pass: Pass) {
         let replica = network.replica
-        var offset = 2
+        var offset = Self.ownMetrics
         for layer in network.normalizations {
             let length = layer.sharedStatisticsLength
             layer.commit(

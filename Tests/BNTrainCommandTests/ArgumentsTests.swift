@@ -33,7 +33,8 @@ private func message(_ line: String) -> String {
     func everyOption() throws {
         let train = try parse(
             "train --config a.json5 --set batch.size=3 --threads 2 --seed 9 --set=seed=4 --out r "
-                + "--overwrite --save-initial --print-config --timeout 2.5 --strict --quiet --json")
+                + "--overwrite --save-initial --print-config --timeout 2.5 --strict --quiet --json "
+                + "--max-minutes 0.5")
         var expected = Arguments()
         expected.config = "a.json5"
         expected.settings = ["batch.size=3", "seed=9", "seed=4"]
@@ -43,6 +44,7 @@ private func message(_ line: String) -> String {
         expected.saveInitial = true
         expected.printConfig = true
         expected.timeout = 2.5
+        expected.maxMinutes = 0.5
         expected.strict = true
         expected.quiet = true
         expected.json = true
@@ -51,7 +53,7 @@ private func message(_ line: String) -> String {
             try parse(
                 "--config=a.json5 --set=batch.size=3 --threads=2 --seed=9 --set seed=4 --out=r "
                     + "--overwrite --save-initial --print-config --timeout=2.5 --strict --quiet "
-                    + "--json") == expected)
+                    + "--json --max-minutes=0.5") == expected)
 
         let bench = try parse(
             "bench --model mlp --batch 60 --shards 2 --seconds 0.5 --kernel normalize --shape 60x8")
@@ -76,6 +78,7 @@ private func message(_ line: String) -> String {
             "--compare": ["--compare=--threads 1"],
             "--rounds": ["--compare=--threads 1", "--rounds=1"],
             "--ranks": ["--compare=--threads 1", "--ranks=1"],
+            "--resume-anyway": ["--resume=f", "--resume-anyway"],
         ]
         for option in OptionTable.options {
             let plain = option.valueName == nil ? [option.name] : [option.name, "1"]
@@ -86,6 +89,28 @@ private func message(_ line: String) -> String {
                 #expect(accepted == option.commands.contains(command), "\(words)")
             }
         }
+    }
+
+    @Test("options of resuming that lack their other half, or contradict it, are refused")
+    func resuming() throws {
+        #expect(try parse("--resume auto --out r").resume == "auto")
+        #expect(try parse("--resume c.safetensors --resume-anyway").resumeAnyway)
+        #expect(
+            message("--resume auto")
+                == "bn-train: error: --resume auto means something only with --out DIR: give both "
+                + "or neither; see `bn-train --help`")
+        #expect(
+            message("train --resume-anyway")
+                == "bn-train: error: --resume-anyway means something only with --resume: give both "
+                + "or neither; see `bn-train train --help`")
+        #expect(
+            message("train --resume f --overwrite")
+                == "bn-train: error: --resume and --overwrite contradict each other: give one of "
+                + "them; see `bn-train train --help`")
+        #expect(
+            message("train --resume f --save-initial")
+                == "bn-train: error: --resume and --save-initial contradict each other: give one of "
+                + "them; see `bn-train train --help`")
     }
 
     @Test("the command may stand behind options, and -- ends them")

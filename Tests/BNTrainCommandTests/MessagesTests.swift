@@ -99,8 +99,16 @@ private struct Surprise: Error, CustomStringConvertible {
                 + "or choose another folder", 74)
         expect(
             FileError.folderHoldsRun(path: "runs/a", file: "config.json"),
-            "'runs/a' already holds a run (config.json): give --overwrite to replace it or "
-                + "another folder with --out", 64)
+            "'runs/a' already holds a run (config.json): give --resume auto to go on, "
+                + "--overwrite to replace it, or another folder with --out", 64)
+        expect(
+            FileError.folderLocked(path: "runs/a", holder: "process 7 on host", seconds: 30),
+            "'runs/a' is still in use by process 7 on host after 30 s of waiting: end it, or give "
+                + "another folder with --out", 71)
+        expect(
+            ResumeError.nothingLeft(path: "a/step-9.safetensors", step: 9, totalSteps: 9),
+            "'a/step-9.safetensors' was saved after step 9 of a run of 9: nothing is left to "
+                + "train; set steps or epochs to more, or start a new run", 64)
     }
 
     @Test("an MPI that cannot start ends with 64")

@@ -74,7 +74,9 @@ final class Workplace {
         ]
         variables.merge(environment) { $1 }
         return try RunningProcess(
-            ["-C", path, "mpirun", "--oversubscribe"] + contexts.joined(separator: [":"]),
+            // Threads of a test run ignore signals, and a child inherits that.
+            ["-C", path, "--default-signal=INT,TERM,USR1", "mpirun", "--oversubscribe"]
+                + contexts.joined(separator: [":"]),
             environment: variables)
     }
 

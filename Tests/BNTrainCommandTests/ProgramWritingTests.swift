@@ -13,8 +13,8 @@ extension ProgramTests {
             try place.run(words).expectSuccess()
             let model = try place.bytes(of: "run/final.safetensors")
             let refusal =
-                "'run' already holds a run (config.json): give --overwrite to replace it or "
-                + "another folder with --out"
+                "'run' already holds a run (config.json): give --resume auto to go on, "
+                + "--overwrite to replace it, or another folder with --out"
             try place.run(words + ["--seed", "2"]).expect(64, refusal)
             try place.run(ranks: 2, words + ["--seed", "2"]).expect(64, refusal)
             #expect(try place.bytes(of: "run/final.safetensors") == model)

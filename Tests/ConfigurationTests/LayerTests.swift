@@ -227,6 +227,13 @@ struct LayerTests {
                   "evaluate": {
                     "everySteps": 1000
                   },
+                  "checkpoint": {
+                    "everySteps": null,
+                    "everyEpochs": null,
+                    "everyMinutes": null,
+                    "keep": 3,
+                    "onError": "continue"
+                  },
                   "collectives": "tree"
                 }
 

@@ -42,7 +42,7 @@ extension Refusal {
             nil, set: [#"learningRate=0.1"#],
             #"""
             --set: unknown key "learningRate"; did you mean "optimizer.learningRate"? Known \#
-            here: evaluate, data, optimizer, seed, batch, loss, schedule, epochs, model, steps, \#
+            here: evaluate, data, optimizer, checkpoint, seed, batch, loss, schedule, epochs, model, steps, \#
             collectives
                 --set learningRate=0.1
                       ^

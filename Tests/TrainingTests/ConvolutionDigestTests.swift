@@ -8,7 +8,7 @@ import Testing
 @testable import Training
 
 /// Short runs of networks for images with dropout and augmentation, over every world that fits.
-private enum ImageRun {
+enum ImageRun {
     /// Batches of 20 that end in one of 17, or, where all share statistics, one of 5: fewer than
     /// shards.
     static func plan(

@@ -136,8 +136,8 @@ struct FilesRunFolderTests {
             try writeAtomically(path: folder + "/" + file, text: "old")
             #expect(
                 message { _ = try RunFolder(creating: folder) }
-                    == "'\(folder)' already holds a run (\(file)): give --overwrite to replace it "
-                    + "or another folder with --out")
+                    == "'\(folder)' already holds a run (\(file)): give --resume auto to go on, "
+                    + "--overwrite to replace it, or another folder with --out")
             _ = try RunFolder(creating: folder, overwrite: true)
             #expect(try contents(folder + "/" + file) == "old")
         }

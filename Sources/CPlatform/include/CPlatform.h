@@ -26,6 +26,17 @@ uint64_t bn_flush_subnormals_to_zero(void);
 /// Gives the calling thread the mode that bn_flush_subnormals_to_zero returned.
 void bn_restore_floating_point_mode(uint64_t mode);
 
+/// From here on SIGUSR1, SIGTERM and SIGINT only set a flag, by which the process stops when it has
+/// saved what it has; those that the process was started to ignore stay ignored. A second SIGINT
+/// ends it at once, as if nothing caught it.
+void bn_catch_stop_signals(void);
+
+/// The first of these signals that came, or 0.
+int bn_stop_signal(void);
+
+/// Gives the signals back what they did before.
+void bn_restore_stop_signals(void);
+
 /// Cores that the affinity mask of this process allows.
 int bn_affinity_cores(void);
 

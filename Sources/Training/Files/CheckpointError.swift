@@ -42,6 +42,17 @@ public enum CheckpointError: Error, Equatable, Sendable, CustomStringConvertible
     /// A tensor has another type than in the model.
     case wrongDataType(path: String, tensor: String, expected: String, actual: String)
 
+    /// A file without the header of a checkpoint: a model alone.
+    case notCheckpoint(path: String)
+    /// The checkpoint is of a format that this program does not know.
+    case unknownFormat(path: String, found: String, known: String)
+    /// A field of a checkpoint's header is missing or has no possible value.
+    case malformedField(path: String, field: String)
+    /// A checkpoint's header is not the one that was written.
+    case damagedHeader(path: String)
+    /// A checkpoint's tensors are not those that were written.
+    case damagedData(path: String)
+
     /// What, where, what to do; one line.
     public var description: String {
         switch self {
@@ -98,6 +109,20 @@ public enum CheckpointError: Error, Equatable, Sendable, CustomStringConvertible
         case .wrongShape(let path, let tensor, let expected, let actual):
             return "\(place(tensor, path)) has the shape \(actual) where the model has "
                 + "\(expected); \(sameModel)"
+        case .notCheckpoint(let path):
+            return "'\(oneLine(path))' is no checkpoint of a run: its header says nothing of a "
+                + "step; give a file such as runs/NAME-1/checkpoints/step-1000.safetensors"
+        case .unknownFormat(let path, let found, let known):
+            return "'\(oneLine(path))' is a checkpoint of format \(oneLine(found)), and this "
+                + "program knows \(known): use the program that wrote it"
+        case .malformedField(let path, let field):
+            return "'\(oneLine(path))' has no valid '\(field)' in its header; \(otherCheckpoint)"
+        case .damagedHeader(let path):
+            return "'\(oneLine(path))' is damaged: its header is not the one that was written "
+                + "(SHA-256); \(otherCheckpoint)"
+        case .damagedData(let path):
+            return "'\(oneLine(path))' is damaged: its tensors are not those that were written "
+                + "(SHA-256); \(otherCheckpoint)"
         case .wrongDataType(let path, let tensor, let expected, let actual):
             return "\(place(tensor, path)) has values of type \(actual) where the model has "
                 + "\(expected); \(sameModel)"
@@ -108,6 +133,7 @@ public enum CheckpointError: Error, Equatable, Sendable, CustomStringConvertible
         "tensor '\(oneLine(tensor))' in '\(oneLine(path))'"
     }
 
+    private var otherCheckpoint: String { "take an earlier checkpoint" }
     private var copyAgain: String { "copy or save it again" }
     private var saveAgain: String { "save it again" }
     private var sameModel: String { "use the config that the file was trained with" }

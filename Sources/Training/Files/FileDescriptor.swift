@@ -82,10 +82,35 @@ final class FileDescriptor {
         return bytes
     }
 
+    /// All bytes of the file at `path`.
+    static func contents(of path: String) throws(FileError) -> [UInt8] {
+        let file = try FileDescriptor(
+            opening: path, flags: O_RDONLY | O_NONBLOCK, operation: "open")
+        return try file.read(count: try file.size())
+    }
+
     /// Returns when the file's bytes are on the disk. A file system that cannot say (EINVAL) is
     /// taken at its word.
     func synchronize() throws(FileError) {
         guard fsync(number) == 0 || errno == EINVAL else { throw .last("write", path) }
+    }
+
+    /// Takes the file's lock (flock), if no other process has it. A file system without locks
+    /// gives it to everybody.
+    func lock() throws(FileError) -> Bool {
+        if flock(number, LOCK_EX | LOCK_NB) == 0 { return true }
+        switch errno {
+        case EWOULDBLOCK, EINTR: return false
+        case ENOLCK, ENOSYS, EOPNOTSUPP, EINVAL: return true
+        default: throw .last("lock", path)
+        }
+    }
+
+    /// Whether `path` names this very file.
+    func isFile(at path: String) -> Bool {
+        var (mine, there) = (stat(), stat())
+        return fstat(number, &mine) == 0 && stat(path, &there) == 0
+            && mine.st_ino == there.st_ino && mine.st_dev == there.st_dev
     }
 
     /// Cuts the file to `length` bytes.

@@ -11,6 +11,9 @@ public enum FileError: Error, Equatable, Sendable, CustomStringConvertible {
     /// A file that would be replaced.
     case fileExists(path: String)
 
+    /// Another program trains in the folder; `holder` is what its lock says of it.
+    case folderLocked(path: String, holder: String, seconds: Double)
+
     /// The operating system's words for an `io` error; nil for others.
     public var reason: String? {
         if case .io(_, _, let code) = self { String(cString: strerror(code)) } else { nil }
@@ -24,10 +27,15 @@ public enum FileError: Error, Equatable, Sendable, CustomStringConvertible {
             return "cannot \(operation) '\(oneLine(path))': \(reason); \(remedy(code))"
         case .folderHoldsRun(let path, let file):
             return "'\(oneLine(path))' already holds a run (\(file)): "
-                + "give --overwrite to replace it or another folder with --out"
+                + "give --resume auto to go on, --overwrite to replace it, or another folder "
+                + "with --out"
         case .fileExists(let path):
             return "'\(oneLine(path))' exists already: "
                 + "give --overwrite to replace it or another file with -o"
+        case .folderLocked(let path, let holder, let seconds):
+            let waited = seconds > 0 ? " after \(Int(seconds)) s of waiting" : ""
+            return "'\(oneLine(path))' is still in use by \(oneLine(holder))\(waited): end it, or "
+                + "give another folder with --out"
         }
     }
 

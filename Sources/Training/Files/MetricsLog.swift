@@ -17,6 +17,23 @@ public final class MetricsLog {
         self.file = file
     }
 
+    /// Opens the file at `path` for lines after `step`: those of later steps, which a run wrote
+    /// before it was interrupted, are cut off, and so is a line that is not whole.
+    public convenience init(path: String, resumingAfterStep step: Int) throws(FileError) {
+        try self.init(path: path, keepingLines: true)
+        let bytes = try FileDescriptor(opening: path, flags: O_RDONLY, operation: "open")
+            .read(count: length)
+        var kept = 0
+        while let end = bytes[kept...].firstIndex(of: UInt8(ascii: "\n")) {
+            guard let line = try? JSONValue(parsing: Array(bytes[kept..<end])),
+                let lineStep = line["step"]?.int, lineStep <= step
+            else { break }
+            kept = end + 1
+        }
+        try file.truncate(to: kept)
+        length = kept
+    }
+
     /// Appends `object` as one line, its members in order. NaN and infinities become null.
     public func append(_ object: JSONObject) throws(FileError) {
         let line = Array((JSONValue.object(object).text + "\n").utf8)

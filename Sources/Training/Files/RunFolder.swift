@@ -11,6 +11,8 @@ public struct RunFolder: Equatable, Sendable {
     public var config: String { path + "/config.json" }
     /// One JSON object per report: `metrics.jsonl`.
     public var metrics: String { path + "/metrics.jsonl" }
+    /// Held by the program that trains here: `.lock`.
+    var lock: String { path + "/.lock" }
     /// The trained model: `final.safetensors`.
     public var finalModel: String { path + "/final.safetensors" }
     /// What the finished run came to, one JSON object: `summary.json`, written last.
@@ -35,6 +37,11 @@ public struct RunFolder: Equatable, Sendable {
         try requireWritable(self.path)
     }
 
+    /// The text of `config.json`: the configuration of the run.
+    public func configText() throws(FileError) -> String {
+        String(decoding: try FileDescriptor.contents(of: config), as: UTF8.self)
+    }
+
     /// Creates the next free `NAME-N` in the folder `parent`, which is made if missing.
     ///
     /// N is one more than the largest there is. `mkdir` decides between programs that race for it.
@@ -57,7 +64,7 @@ public struct RunFolder: Equatable, Sendable {
 }
 
 /// Makes the folder `path` and those above it, as `mkdir -p` does.
-private func makeFolder(_ path: String) throws(FileError) {
+func makeFolder(_ path: String) throws(FileError) {
     if mkdir(path, 0o777) == 0 { return }
     switch errno {
     case EEXIST:

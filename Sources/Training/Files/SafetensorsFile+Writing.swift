@@ -39,7 +39,15 @@ extension SafetensorsFile {
             }
         }
 
-        fileprivate func append(to bytes: inout [UInt8]) {
+        /// The tensor's place behind `previous`.
+        func entry(at previous: Entry?) -> Entry {
+            let start = previous?.range.upperBound ?? 0
+            return Entry(
+                name: name, dataType: dataType, shape: shape,
+                range: start..<start + shape.reduce(dataType.byteCount, *))
+        }
+
+        func append(to bytes: inout [UInt8]) {
             switch values {
             case .float32(let values): values.withUnsafeBytes { bytes.append(contentsOf: $0) }
             case .int64(let values): values.withUnsafeBytes { bytes.append(contentsOf: $0) }
@@ -54,6 +62,18 @@ extension SafetensorsFile {
     ///
     /// - Precondition: names are unique and none is `__metadata__`.
     public init(_ contents: [Content], metadata: [String: String] = [:], path: String = "") {
+        var entries: [Entry] = []
+        for content in contents { entries.append(content.entry(at: entries.last)) }
+        var bytes = Self.head(of: entries, metadata: metadata)
+        let dataStart = bytes.count
+        bytes.reserveCapacity(dataStart + (entries.last?.range.upperBound ?? 0))
+        for content in contents { content.append(to: &bytes) }
+        self.init(
+            path: path, entries: entries, metadata: metadata, bytes: bytes, dataStart: dataStart)
+    }
+
+    /// What stands before the data of a file of these tensors: the header's length and the header.
+    static func head(of entries: [Entry], metadata: [String: String]) -> [UInt8] {
         var header = JSONObject()
         if !metadata.isEmpty {
             header["__metadata__"] = .object(
@@ -62,39 +82,21 @@ extension SafetensorsFile {
                         JSONObject.Member(name: $0.key, value: .string($0.value))
                     }))
         }
-        var entries: [Entry] = []
-        var end = 0
-        for content in contents {
-            let size = content.shape.reduce(content.dataType.byteCount, *)
-            let range = end..<end + size
-            end += size
-            entries.append(
-                Entry(
-                    name: content.name, dataType: content.dataType, shape: content.shape,
-                    range: range))
-            header.members.append(
-                JSONObject.Member(
-                    name: content.name,
-                    value: [
-                        "dtype": .string(content.dataType.rawValue),
-                        "shape": .array(content.shape.map { .int($0) }),
-                        "data_offsets": [.int(range.lowerBound), .int(range.upperBound)],
-                    ]))
+        header.members += entries.map { entry in
+            JSONObject.Member(
+                name: entry.name,
+                value: [
+                    "dtype": .string(entry.dataType.rawValue),
+                    "shape": .array(entry.shape.map { .int($0) }),
+                    "data_offsets": [.int(entry.range.lowerBound), .int(entry.range.upperBound)],
+                ])
         }
         let names = Set(entries.map(\.name))
         precondition(names.count == entries.count, "two tensors have one name")
         precondition(!names.contains("__metadata__"), "__metadata__ is not a tensor's name")
-
         var text = Array(JSONValue.object(header).text.utf8)
         text += [UInt8](repeating: UInt8(ascii: " "), count: (64 - (8 + text.count) % 64) % 64)
-        var bytes: [UInt8] = []
-        bytes.reserveCapacity(8 + text.count + end)
-        withUnsafeBytes(of: UInt64(text.count).littleEndian) { bytes.append(contentsOf: $0) }
-        bytes += text
-        for content in contents { content.append(to: &bytes) }
-        self.init(
-            path: path, entries: entries, metadata: metadata, bytes: bytes,
-            dataStart: 8 + text.count)
+        return withUnsafeBytes(of: UInt64(text.count).littleEndian) { Array($0) } + text
     }
 
     /// Writes the file to `path`, whole or not at all.

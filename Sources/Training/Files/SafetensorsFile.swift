@@ -32,6 +32,9 @@ public struct SafetensorsFile: Sendable {
 
         /// Values in the tensor.
         public var count: Int { range.count / dataType.byteCount }
+
+        /// Whether it is an optimizer's, and no part of the model.
+        public var isOptimizers: Bool { name.hasPrefix(SafetensorsFile.optimizerPrefix) }
     }
 
     /// Where the file was read from, for messages; for a new file, where it is meant to go.
@@ -104,12 +107,23 @@ public struct SafetensorsFile: Sendable {
         }
     }
 
-    /// SHA-256 of the data of all Float32 tensors in their order in the file: parameters,
-    /// running_mean and running_var, without num_batches_tracked. 64 hexadecimal digits.
+    /// SHA-256 of all data.
+    var payloadDigest: String {
+        let digest = SHA256()
+        digest.update(serialized[dataStart...])
+        return digest.finish()
+    }
+
+    /// What the names of an optimizer's tensors begin with.
+    public static let optimizerPrefix = "optimizer."
+
+    /// SHA-256 of the data of all Float32 tensors of the model in their order in the file:
+    /// parameters, running_mean and running_var, without num_batches_tracked and what an optimizer
+    /// keeps. 64 hexadecimal digits.
     public var parametersDigest: String {
         let digest = SHA256()
         for entry in entries.sorted(by: { $0.range.lowerBound < $1.range.lowerBound })
-        where entry.dataType == .float32 {
+        where entry.dataType == .float32 && !entry.isOptimizers {
             digest.update(bytes(of: entry))
         }
         return digest.finish()
@@ -138,11 +152,15 @@ extension SafetensorsFile {
 
     /// Checks that the file holds exactly the tensors of `model`, in any order.
     ///
+    /// - Parameter ignoringOptimizer: whether what an optimizer keeps may stand there, too.
     /// - Throws: the first of `CheckpointError.missingTensor`, `.wrongDataType`, `.wrongShape` in
     ///   the model's order, then `.unexpectedTensor` in the file's.
-    public func requireTensors(of model: [Expectation]) throws(CheckpointError) {
+    public func requireTensors(
+        of model: [Expectation], ignoringOptimizer: Bool = false
+    ) throws(CheckpointError) {
         let known = Set(model.map(\.name))
-        let unknown = entries.map(\.name).filter { !known.contains($0) }
+        let unknown = entries.filter { !known.contains($0.name) }
+            .filter { !(ignoringOptimizer && $0.isOptimizers) }.map(\.name)
         for expected in model {
             guard let entry = self[expected.name] else {
                 throw .missingTensor(

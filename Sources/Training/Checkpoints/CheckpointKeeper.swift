@@ -1,0 +1,217 @@
+import Configuration
+import Dispatch
+import Glibc
+import Layers
+import Synchronization
+
+/// Where a run leaves its checkpoints, and what they say of the machine.
+public struct Checkpointing: Sendable {
+    /// The run's folder.
+    public var folder: RunFolder
+    /// Where the run computes.
+    public var place: ComputingPlace
+
+    /// Checkpoints of the run in `folder`.
+    public init(_ folder: RunFolder, place: ComputingPlace) {
+        self.folder = folder
+        self.place = place
+    }
+}
+
+/// One checkpoint: written, or not.
+public struct CheckpointReport: Sendable {
+    /// Steps done.
+    public let step: Int
+    /// The file.
+    public let path: String
+    /// Bytes of the file; 0 where it was not written.
+    public let bytes: Int
+    /// Seconds for which training stood still: taking the snapshot, after waiting for the writer
+    /// where the one before was not done.
+    public let pauseSeconds: Double
+    /// Seconds of a core that conversion, hashes and writing took, beside training.
+    public let writerSeconds: Double
+    /// Why it was not written.
+    public let failure: (any Error)?
+}
+
+/// Decides when a run is saved, takes the snapshot and has it written in the background.
+///
+/// On worker 0 of rank 0 alone: all replicas are equal, and nothing is asked of other workers. They
+/// only read parameters until this worker joins the next step's first collective. What the writing
+/// thread shares with it is handed over through `reports` and the order of `queue`.
+final class CheckpointKeeper {
+    private let settings: RunConfiguration.Checkpoint
+    private let checkpointing: Checkpointing
+    private let plan: RunPlan
+    private let replica: Replica
+    private let optimizer: OptimizerState
+    private let folder: CheckpointFolder
+
+    private var snapshot: CheckpointSnapshot?
+    private let queue = DispatchQueue(label: "bn-train.checkpoints", qos: .utility)
+    private let reports = Reports()
+    private let clock = ContinuousClock()
+    private var lastSave: ContinuousClock.Instant
+
+    /// What the writer has done and the run has not heard of.
+    private final class Reports: Sendable {
+        let done = Mutex<[CheckpointReport]>([])
+    }
+
+    init(
+        _ checkpointing: Checkpointing, _ plan: RunPlan, _ replica: Replica,
+        _ optimizer: OptimizerState
+    ) {
+        self.checkpointing = checkpointing
+        self.plan = plan
+        self.replica = replica
+        self.optimizer = optimizer
+        settings = plan.configuration.checkpoint
+        folder = CheckpointFolder(of: checkpointing.folder)
+        lastSave = clock.now
+        if settings.isPeriodic {
+            snapshot = CheckpointSnapshot(replica.layout, optimizer: optimizer)
+        }
+    }
+
+    /// After every step but the last, whose model follows as the run's result.
+    func stepped(
+        _ step: Int, _ progress: Progress, _ observer: (any TrainingObserver)?
+    ) throws {
+        try tell(observer)
+        guard isDue(step) else { return }
+        let pause = try takeSnapshot()
+        let job = job(step, progress, pause: pause)
+        let reports = reports
+        queue.async {
+            let report = job.run()
+            reports.done.withLock { $0.append(report) }
+        }
+    }
+
+    /// Saves the run at once, and returns when the checkpoint is whole.
+    ///
+    /// - Throws: why it could not be written.
+    func saveNow(
+        _ step: Int, _ progress: Progress, _ observer: (any TrainingObserver)?
+    ) throws -> CheckpointReport {
+        let pause = try takeSnapshot()
+        let job = job(step, progress, pause: pause)
+        let report = queue.sync { job.run() }
+        try tell(observer)
+        if let failure = report.failure { throw failure }
+        observer?.saved(report)
+        return report
+    }
+
+    /// Returns when what was begun is written, whatever comes of it: the run has failed.
+    func abandon() { queue.sync {} }
+
+    /// Returns when everything is written.
+    func finish(_ observer: (any TrainingObserver)?) throws {
+        queue.sync {}
+        try tell(observer)
+    }
+
+    private func isDue(_ step: Int) -> Bool {
+        if let every = settings.everySteps, step % every == 0 { return true }
+        if let every = settings.everyEpochs, step % plan.stepsPerEpoch == 0,
+            step / plan.stepsPerEpoch % every == 0
+        {
+            return true
+        }
+        guard let minutes = settings.everyMinutes else { return false }
+        // This worker's clock alone: saving asks nothing of the others.
+        return (clock.now - lastSave) / .seconds(60) >= minutes
+    }
+
+    private func takeSnapshot() throws -> Double {
+        let start = clock.now
+        // The snapshot before must be written.
+        queue.sync {}
+        let snapshot = snapshot ?? CheckpointSnapshot(replica.layout, optimizer: optimizer)
+        self.snapshot = snapshot
+        snapshot.take(replica, optimizer)
+        lastSave = clock.now
+        return (lastSave - start) / .seconds(1)
+    }
+
+    private func job(_ step: Int, _ progress: Progress, pause: Double) -> CheckpointJob {
+        guard let snapshot else { preconditionFailure("there is no snapshot to write") }
+        return CheckpointJob(
+            state: RunState(
+                plan, step: step, progress: progress.saved(afterStep: step),
+                place: checkpointing.place),
+            snapshot: snapshot, optimizer: optimizer, folder: folder,
+            metrics: checkpointing.folder.metrics, keep: settings.keep, pause: pause)
+    }
+
+    private func tell(_ observer: (any TrainingObserver)?) throws {
+        let news = reports.done.withLock { done in
+            // No allocation where there is nothing new.
+            guard !done.isEmpty else { return [CheckpointReport]() }
+            defer { done.removeAll() }
+            return done
+        }
+        for report in news {
+            if let failure = report.failure, settings.onError == .stop { throw failure }
+            observer?.saved(report)
+        }
+    }
+}
+
+extension RunConfiguration.Checkpoint {
+    fileprivate var isPeriodic: Bool {
+        everySteps != nil || everyEpochs != nil || everyMinutes != nil
+    }
+}
+
+/// One checkpoint to be written; runs on the writer's queue.
+private struct CheckpointJob: Sendable {
+    let state: RunState
+    // The keeper changes it only while the queue has nothing to do.
+    nonisolated(unsafe) let snapshot: CheckpointSnapshot
+    let optimizer: OptimizerState
+    let folder: CheckpointFolder
+    let metrics: String
+    let keep: Int
+    let pause: Double
+
+    func run() -> CheckpointReport {
+        let start = threadSeconds()
+        let path = folder.file(step: state.step)
+        var bytes = 0
+        var failure: (any Error)?
+        do {
+            bytes = try write(to: path)
+        } catch let error {
+            failure = error
+        }
+        return CheckpointReport(
+            step: state.step, path: path, bytes: bytes, pauseSeconds: pause,
+            writerSeconds: threadSeconds() - start, failure: failure)
+    }
+
+    private func write(to path: String) throws -> Int {
+        try makeFolder(folder.path)
+        let (head, data) = snapshot.serialized(state, optimizer)
+        // What the checkpoint's step has already said must not be lost behind it.
+        try FileDescriptor(opening: metrics, flags: O_WRONLY | O_CREAT, operation: "open")
+            .synchronize()
+        try writeAtomically(path: path) { writer in
+            try writer.write(head)
+            try writer.write(data)
+        }
+        try writeAtomically(path: folder.latest, text: "step-\(state.step).safetensors\n")
+        try folder.prune(keeping: keep, best: state.best?.step)
+        return head.count + data.count
+    }
+
+    /// CPU time of the calling thread.
+    private func threadSeconds() -> Double {
+        var time = timespec()
+        clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time)
+        return Double(time.tv_sec) + Double(time.tv_nsec) * 1e-9
+    }
+}

@@ -1,0 +1,134 @@
+public import Configuration
+import Datasets
+
+/// Why a run cannot go on from a checkpoint.
+public enum ResumeError: Error, Equatable, Sendable, CustomStringConvertible {
+    /// Keys whose change alters what is computed.
+    case changedKeys([ConfigurationChange])
+    /// The run is as long as the checkpoint is old.
+    case nothingLeft(path: String, step: Int, totalSteps: Int)
+    /// The folder holds a finished run, and no checkpoint that it could go on from.
+    case finished(path: String)
+    /// The data have another number of training samples.
+    case otherData(path: String, expected: Int, actual: Int)
+
+    /// What, where, what to do; one line.
+    public var description: String {
+        switch self {
+        case .changedKeys(let changes):
+            let list = changes.map { "\($0.key) was \($0.old) and is \($0.new)" }
+            return "the configuration differs from the checkpoint's: "
+                + list.joined(separator: "; ") + "; take the changes back, or give "
+                + "--resume-anyway for a run that is neither the old nor the new one"
+        case .nothingLeft(let path, let step, let totalSteps):
+            return "'\(oneLine(path))' was saved after step \(step) of a run of \(totalSteps): "
+                + "nothing is left to train; set steps or epochs to more, or start a new run"
+        case .finished(let path):
+            return
+                "'\(oneLine(path))' holds a finished run without checkpoints: nothing is left to "
+                + "train; give --overwrite to train again, or another folder with --out"
+        case .otherData(let path, let expected, let actual):
+            return "'\(oneLine(path))' was saved in a run on \(expected) training samples, and "
+                + "there are \(actual): check data.directory"
+        }
+    }
+}
+
+/// A key of the configuration that has another value than before.
+public struct ConfigurationChange: Equatable, Sendable {
+    /// Its path, such as `optimizer.learningRate`.
+    public let key: String
+    /// The value before, as JSON; "unset" where it had none.
+    public let old: String
+    /// The value now.
+    public let new: String
+
+    /// All keys in which two configurations differ, in the order of the new one.
+    public static func changes(
+        from old: RunConfiguration, to new: RunConfiguration
+    ) -> [ConfigurationChange] {
+        let (before, after) = (leaves(old), leaves(new))
+        func value(_ key: String, _ leaves: [(key: String, value: String)]) -> String {
+            leaves.first { $0.key == key }?.value ?? "unset"
+        }
+        let keys =
+            after.map(\.key)
+            + before.map(\.key).filter { key in
+                !after.contains { $0.key == key }
+            }
+        return keys.map { key in
+            ConfigurationChange(key: key, old: value(key, before), new: value(key, after))
+        }.filter { $0.old != $0.new }
+    }
+
+    private static func leaves(_ configuration: RunConfiguration) -> [(key: String, value: String)]
+    {
+        var leaves: [(key: String, value: String)] = []
+        func visit(_ value: JSONValue, _ path: String) {
+            guard let object = value.object else {
+                leaves.append((path, value.text))
+                return
+            }
+            for member in object.members {
+                visit(member.value, path.isEmpty ? member.name : "\(path).\(member.name)")
+            }
+        }
+        if let value = try? JSONValue(parsing: configuration.canonicalJSON) { visit(value, "") }
+        return leaves
+    }
+
+    /// Whether the rest of the run computes the same: when and where it reports and saves, where
+    /// the data lie and, where no learning rate depends on it, how long it is.
+    func isHarmless(in configuration: RunConfiguration) -> Bool {
+        if key.hasPrefix("evaluate.") || key.hasPrefix("checkpoint.") { return true }
+        if key == "data.directory" { return true }
+        guard ["steps", "epochs"].contains(key) else { return false }
+        switch configuration.schedule.kind {
+        case .constant, .step: return true
+        case .cosine, .oneCycle: return false
+        }
+    }
+}
+
+extension Checkpoint {
+    /// Checks that `plan` can go on from here.
+    ///
+    /// - Parameter anyway: whether keys may differ that alter what is computed.
+    /// - Returns: what the user should know: changed keys, other machines.
+    /// - Throws: `ResumeError`; `ConfigurationError` where the header's configuration is none.
+    public func check(
+        _ plan: RunPlan, place: ComputingPlace, anyway: Bool = false
+    ) throws -> [String] {
+        let changes = ConfigurationChange.changes(
+            from: try configuration(), to: plan.configuration)
+        let grave = changes.filter { !$0.isHarmless(in: plan.configuration) }
+        guard anyway || grave.isEmpty else { throw ResumeError.changedKeys(grave) }
+        guard state.trainingSamples == plan.split.training.count || anyway else {
+            throw ResumeError.otherData(
+                path: file.path, expected: state.trainingSamples,
+                actual: plan.split.training.count)
+        }
+        guard state.step < plan.totalSteps else {
+            throw ResumeError.nothingLeft(
+                path: file.path, step: state.step, totalSteps: plan.totalSteps)
+        }
+        var notes: [String] = []
+        if !grave.isEmpty {
+            notes.append(
+                "the rest of the run is computed otherwise: "
+                    + grave.map { "\($0.key) was \($0.old) and is \($0.new)" }
+                    .joined(separator: "; "))
+        }
+        func compare(_ what: String, _ before: String, _ now: String) {
+            guard before != now else { return }
+            notes.append(
+                "\(what) is \(oneLine(now)), the checkpoint was written with \(oneLine(before)): "
+                    + "the same bits are not promised")
+        }
+        compare("the program", state.program, "bn-train \(programVersion)")
+        compare("the CPU", state.place.cpu, place.cpu)
+        compare("the instruction set", state.place.instructionSet, place.instructionSet)
+        compare("oneDNN", state.place.oneDNN, place.oneDNN)
+        return notes
+    }
+}

@@ -1,0 +1,220 @@
+import Foundation
+import Glibc
+import TestSupport
+import Testing
+import Training
+
+/// Lets the calls that write checkpoints fail: the FAIL_AT-th of them, with the errno FAIL_WITH.
+/// Counted are those on a path with "checkpoints" in it, and on files opened there. Says at the end
+/// whether one has failed.
+private let failingCalls = """
+    #define _GNU_SOURCE
+    #include <dlfcn.h>
+    #include <errno.h>
+    #include <fcntl.h>
+    #include <stdarg.h>
+    #include <stdio.h>
+    #include <stdlib.h>
+    #include <string.h>
+    #include <sys/stat.h>
+    #include <unistd.h>
+
+    static int calls, failed, ours[1024];
+
+    static int fails(void) {
+        const char *at = getenv("FAIL_AT");
+        if (!at || ++calls != atoi(at)) return 0;
+        failed = 1;
+        errno = atoi(getenv("FAIL_WITH"));
+        return 1;
+    }
+    static int here(const char *path) { return strstr(path, "checkpoints") != NULL; }
+    static int mine(int file) { return file >= 0 && file < 1024 && ours[file]; }
+    #define REAL(name) ((__typeof__(&name))dlsym(RTLD_NEXT, #name))
+
+    static int opened(const char *path, int flags, int mode, const char *name) {
+        if (here(path) && (flags & (O_CREAT | O_DIRECTORY)) && fails()) return -1;
+        int (*real)(const char *, int, ...) = dlsym(RTLD_NEXT, name);
+        int file = real(path, flags, mode);
+        if (file >= 0 && file < 1024) ours[file] = here(path) && (flags & O_CREAT);
+        return file;
+    }
+    int open(const char *path, int flags, ...) {
+        va_list list; va_start(list, flags); int mode = va_arg(list, int); va_end(list);
+        return opened(path, flags, mode, "open");
+    }
+    int open64(const char *path, int flags, ...) {
+        va_list list; va_start(list, flags); int mode = va_arg(list, int); va_end(list);
+        return opened(path, flags, mode, "open64");
+    }
+    ssize_t write(int file, const void *bytes, size_t count) {
+        if (mine(file) && fails()) return -1;
+        return REAL(write)(file, bytes, count);
+    }
+    int fsync(int file) { return mine(file) && fails() ? -1 : REAL(fsync)(file); }
+    int close(int file) {
+        int fail = mine(file) && fails(), code = errno;
+        if (file >= 0 && file < 1024) ours[file] = 0;
+        int result = REAL(close)(file);
+        if (!fail) return result;
+        errno = code;
+        return -1;
+    }
+    int rename(const char *old, const char *new) {
+        return here(new) && fails() ? -1 : REAL(rename)(old, new);
+    }
+    int mkdir(const char *path, mode_t mode) {
+        return here(path) && fails() ? -1 : REAL(mkdir)(path, mode);
+    }
+    __attribute__((destructor)) static void end(void) {
+        if (failed) REAL(write)(2, "one call has failed\\n", 20);
+    }
+    """
+
+private let canFail: Bool = (try? runProcess(["cc", "--version"]).status) == 0
+
+extension ProgramTests {
+    @Suite("Checkpoints that cannot be written")
+    struct CheckpointFaults {
+        private let words =
+            Workplace.short + [
+                "--set", "optimizer.momentum=0.9", "--set", "checkpoint.everySteps=15", "--set",
+                "checkpoint.keep=9", "--quiet", "--json", "--out", "run", "--threads", "1",
+            ]
+
+        /// Every checkpoint under its final name is whole; their steps.
+        private func wholeSteps(_ place: Workplace) throws -> [Int] {
+            let names = (try? place.names(in: "run/checkpoints")) ?? []
+            return try names.filter { $0.hasSuffix(".safetensors") }.map {
+                try Checkpoint(contentsOf: place.file("run/checkpoints/" + $0)).state.step
+            }.sorted()
+        }
+
+        @Test(
+            "each call of the checkpoint's path failing in turn: a warning and the same end, or an end",
+            .enabled(if: canFail, "there is no C compiler"))
+        func eachCall() throws {
+            let place = try Workplace()
+            try place.write(failingCalls, to: "failing.c")
+            let built = try runProcess([
+                "-C", place.path, "cc", "-O1", "-shared", "-fPIC", "-o", "failing.so", "failing.c",
+            ])
+            try #require(built.status == 0, "\(built.stderr)")
+            func run(failing call: Int, with code: Int32, _ more: [String]) throws -> ProcessResult
+            {
+                try? FileManager.default.removeItem(atPath: place.file("run"))
+                return try place.run(
+                    words + more,
+                    environment: [
+                        "LD_PRELOAD": place.file("failing.so"), "FAIL_AT": "\(call)",
+                        "FAIL_WITH": "\(code)",
+                    ])
+            }
+            let whole = try run(failing: 0, with: 0, [])
+            let expected = try whole.lastObject()["parameters_digest"]
+            #expect(try wholeSteps(place) == [15, 30])
+            var call = 0
+            while true {
+                call += 1
+                let code = call % 2 == 0 ? EIO : ENOSPC
+                let result = try run(failing: call, with: code, [])
+                guard result.stderr.contains("one call has failed") else { break }
+                #expect(result.status == 0, "call \(call): \(result.stderr)")
+                let lines = result.ourErrors.split(separator: "\n")
+                try #require(lines.count == 2, "call \(call): \(result.stderr)")
+                let step = lines[0].contains("after step 15 ") ? 15 : 30
+                #expect(
+                    lines[0].hasPrefix(
+                        "bn-train: warning: saving after step \(step) failed, and training goes on: "
+                            + "cannot "), "\(lines[0])")
+                #expect(
+                    lines[0].contains(
+                        code == EIO ? "Input/output error" : "No space left on device"))
+                #expect(try result.lastObject()["parameters_digest"] == expected)
+                let steps = try wholeSteps(place)
+                #expect(steps.contains(step == 15 ? 30 : 15), "call \(call)")
+                #expect(
+                    try place.names(in: "run/checkpoints").allSatisfy { !$0.hasPrefix(".") })
+                guard call % 4 == 1 else { continue }
+                let stopped = try run(
+                    failing: call, with: code, ["--set", "checkpoint.onError=stop"])
+                #expect(stopped.status == 74, "call \(call): \(stopped.stderr)")
+                #expect(stopped.ourErrors.hasPrefix("bn-train: error: cannot "))
+                if step == 30 { #expect(try wholeSteps(place).contains(15)) }
+            }
+            // Folder, two files with their folders' entries, twice.
+            #expect(call > 20, "only \(call) calls are counted")
+        }
+
+        @Test("a limited file size: what fits is written, what does not is named")
+        func limitedSize() throws {
+            let place = try Workplace()
+            // The model has 51 KB, a checkpoint twice that.
+            for (limit, fits) in [(60, false), (90, false), (2000, true)] {
+                try? FileManager.default.removeItem(atPath: place.file("run"))
+                let result = try place.run(shell: "ulimit -f \(limit) && \"$@\"", words)
+                result.expectSuccess()
+                #expect(try wholeSteps(place) == (fits ? [15, 30] : []))
+                let failures = result.ourErrors.split(separator: "\n")
+                #expect(
+                    failures
+                        == (fits
+                            ? []
+                            : [15, 30].map {
+                                "bn-train: warning: saving after step \($0) failed, and training "
+                                    + "goes on: cannot write 'run/checkpoints/step-\($0).safetensors'"
+                                    + ": File too large; free space there or choose another folder"
+                            }))
+            }
+            try? FileManager.default.removeItem(atPath: place.file("run"))
+            let stopped = try place.run(
+                shell: "ulimit -f 60 && \"$@\"", words + ["--set", "checkpoint.onError=stop"])
+            #expect(stopped.status == 74)
+            #expect(
+                stopped.ourErrors
+                    == "bn-train: error: cannot write 'run/checkpoints/step-15.safetensors': File too "
+                    + "large; free space there or choose another folder")
+        }
+
+        @Test("three kills -9, each resumed in another world: launch/test-faults in small")
+        func kills() throws {
+            guard mpirunIsInstalled else { try Test.cancel("it needs mpirun") }
+            let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
+                .deletingLastPathComponent().deletingLastPathComponent()
+            let result = try runProcess(
+                [
+                    root.appending(path: "launch/test-faults").path, "--kills", "3", "--program",
+                    Workplace.program,
+                ], timeout: 300)
+            #expect(result.status == 0, "\(result.stdout)\(result.stderr)")
+            let last = result.stdout.split(separator: "\n").last ?? ""
+            #expect(last.hasPrefix("3 kills, "), "\(result.stdout)")
+        }
+
+        @Test(
+            "Python's safetensors and PyTorch read a checkpoint, and what they write is read here")
+        func python() throws {
+            let python = ProcessInfo.processInfo.environment["PEERS_PYTHON"] ?? "python3"
+            let modules = try runProcess([python, "-c", "import safetensors.torch, torch"])
+            guard modules.status == 0 else {
+                try Test.cancel("PEERS_PYTHON has no safetensors or no PyTorch")
+            }
+            let place = try Workplace()
+            try place.run(words).expectSuccess()
+            let script = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
+                .appending(path: "Fixtures/load_checkpoint.py").path
+            let loaded = try runProcess(
+                [
+                    "-C", place.path, python, script, "run/checkpoints/step-30.safetensors",
+                    "written.safetensors",
+                ], timeout: 120)
+            #expect(loaded.status == 0, "\(loaded.stderr)")
+            let same = try place.run([
+                "inspect", "run/checkpoints/step-30.safetensors", "written.safetensors",
+            ])
+            #expect(same.status == 0, "\(same.stdout)")
+            try place.run(["inspect", "written.safetensors"]).expectSuccess()
+            try place.run(["eval", "written.safetensors"]).expectSuccess()
+        }
+    }
+}

@@ -1,0 +1,151 @@
+import Foundation
+import TestSupport
+import Testing
+import Training
+
+extension ProgramTests {
+    @Suite("Interrupted and resumed")
+    struct Resume {
+        private let words =
+            Workplace.short + ["--set", "optimizer.momentum=0.9", "--set", "model.dropout=0.2"]
+
+        /// The lines of a run's metrics without what depends on the clock.
+        private func metrics(_ place: Workplace, _ run: String) throws -> [String] {
+            try place.text(of: "\(run)/metrics.jsonl").split(separator: "\n").map {
+                String($0.replacing(try Regex("\"images_per_second\":[^,]*"), with: ""))
+            }
+        }
+
+        @Test("a run killed by a fault goes on in other worlds, to the same result and metrics")
+        func otherWorlds() throws {
+            let place = try Workplace()
+            let whole = try place.run(words + ["--out", "whole", "--json", "--quiet"])
+            whole.expectSuccess()
+            let expected = try whole.lastObject()
+            // After an evaluation that the resumed run must not repeat.
+            let killed = try place.run(
+                words + ["--set", "checkpoint.everySteps=7", "--out", "run", "--threads", "2"],
+                environment: ["BN_TRAIN_PLANT": "throw=1@34"])
+            #expect(killed.status == 70)
+            #expect(
+                try place.names(in: "run/checkpoints") == [
+                    "latest", "step-14.safetensors", "step-21.safetensors", "step-28.safetensors",
+                ])
+            #expect(try place.text(of: "run/checkpoints/latest") == "step-28.safetensors\n")
+            for (ranks, threads, from) in [
+                (1, 1, "auto"), (1, 3, "21"), (3, 1, "14"), (2, 2, "auto"),
+            ] {
+                let copy = "run-\(ranks)-\(threads)"
+                try FileManager.default.copyItem(
+                    atPath: place.file("run"), toPath: place.file(copy))
+                let source =
+                    from == "auto" ? from : "\(copy)/checkpoints/step-\(from).safetensors"
+                let resume = [
+                    "--resume", source, "--out", copy, "--threads", "\(threads)", "--json",
+                ]
+                let result =
+                    ranks == 1 ? try place.run(resume) : try place.run(ranks: ranks, resume)
+                result.expectSuccess()
+                let object = try result.lastObject()
+                for name in [
+                    "parameters_digest", "train_loss", "test_loss", "test_accuracy", "steps",
+                    "epochs",
+                ] {
+                    #expect(object[name] == expected[name], "\(name) in \(copy)")
+                }
+                #expect(try metrics(place, copy) == metrics(place, "whole"))
+                #expect(try place.bytes(of: "\(copy)/final.safetensors").count > 0)
+                #expect(
+                    result.stderr.contains(
+                        "resume   after step \(from == "auto" ? "28" : from) (epoch "))
+            }
+            // Later ones, of a course that is taken again, are not mistaken for the newest.
+            #expect(
+                try place.names(in: "run-3-1/checkpoints").filter { $0.hasSuffix(".set-aside") }
+                    == ["step-21.set-aside", "step-28.set-aside"])
+        }
+
+        @Test("what a run cannot go on from is one line")
+        func refusals() throws {
+            let place = try Workplace()
+            try place.run(
+                words + ["--set", "checkpoint.everySteps=7", "--out", "run", "--quiet"]
+            ).expectSuccess()
+            let resume = ["--resume", "auto", "--out", "run"]
+            let changed =
+                "the configuration differs from the checkpoint's: batch.size was 24 and is 12; take "
+                + "the changes back, or give --resume-anyway for a run that is neither the old nor "
+                + "the new one"
+            try place.run(resume + ["--set", "batch.size=12"]).expect(64, changed)
+            try place.run(ranks: 2, resume + ["--set", "batch.size=12"]).expect(64, changed)
+            try place.run(["--resume", "run/none.safetensors"]).expect(
+                66,
+                "no file 'run/none.safetensors': give the path of a model, such as "
+                    + "runs/NAME-1/final.safetensors")
+            try place.run(["--resume", "run/final.safetensors"]).expect(
+                65,
+                "'run/final.safetensors' is no checkpoint of a run: its header says nothing of a "
+                    + "step; give a file such as runs/NAME-1/checkpoints/step-1000.safetensors")
+            try FileManager.default.removeItem(atPath: place.file("run/checkpoints"))
+            try place.run(resume).expect(
+                64,
+                "'run' holds a finished run without checkpoints: nothing is left to train; give "
+                    + "--overwrite to train again, or another folder with --out")
+        }
+
+        @Test("without a checkpoint the run begins anew; a damaged one is named and skipped")
+        func damaged() throws {
+            let place = try Workplace()
+            let whole = try place.run(words + ["--out", "whole", "--json", "--quiet"])
+            let expected = try whole.lastObject()["parameters_digest"]
+            let early = try place.run(
+                words + ["--set", "checkpoint.everySteps=7", "--out", "run"],
+                environment: ["BN_TRAIN_PLANT": "throw=0@5"])
+            #expect(early.status == 70)
+            let resume = ["--resume", "auto", "--out", "run", "--json", "--quiet"]
+            let anew = try place.run(resume, environment: ["BN_TRAIN_PLANT": "throw=0@16"])
+            #expect(
+                anew.stderr.contains(
+                    "bn-train: warning: 'run' holds no whole checkpoint: the run begins at step 1\n"
+                ))
+            #expect(anew.status == 70)
+            let file = "run/checkpoints/step-14.safetensors"
+            try place.write(Array(try place.bytes(of: file).dropLast(1000)), to: file)
+            let result = try place.run(ranks: 2, resume)
+            result.expectSuccess()
+            #expect(
+                result.stderr.contains(
+                    "bn-train: warning: skipped: '\(file)' is cut off: it should have at least "))
+            #expect(result.stderr.contains("a checkpoint of a later step is now"))
+            #expect(try result.lastObject()["parameters_digest"] == expected)
+        }
+
+        @Test("a folder in use is refused, naming the process")
+        func inUse() throws {
+            let place = try Workplace()
+            let run = try RunningProcess(
+                ["-C", place.path, Workplace.program] + Workplace.endless + ["--out", "run"])
+            #expect(run.waitUntil(seconds: 30) { run.stderr.contains("step 20 ·") })
+            let result = try place.run(words + ["--out", "run", "--overwrite"])
+            kill(run.pid, SIGKILL)
+            _ = run.wait(timeout: 10)
+            #expect(result.status == 71)
+            #expect(
+                result.ourErrors.hasPrefix(
+                    "bn-train: error: 'run' is still in use by process \(run.pid) on "))
+            // The lock of a dead process is none.
+            try place.run(words + ["--out", "run", "--overwrite", "--quiet"]).expectSuccess()
+        }
+
+        @Test("every world's threads agree on the command line, --resume included")
+        func commandLines() throws {
+            let place = try Workplace()
+            let result = try place.run(contexts: [
+                ["-n", "1", Workplace.program, "--resume", "auto", "--out", "a"],
+                ["-n", "1", Workplace.program, "--resume", "b"],
+            ])
+            #expect(result.status == 64)
+            #expect(result.ourErrors.contains("the command line differs: rank 0 has"))
+        }
+    }
+}
