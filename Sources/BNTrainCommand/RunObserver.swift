@@ -70,5 +70,9 @@ final class RunObserver: TrainingObserver, @unchecked Sendable {
         bar?.line(parts.joined(separator: " · "))
     }
 
+    func probed(_ report: ProbeReport) throws {
+        for line in report.lines { try log.append(line) }
+    }
+
     func finish() { bar?.finish() }
 }

@@ -225,6 +225,12 @@ enum Keys {
     static let everySteps = Key(
         "evaluate.everySteps", default: "1000", .whole(1...1_000_000_000_000),
         doc: "Steps between evaluations.")
+    static let probeSteps = Key(
+        "probes.everySteps", default: "null", .whole(1...1_000_000_000_000),
+        doc: "Steps between probes, of the first step on; null: none.")
+    static let landscape = Key(
+        "probes.landscape", default: "false", .flag,
+        doc: "Whether probes also follow the gradient, over eight more steps on the same batch.")
     static let checkpointSteps = Key(
         "checkpoint.everySteps", default: "null", .whole(1...1_000_000_000_000),
         doc: "Steps between checkpoints; null: none by steps.")
@@ -254,7 +260,8 @@ enum Keys {
         shards, labelSmoothing, optimizer, learningRate, optimizerMomentum, nesterov, betas,
         trustCoefficient, optimizerEpsilon, weightDecay, decayAll, clipNorm, schedule, warmupSteps,
         scaleWithBatch, milestones, factor, minimum, pctStart, divFactor, finalDivFactor,
-        minimumMomentum, steps, epochs, everySteps, checkpointSteps, checkpointEpochs,
+        minimumMomentum, steps, epochs, everySteps, probeSteps, landscape, checkpointSteps,
+        checkpointEpochs,
         checkpointMinutes, keep, checkpointFailure, collectives,
     ]
 
@@ -269,6 +276,7 @@ enum Keys {
         ("optimizer", "The update rule."),
         ("schedule", "The learning rate over the steps."),
         ("evaluate", "When the model is evaluated."),
+        ("probes", "What is measured on the way, for metrics.jsonl; the run stays the same."),
         (
             "checkpoint",
             "When all that a run needs to go on is saved; a signal that ends it always saves."

@@ -97,6 +97,9 @@ extension RunConfiguration {
         schedule = try Schedule(settings)
         length = try Length(settings)
         evaluate = Evaluate(everySteps: try settings.value(Keys.everySteps))
+        probes = Probes(
+            everySteps: try settings.optional(Keys.probeSteps),
+            landscape: try settings.value(Keys.landscape))
         checkpoint = Checkpoint(
             everySteps: try settings.optional(Keys.checkpointSteps),
             everyEpochs: try settings.optional(Keys.checkpointEpochs),

@@ -50,6 +50,13 @@ extension RunConfiguration {
             ("schedule", schedule.json),
             length.json,
             ("evaluate", .object([("everySteps", .whole(evaluate.everySteps))])),
+            (
+                "probes",
+                .object([
+                    ("everySteps", probes.everySteps.map(JSON.whole) ?? .literal("null")),
+                    ("landscape", .flag(probes.landscape)),
+                ])
+            ),
             ("checkpoint", checkpoint.json),
             ("collectives", .string(collectives.rawValue)),
         ])

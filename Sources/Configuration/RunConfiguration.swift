@@ -32,6 +32,9 @@ public struct RunConfiguration: Sendable, Hashable {
     /// When the model is evaluated.
     public var evaluate: Evaluate
 
+    /// What is measured on the way.
+    public var probes: Probes
+
     /// When the run is saved, so that it can go on.
     public var checkpoint: Checkpoint
 
@@ -345,6 +348,15 @@ public struct RunConfiguration: Sendable, Hashable {
     public struct Evaluate: Sendable, Hashable {
         /// Steps between evaluations.
         public var everySteps: Int
+    }
+
+    /// What is measured on the way; it changes no bit of the run.
+    public struct Probes: Sendable, Hashable {
+        /// Steps between probes; nil for none.
+        public var everySteps: Int?
+
+        /// Whether they follow the gradient, too.
+        public var landscape: Bool
     }
 
     /// When a run is saved, so that it can go on; what is nil saves nothing.

@@ -65,3 +65,7 @@ public final class Activation: Layer, AddingLayer {
             inputGradient: inputGradient.pointer + first)
     }
 }
+
+extension Activation: ActivatedLayer {
+    package var activationKind: ActivationKind { activation }
+}

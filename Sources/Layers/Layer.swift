@@ -1,3 +1,4 @@
+package import Kernels
 public import TensorCore
 
 /// What is computed in a pass over a network.
@@ -228,6 +229,12 @@ public protocol AddingLayer: Layer {
 extension AddingLayer {
     /// What is added has the gradient of what it is added to.
     public var separatesAddend: Bool { false }
+}
+
+/// A layer that ends in an activation: its own, or one that is fused with it.
+package protocol ActivatedLayer: Layer {
+    /// `.identity` for none.
+    var activationKind: ActivationKind { get }
 }
 
 /// How many images of `values` each make a block: what one layer writes and the next reads should

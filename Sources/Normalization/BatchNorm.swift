@@ -363,3 +363,7 @@ final class GroupCoefficients {
             projection: projection.pointer)
     }
 }
+
+extension BatchNorm: ActivatedLayer {
+    package var activationKind: ActivationKind { activation }
+}

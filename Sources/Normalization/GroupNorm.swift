@@ -231,3 +231,7 @@ public final class GroupNorm: AddingLayer {
         }
     }
 }
+
+extension GroupNorm: ActivatedLayer {
+    package var activationKind: ActivationKind { activation }
+}

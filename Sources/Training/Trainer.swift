@@ -104,9 +104,12 @@ public struct Trainer: Sendable {
     ) throws -> TrainingOutcome {
         let communicator = worker.communicator
         var progress = Progress(plan, afterStep: start.step, saved: start.progress)
+        let probing = Probing(worker, plan)
         try communicator.barrier()
         for step in start.step + 1...plan.totalSteps {
-            let report = try self.step(step, worker)
+            let isProbed = probing?.isDue(step) == true
+            let report = try self.step(step, worker, probing: isProbed ? probing : nil)
+            if isProbed, let report = probing?.report { try observer?.probed(report) }
             progress.add(report)
             observer?.stepped(report)
             let isLast = step == plan.totalSteps
@@ -135,7 +138,8 @@ public struct Trainer: Sendable {
     /// One optimizer step, from the samples to the next parameters.
     @discardableResult
     func step(
-        _ step: Int, _ worker: TrainingWorker, profile: StepProfile? = nil
+        _ step: Int, _ worker: TrainingWorker, profile: StepProfile? = nil,
+        probing: Probing? = nil
     ) throws -> StepReport {
         worker.communicator.step = step
         let (batch, pass) = worker.batch(atStep: step)
@@ -145,6 +149,7 @@ public struct Trainer: Sendable {
             try plant(step, worker.communicator)
             worker.load(batch)
             profile?.add(to: \.data)
+            let landscape = try probing?.before(pass, learningRate: rate)
             try worker.forward(pass)
             guard worker.loss.isFinite else {
                 throw TrainingError.diverged(
@@ -154,6 +159,7 @@ public struct Trainer: Sendable {
             try worker.backward(pass)
             try worker.update(pass, at: settings)
             profile?.add(to: \.update)
+            try probing?.after(pass, step: step, epoch: batch.epoch, landscape: landscape)
         } catch {
             throw failure(error, step: step, epoch: batch.epoch)
         }

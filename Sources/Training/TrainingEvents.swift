@@ -79,11 +79,15 @@ public protocol TrainingObserver: Sendable {
     func stepped(_ report: StepReport)
     /// An evaluation was done. What it throws ends the run.
     func evaluated(_ report: EvaluationReport) throws
+    /// A step was probed. What it throws ends the run.
+    func probed(_ report: ProbeReport) throws
     /// A checkpoint was written, or could not be.
     func saved(_ report: CheckpointReport)
 }
 
 extension TrainingObserver {
+    /// Does nothing.
+    public func probed(_ report: ProbeReport) throws {}
     /// Does nothing.
     public func saved(_ report: CheckpointReport) {}
 }

@@ -183,6 +183,7 @@ let variants: [[String]] = [
     ],
     ["schedule={kind: 'step', milestones: [10, 20], factor: 0.3333333333333333}"],
     ["schedule.kind=cosine", "schedule.minimum=1e-300", "schedule.warmupSteps=5"],
+    ["probes={everySteps: 50, landscape: true}"],
     ["checkpoint={everySteps: 500, everyEpochs: 2, everyMinutes: 0.5, keep: 1, onError: 'stop'}"],
     ["steps=12345", "collectives=mpi", "optimizer.learningRate=4.9e-324"],
 ]

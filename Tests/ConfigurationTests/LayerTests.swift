@@ -227,6 +227,10 @@ struct LayerTests {
                   "evaluate": {
                     "everySteps": 1000
                   },
+                  "probes": {
+                    "everySteps": null,
+                    "landscape": false
+                  },
                   "checkpoint": {
                     "everySteps": null,
                     "everyEpochs": null,

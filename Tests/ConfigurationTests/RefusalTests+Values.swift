@@ -14,8 +14,8 @@ extension Refusal {
             #"{ learningRate: 1 }"#,
             #"""
             run.json5:1:3: unknown key "learningRate"; did you mean "optimizer.learningRate"? \#
-            Known here: evaluate, data, optimizer, checkpoint, seed, batch, loss, schedule, epochs, model, \#
-            steps, collectives
+            Known here: evaluate, data, optimizer, checkpoint, seed, batch, loss, schedule, \#
+            epochs, probes, model, steps, collectives
                 { learningRate: 1 }
                   ^
             """#),
@@ -363,7 +363,7 @@ extension Refusal {
             #"""
             run.json5:1:3: unknown key "model.name"; did you mean "model: { name: … }"? Known \#
             here: model, evaluate, data, schedule, collectives, seed, loss, optimizer, steps, \#
-            epochs, batch, checkpoint
+            epochs, probes, batch, checkpoint
                 { 'model.name': 'mlp' }
                   ^
             """#),

@@ -80,7 +80,8 @@ public struct ConfigurationChange: Equatable, Sendable {
     /// Whether the rest of the run computes the same: when and where it reports and saves, where
     /// the data lie and, where no learning rate depends on it, how long it is.
     func isHarmless(in configuration: RunConfiguration) -> Bool {
-        if key.hasPrefix("evaluate.") || key.hasPrefix("checkpoint.") { return true }
+        let sections = ["evaluate.", "probes.", "checkpoint."]
+        if sections.contains(where: { key.hasPrefix($0) }) { return true }
         if key == "data.directory" { return true }
         guard ["steps", "epochs"].contains(key) else { return false }
         switch configuration.schedule.kind {
