@@ -67,7 +67,7 @@ let package = Package(
         room("TensorCore"),
         room("Collectives", ["CPlatform"]),
         room("MPICollectives", ["Collectives", mpi("CMPI")]),
-        room("Kernels", ["TensorCore", "COneDNN"]),
+        room("Kernels", ["TensorCore", "COneDNN", "CPlatform"]),
         room("Layers", ["TensorCore", "Kernels"]),
         room("Normalization", ["TensorCore", "Layers", "Kernels", "Collectives"]),
         room("Models", ["TensorCore", "Kernels", "Layers", "Normalization", "Collectives"]),

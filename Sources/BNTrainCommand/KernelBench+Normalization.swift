@@ -22,11 +22,9 @@ extension KernelBench {
             throw BenchError.tooManyThreads(threads, shards: layer.shards)
         }
         // Forward reads x twice and writes y; backward reads x, dy, then x, dy again, and writes dx.
-        // ReLU's also reads y and writes dz.
-        let passes = layer.activation == .relu ? 10 : 8
         return Work(
             name: kernel, shape: extents, operations: nil,
-            bytes: Double(passes * 4 * extents.reduce(1, *)),
+            bytes: Double(8 * 4 * extents.reduce(1, *)),
             seconds: {
                 let first = try layer.medianSeconds(threads: threads, rounds: 3, calls: 1)
                 let calls = max(1, Int(arguments.seconds / 20 / first))

@@ -34,13 +34,14 @@ public func channelMoments(
     while row < rows {
         let part = min(step, rows &- row)
         let x = input + row &* channels
+        let rows = Range(uncheckedBounds: (row, row &+ part))
         var c = 0
-        while c &+ laneCount <= channels {
-            addMoments(input + c, x + c, part, channels, laneCount, mean + c, m2 + c)
+        while c < channels {
+            let lanes = min(laneCount, channels &- c)
+            var ahead = Ahead(rows, channels: channels, c: c)
+            for _ in 0..<part { ahead.advance(input) }
+            addMoments(input + c, x + c, part, channels, lanes, mean + c, m2 + c)
             c &+= laneCount
-        }
-        if c < channels {
-            addMoments(input + c, x + c, part, channels, channels &- c, mean + c, m2 + c)
         }
         row &+= step
     }

@@ -1,3 +1,5 @@
+import CPlatform
+
 // Sixteen channels at a time: how kernels read and write memory.
 //
 // A SIMD16<Float> is one AVX-512 register, two of AVX2, four of NEON. Memory is only as aligned as
@@ -17,6 +19,38 @@ let laneCount = 16
 @inline(__always)
 func rowsAtOnce(_ rows: Int, channels: Int, most: Int = 16) -> Int {
     channels <= laneCount ? max(rows, 1) : max(4, min(most, 128 &* most / channels))
+}
+
+/// What a pass over blocks of rows will read next, line after line.
+///
+/// Within a block of more than 16 channels addresses jump from row to row, for one vector of
+/// channels after the other, and the core's own prefetching does not follow: measured on Zen 4 from
+/// main memory, 256 channels, backward and forward take 0.6 of the time with this.
+struct Ahead {
+    private var offset: Int
+    private let isNeeded: Bool
+
+    /// Ahead of vector `c` of the channels of some rows.
+    @inline(__always)
+    init(_ rows: Range<Int>, channels: Int, c: Int) {
+        // A page at least: some 100 ns.
+        let distance = max(rows.count &* channels, 1024)
+        offset = rows.lowerBound &* channels &+ distance &+ c &* rows.count
+        isNeeded = channels > laneCount
+    }
+
+    /// Brings one line of each of up to three streams near, and goes on by a line.
+    @inline(__always)
+    mutating func advance(
+        _ a: UnsafePointer<Float>, _ b: UnsafePointer<Float>? = nil,
+        _ c: UnsafePointer<Float>? = nil
+    ) {
+        guard isNeeded else { return }
+        bn_prefetch_line(a + offset)
+        if let b { bn_prefetch_line(b + offset) }
+        if let c { bn_prefetch_line(c + offset) }
+        offset &+= laneCount
+    }
 }
 
 /// `lanes` values (1…16) from `pointer` on; the other lanes hold `padding`. Reads nothing else.

@@ -19,22 +19,43 @@
 ///   - secondGradient: the other part of dy where two layers read the output, [rows, channels].
 ///   - gradient: where dz goes instead, [rows, channels]; with `identity` and no second gradient dz
 ///     is dy, and nothing is written.
+///   - forward: what z was made of, for a ReLU without an addend: y is then not read, nor dz written
+///     without a second gradient; `normalizeBackward` finds it again.
 public func normalizeBackwardSums(
     input: UnsafePointer<Float>, output: UnsafePointer<Float>,
     outputGradient: UnsafeMutablePointer<Float>, rows: Int, channels: Int,
     meanHigh: UnsafePointer<Float>, meanLow: UnsafePointer<Float>, activation: ActivationKind,
     sumGradient: UnsafeMutablePointer<Double>, sumProduct: UnsafeMutablePointer<Double>,
-    secondGradient: UnsafePointer<Float>? = nil, gradient: UnsafeMutablePointer<Float>? = nil
+    secondGradient: UnsafePointer<Float>? = nil, gradient: UnsafeMutablePointer<Float>? = nil,
+    forward: RectifiedForward? = nil
 ) {
+    precondition(forward == nil || activation == .relu, "only ReLU's slope follows from z's sign")
     let shard = BackwardShard(
         input: input, output: output, outputGradient: outputGradient,
         gradient: gradient ?? outputGradient, rows: rows, channels: channels,
-        meanHigh: meanHigh, meanLow: meanLow, sumGradient: sumGradient, sumProduct: sumProduct)
+        meanHigh: meanHigh, meanLow: meanLow, sumGradient: sumGradient, sumProduct: sumProduct,
+        forward: forward)
     switch activation {
     case .identity: backwardSums(Identity.self, shard, secondGradient)
     case .sigmoid: backwardSums(Sigmoid.self, shard, secondGradient)
     case .tanh: backwardSums(HyperbolicTangent.self, shard, secondGradient)
     case .relu: backwardSums(Rectifier.self, shard, secondGradient)
+    }
+}
+
+/// What z = (x − μ)·factor + β was made of: backward finds ReLU's slope from it instead of reading y.
+public struct RectifiedForward {
+    /// γ / √(σ² + ε), [channels]
+    let factor: UnsafePointer<Float>
+    /// β, [channels]
+    let shift: UnsafePointer<Float>
+
+    /// - Parameters:
+    ///   - factor: as `normalizeForward` had it, [channels].
+    ///   - shift: as `normalizeForward` had it, [channels].
+    public init(factor: UnsafePointer<Float>, shift: UnsafePointer<Float>) {
+        self.factor = factor
+        self.shift = shift
     }
 }
 
@@ -50,56 +71,75 @@ private struct BackwardShard {
     let meanLow: UnsafePointer<Float>
     let sumGradient: UnsafeMutablePointer<Double>
     let sumProduct: UnsafeMutablePointer<Double>
+    let forward: RectifiedForward?
 }
 
 private func backwardSums<Activation: VectorActivation>(
     _: Activation.Type, _ shard: BackwardShard, _ second: UnsafePointer<Float>?
 ) {
-    // A loop for each case, so that none branches: the block is inlined with a known second.
+    // A loop for each case, so that none branches: the block is inlined with known options.
     @inline(__always)
-    func blocks(_ second: UnsafePointer<Float>?) {
+    func blocks(_ second: UnsafePointer<Float>?, _ forward: RectifiedForward?) {
         let step = rowsAtOnce(shard.rows, channels: shard.channels)
         var row = 0
         while row < shard.rows {
             let rows = Range(uncheckedBounds: (row, min(row &+ step, shard.rows)))
             var c = 0
             while c &+ laneCount <= shard.channels {
-                backwardSumsBlock(Activation.self, shard, rows, c, laneCount, second)
+                backwardSumsBlock(
+                    Activation.self, shard, rows, c, laneCount, second, forward)
                 c &+= laneCount
             }
             if c < shard.channels {
-                backwardSumsBlock(Activation.self, shard, rows, c, shard.channels &- c, second)
+                backwardSumsBlock(
+                    Activation.self, shard, rows, c, shard.channels &- c, second, forward)
             }
             row &+= step
         }
     }
     shard.sumGradient.update(repeating: 0, count: shard.channels)
     shard.sumProduct.update(repeating: 0, count: shard.channels)
-    if let second { blocks(second) } else { blocks(nil) }
+    switch (second, shard.forward) {
+    case (let second?, let forward?): blocks(second, forward)
+    case (let second?, nil): blocks(second, nil)
+    case (nil, let forward?): blocks(nil, forward)
+    case (nil, nil): blocks(nil, nil)
+    }
 }
 
 /// Adds channels c ..< c + lanes of some rows.
 @inline(__always)
 private func backwardSumsBlock<Activation: VectorActivation>(
     _: Activation.Type, _ shard: BackwardShard, _ rows: Range<Int>, _ c: Int, _ lanes: Int,
-    _ second: UnsafePointer<Float>?
+    _ second: UnsafePointer<Float>?, _ forward: RectifiedForward?
 ) {
     let meanHigh = loadLanes(shard.meanHigh + c, lanes)
     let meanLow = loadLanes(shard.meanLow + c, lanes)
+    let factor = forward.map { loadLanes($0.factor + c, lanes) } ?? .zero
+    let shift = forward.map { loadLanes($0.shift + c, lanes) } ?? .zero
+    let readsOutput = !Activation.isIdentity && forward == nil
     var sumGradient = loadLanes(shard.sumGradient + c, lanes)
     var sumProduct = loadLanes(shard.sumProduct + c, lanes)
     var offset = rows.lowerBound &* shard.channels &+ c
+    var ahead = Ahead(rows, channels: shard.channels, c: c)
     for _ in 0..<rows.count {
+        ahead.advance(
+            shard.input, UnsafePointer(shard.outputGradient),
+            readsOutput ? shard.output : nil)
+        let centred = (loadLanes(shard.input + offset, lanes) - meanHigh) - meanLow
         var gradient = loadLanes(shard.outputGradient + offset, lanes)
         if let second { gradient += loadLanes(second + offset, lanes) }
         if !Activation.isIdentity {
+            // ReLU's slope is that of z as well as that of y.
             gradient = Activation.gradient(
-                gradient, output: loadLanes(shard.output + offset, lanes))
+                gradient,
+                output: readsOutput
+                    ? loadLanes(shard.output + offset, lanes)
+                    : shift.addingProduct(centred, factor))
         }
-        if second != nil || !Activation.isIdentity {
+        if second != nil || readsOutput {
             storeLanes(gradient, shard.gradient + offset, lanes)
         }
-        let centred = (loadLanes(shard.input + offset, lanes) - meanHigh) - meanLow
         let wide = widen(gradient)
         sumGradient += wide
         sumProduct.addProduct(wide, widen(centred))
@@ -159,40 +199,51 @@ public func normalizationGradientCoefficients(
 ///   - meanGradient: [channels], as projection from `normalizationGradientCoefficients`.
 ///   - projection: [channels]
 ///   - inputGradient: dx, [rows, channels]; may be `gradient`.
+///   - shift: β, [channels], where `gradient` is still to go through a ReLU: see `RectifiedForward`.
 public func normalizeBackward(
     input: UnsafePointer<Float>, gradient: UnsafePointer<Float>, rows: Int, channels: Int,
     meanHigh: UnsafePointer<Float>, meanLow: UnsafePointer<Float>, factor: UnsafePointer<Float>,
     meanGradient: UnsafePointer<Float>, projection: UnsafePointer<Float>,
-    inputGradient: UnsafeMutablePointer<Float>
+    inputGradient: UnsafeMutablePointer<Float>, shift: UnsafePointer<Float>? = nil
 ) {
     @inline(__always)
-    func block(_ rows: Range<Int>, _ c: Int, _ lanes: Int) {
+    func block(_ rows: Range<Int>, _ c: Int, _ lanes: Int, _ shift: UnsafePointer<Float>?) {
         let high = loadLanes(meanHigh + c, lanes)
         let low = loadLanes(meanLow + c, lanes)
         let slope = loadLanes(factor + c, lanes)
         let offset = loadLanes(meanGradient + c, lanes)
         let negated = -loadLanes(projection + c, lanes)
+        let beta = shift.map { loadLanes($0 + c, lanes) }
         var place = rows.lowerBound &* channels &+ c
+        var ahead = Ahead(rows, channels: channels, c: c)
         for _ in 0..<rows.count {
+            ahead.advance(input, gradient)
             let centred = (loadLanes(input + place, lanes) - high) - low
-            let remaining = (loadLanes(gradient + place, lanes) - offset)
-                .addingProduct(centred, negated)
+            var dz = loadLanes(gradient + place, lanes)
+            if let beta {
+                dz = Rectifier.gradient(dz, output: beta.addingProduct(centred, slope))
+            }
+            let remaining = (dz - offset).addingProduct(centred, negated)
             storeLanes(slope * remaining, inputGradient + place, lanes)
             place &+= channels
         }
     }
-    let step = rowsAtOnce(rows, channels: channels)
-    var row = 0
-    while row < rows {
-        let part = Range(uncheckedBounds: (row, min(row &+ step, rows)))
-        var c = 0
-        while c &+ laneCount <= channels {
-            block(part, c, laneCount)
-            c &+= laneCount
+    @inline(__always)
+    func blocks(_ shift: UnsafePointer<Float>?) {
+        let step = rowsAtOnce(rows, channels: channels)
+        var row = 0
+        while row < rows {
+            let part = Range(uncheckedBounds: (row, min(row &+ step, rows)))
+            var c = 0
+            while c &+ laneCount <= channels {
+                block(part, c, laneCount, shift)
+                c &+= laneCount
+            }
+            if c < channels { block(part, c, channels &- c, shift) }
+            row &+= step
         }
-        if c < channels { block(part, c, channels &- c) }
-        row &+= step
     }
+    if let shift { blocks(shift) } else { blocks(nil) }
 }
 
 /// The whole backward of a normalised batch in its readable form, for one statistics group:

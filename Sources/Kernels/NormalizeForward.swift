@@ -135,7 +135,9 @@ private func normalizeBlock<Activation: VectorActivation>(
     let factor = loadLanes(shard.factor + c, lanes)
     let shift = loadLanes(shard.shift + c, lanes)
     var offset = rows.lowerBound &* shard.channels &+ c
+    var ahead = Ahead(rows, channels: shard.channels, c: c)
     for _ in 0..<rows.count {
+        ahead.advance(shard.input, addend)
         let centred = (loadLanes(shard.input + offset, lanes) - meanHigh) - meanLow
         var z = shift.addingProduct(centred, factor)
         if let addend { z += loadLanes(addend + offset, lanes) }

@@ -153,8 +153,12 @@ public final class BatchNorm: MeetingLayer, AddingLayer {
     /// dx may be written over dz.
     public var worksInPlace: Bool { true }
 
-    /// dz is written over dy.
-    public var writesObservedGradient: Bool { activation != .identity }
+    /// dz is written over dy, but where backward can find it again.
+    public var writesObservedGradient: Bool { activation != .identity && !findsSlopeAgain }
+
+    /// Whether ReLU's slope is found from the input: x is read anyway, y and dz then need not be.
+    /// With an addend dz is that one's gradient, and z more than x tells.
+    private var findsSlopeAgain: Bool { activation == .relu && addend == nil }
 
     var scale: UnsafePointer<Float> {
         UnsafePointer(
@@ -238,7 +242,7 @@ public final class BatchNorm: MeetingLayer, AddingLayer {
 
     // MARK: backward
 
-    /// dz over `outputGradient`, and the block's part of the sums of its shards.
+    /// dz over `outputGradient`, if it `writesObservedGradient`, and the block's part of the sums of its shards.
     public func observeGradient(
         _ input: Tensor, _ outputGradient: Tensor, second: Tensor?, _ block: Block, _ pass: Pass
     ) {
@@ -256,7 +260,9 @@ public final class BatchNorm: MeetingLayer, AddingLayer {
                 rows: rows.count * positions, channels: channels,
                 meanHigh: group.meanHigh.pointer, meanLow: group.meanLow.pointer,
                 activation: activation, sumGradient: part, sumProduct: part + channels,
-                secondGradient: second.map { UnsafePointer($0.pointer + first) })
+                secondGradient: second.map { UnsafePointer($0.pointer + first) },
+                forward: findsSlopeAgain
+                    ? RectifiedForward(factor: group.factor.pointer, shift: shift) : nil)
             if !isStart { add(UnsafePointer(scratch), into: total, count: 2 * channels) }
             if statistics == .batch && rows.upperBound == pass.shardRows[position].upperBound {
                 sums.push()
@@ -297,7 +303,8 @@ public final class BatchNorm: MeetingLayer, AddingLayer {
                 rows: rows.count * positions, channels: channels,
                 meanHigh: group.meanHigh.pointer, meanLow: group.meanLow.pointer,
                 factor: group.factor.pointer, meanGradient: group.meanGradient.pointer,
-                projection: group.projection.pointer, inputGradient: inputGradient.pointer + first)
+                projection: group.projection.pointer, inputGradient: inputGradient.pointer + first,
+                shift: findsSlopeAgain ? shift : nil)
         }
     }
 }

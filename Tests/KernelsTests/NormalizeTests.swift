@@ -94,6 +94,64 @@ struct NormalizeTests {
         }
     }
 
+    @Test(
+        "a ReLU's slope found again from the input gives the bits of the one found from the output",
+        arguments: channelShapes)
+    func rectified(rows: Int, channels: Int) {
+        let count = rows * channels
+        let x = normals(count, mean: 2, index: 1)
+        let (dy, other) = (normals(count, index: 2), normals(count, index: 3))
+        let perChannel = (4..<10).map { normals(channels, index: $0) }
+        let (high, low, factor) = (perChannel[0], perChannel[1], perChannel[2])
+        var shift = perChannel[3]
+        // A channel whose z is 0 everywhere, and one that is never positive.
+        var slope = factor
+        slope[0] = 0
+        shift[0] = 0
+        shift[channels - 1] = -1e6
+        let output = GuardedBuffer<Float>(count: count)
+        normalizeForward(
+            input: x, rows: rows, channels: channels, meanHigh: high, meanLow: low, factor: slope,
+            shift: shift, activation: .relu, output: output.pointer)
+
+        func backward(second: [Float]?, finds: Bool) -> (sums: [[UInt64]], input: [UInt32]) {
+            let gradient = GuardedBuffer(dy, offset: 3)
+            let sums = (0..<2).map { _ in GuardedBuffer<Double>(count: channels) }
+            let result = GuardedBuffer<Float>(count: count)
+            slope.withUnsafeBufferPointer { slope in
+                shift.withUnsafeBufferPointer { shift in
+                    guard let slope = slope.baseAddress, let shift = shift.baseAddress else {
+                        return
+                    }
+                    func sum(_ second: UnsafePointer<Float>?) {
+                        normalizeBackwardSums(
+                            input: x, output: output.pointer, outputGradient: gradient.pointer,
+                            rows: rows, channels: channels, meanHigh: high, meanLow: low,
+                            activation: .relu, sumGradient: sums[0].pointer,
+                            sumProduct: sums[1].pointer, secondGradient: second,
+                            forward: finds ? RectifiedForward(factor: slope, shift: shift) : nil)
+                    }
+                    if let second { sum(second) } else { sum(nil) }
+                    if finds && second == nil { #expect(gradient.values == dy) }
+                    normalizeBackward(
+                        input: x, gradient: gradient.pointer, rows: rows, channels: channels,
+                        meanHigh: high, meanLow: low, factor: slope,
+                        meanGradient: perChannel[4], projection: perChannel[5],
+                        inputGradient: result.pointer, shift: finds ? shift : nil)
+                }
+            }
+            #expect(gradient.isIntact && result.isIntact && sums.allSatisfy(\.isIntact))
+            return (sums.map { $0.values.map(\.bitPattern) }, bits(result.values))
+        }
+        for second in [nil, other] {
+            let (read, found) = (
+                backward(second: second, finds: false), backward(second: second, finds: true)
+            )
+            #expect(found.sums == read.sums)
+            #expect(found.input == read.input)
+        }
+    }
+
     @Test("alignment changes no bit", arguments: ActivationKind.allCases)
     func alignment(activation: ActivationKind) {
         let channels = 37

@@ -18,6 +18,9 @@ static inline void bn_prefetch(const void *address, int64_t count) {
         __builtin_prefetch((const char *)address + offset, 0, 3);
 }
 
+/// Asks for the cache line of `address`, which need not be mapped.
+static inline void bn_prefetch_line(const void *address) { __builtin_prefetch(address, 0, 3); }
+
 /// Subnormal Float32 results and inputs count as zero on the calling thread from here on. Every
 /// worker sets this at entry: a subnormal costs over 100 cycles, and the bits must not depend on
 /// which thread met it. Returns the thread's mode before.
