@@ -48,6 +48,11 @@ class Table:
         self.environments = {"": {}, ", tuned malloc": tuned_environment(folder)}
         self.missing, self.failed = {}, {}
 
+    def chosen(self, peers):
+        """Those of `peers` that were asked for."""
+        return [(name, variant) for name, variant in peers
+                if not self.args.peers or f"{name}-{variant}" in self.args.peers]
+
     def result(self, words, environment=None):
         """The JSON object on the last line; a message (str) where there is none."""
         try:
@@ -112,7 +117,7 @@ class Table:
             for kind, peers in (("alone", ALONE), ("together", TOGETHER)):
                 if turn == 0:
                     tried = {
-                        (name, variant, environment): seconds for name, variant in peers
+                        (name, variant, environment): seconds for name, variant in self.chosen(peers)
                         for environment in self.environments
                         if (seconds := self.peer(name, variant, environment, workload))}
                     if tried:
@@ -156,6 +161,7 @@ def main():
     parser.add_argument("--seconds", type=float, default=10)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--log")
+    parser.add_argument("--peers", type=lambda text: text.split(","))
     args = parser.parse_args()
     names = []
     for name in args.workloads or [*workloads.NETWORKS, "bn"]:
@@ -164,6 +170,10 @@ def main():
         if name not in workloads.NETWORKS and name not in workloads.BN:
             known = ", ".join([*workloads.NETWORKS, *workloads.BN, "bn"])
             parser.error(f"there is no workload '{name}'; give some of {known}")
+    known = [f"{name}-{variant}" for name, variant in ALONE + TOGETHER]
+    for peer in args.peers or []:
+        if peer not in known:
+            parser.error(f"there is no peer '{peer}'; give some of {', '.join(known)}")
     cores = sorted(os.sched_getaffinity(0))
     if args.rounds < 1 or args.seconds <= 0 or not 1 <= args.workers <= len(cores):
         parser.error(f"--rounds from 1, --seconds above 0, --workers from 1 to {len(cores)} here")
