@@ -86,6 +86,7 @@ struct RunHeader {
             case .none: "0…255"
             case .unit: "0…1"
             case .standardize: "mean 0, deviation 1 of the training samples"
+            case .standardizeFeatures: "mean 0, deviation 1 of the training samples, each feature"
             case .fixed: "given mean and deviation"
             }
         let augmentation = plan.configuration.data.augment.map { step in

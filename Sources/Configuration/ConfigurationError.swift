@@ -85,6 +85,8 @@ public struct ConfigurationError: Error, Equatable, Sendable, CustomStringConver
         case groupDoesNotDivide(group: Int, shards: Int)
         /// The lists of the scaling do not hold one value a channel.
         case scalingChannels(means: Int, deviations: Int, channels: Int)
+        /// Every pixel is scaled by itself, and augmentation moves pixels.
+        case featuresMoved
         /// A limit beyond the samples there are.
         case limitTooLarge(limit: Int, samples: Int)
         /// The held-out samples leave none to train on.
@@ -201,6 +203,11 @@ extension ConfigurationError.Problem {
             groups of \(group) shards do not divide the \(shards) shards of a batch evenly: set \
             model.normalization.scope.group to a divisor of \(shards), or batch.shards to a \
             multiple of \(group)
+            """
+        case .featuresMoved:
+            """
+            data.scaling "standardizeFeatures" scales every pixel by itself, and data.augment \
+            moves pixels: set data.scaling to "standardize", or data.augment to []
             """
         case .scalingChannels(let means, let deviations, let channels):
             """

@@ -75,12 +75,14 @@ extension Reader where Value == RunConfiguration.Data.Scaling {
                 mean: try list(of: .finite, upTo: 1000, values[0], key + ".mean"),
                 deviation: try list(of: .positive, upTo: 1000, values[1], key + ".std"))
         }
-        let names = ["none", "unit", "standardize"]
-        return try named(names, or: "{ mean: […], std: […] }", value, key) {
-            let none = RunConfiguration.Data.Scaling.none
-            return $0 == "none"
-                ? none : $0 == "unit" ? .unit : $0 == "standardize" ? .standardize : nil
-        }
+        let names: [String: RunConfiguration.Data.Scaling] = [
+            "none": .none, "unit": .unit, "standardize": .standardize,
+            "standardizeFeatures": .standardizeFeatures,
+        ]
+        return try named(
+            ["none", "unit", "standardize", "standardizeFeatures"],
+            or: "{ mean: […], std: […] }", value, key
+        ) { names[$0] }
     }
 }
 

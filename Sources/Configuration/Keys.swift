@@ -103,7 +103,9 @@ enum Keys {
         doc: "Test samples of \"synthetic-digits\".")
     static let scaling = Key(
         "data.scaling", default: "\"unit\"", .scaling,
-        doc: "\"none\" (0…255), \"unit\" (0…1), \"standardize\", { mean: [0.13], std: [0.31] }.")
+        doc:
+            "\"none\" (0…255), \"unit\" (0…1), \"standardize\" (\"standardizeFeatures\": each pixel), { mean: [0.13], std: [0.31] }."
+    )
     static let shuffle = Key(
         "data.shuffle", default: "true", .flag,
         doc: "Whether each epoch has an order of its own; false: the order of the file.")

@@ -135,6 +135,9 @@ extension RunConfiguration {
                 [Keys.scaling.path]
             )
         }
+        if case .standardizeFeatures = data.scaling, !data.augment.isEmpty {
+            return (.featuresMoved, [Keys.scaling.path, Keys.augment.path])
+        }
         var available = data.limit
         if case .syntheticDigits(let samples, _) = data.source {
             if let limit = data.limit, limit > samples {

@@ -146,6 +146,7 @@ extension RunConfiguration.Data {
             case .none: .string("none")
             case .unit: .string("unit")
             case .standardize: .string("standardize")
+            case .standardizeFeatures: .string("standardizeFeatures")
             case .fixed(let mean, let deviation):
                 .object([
                     ("mean", .list(mean.map(JSON.number))),

@@ -304,6 +304,8 @@ public struct RunConfiguration: Sendable, Hashable {
             case unit
             /// Unit, then the mean and deviation of the training samples in use become 0 and 1.
             case standardize
+            /// The same for every channel of every pixel by itself; constant ones become 0.
+            case standardizeFeatures
             /// Unit, then (x − mean) / deviation, one of each per channel.
             case fixed(mean: [Double], deviation: [Double])
         }

@@ -34,7 +34,8 @@ extension InputScaling {
         let features = samples.dataset.features
         precondition(features % batch.columns == 0, "the batch has other columns than the samples")
         precondition(count * features <= batch.rows * batch.columns, "the batch is too small")
-        precondition(scale.count == samples.dataset.channels, "scaled for other channels")
+        precondition(
+            [samples.dataset.channels, features].contains(scale.count), "scaled for other channels")
     }
 
     private func fill(

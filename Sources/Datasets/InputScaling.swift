@@ -10,18 +10,22 @@ public enum Scaling: Hashable, Sendable {
     /// use, channel by channel.
     case standardize
 
+    /// The same for each feature: every channel of every pixel by itself. A feature that has one
+    /// value in all of those samples becomes 0.
+    case standardizeFeatures
+
     /// On the unit scale, less a given mean and divided by a given deviation, per channel.
     case fixed(mean: [Double], deviation: [Double])
 }
 
-/// A scaling whose numbers are known: input = byte · scale + offset, per channel.
+/// A scaling whose numbers are known: input = byte · scale + offset, per channel or per feature.
 ///
 /// The product is fused with the sum and rounded once, everywhere.
 public struct InputScaling: Hashable, Sendable {
-    /// What a byte is multiplied by. [channels]
+    /// What a byte is multiplied by. [channels], or [features] where each has its own.
     public let scale: [Float]
 
-    /// What is then added. [channels]
+    /// What is then added, as `scale`.
     public let offset: [Float]
 
     /// `scale` and `offset` over and over, as lanes of vectors: 16 pixels are C vectors. [C][16]
@@ -49,6 +53,13 @@ public struct InputScaling: Hashable, Sendable {
                     channel: channel, value: Int((moments.mean[channel] * 255).rounded()))
             }
             self.init(mean: moments.mean, deviation: moments.deviation)
+        case .standardizeFeatures:
+            let moments = featureMoments(of: samples)
+            self.init(
+                scale: moments.deviation.map { $0 == 0 ? 0 : Float(1 / (255 * $0)) },
+                offset: zip(moments.mean, moments.deviation).map {
+                    $1 == 0 ? 0 : Float(-$0 / $1)
+                })
         case .fixed(let mean, let deviation):
             guard mean.count == channels && deviation.count == channels else {
                 throw .scalingChannels(
@@ -124,6 +135,30 @@ public struct PixelMoments: Hashable, Sendable {
         self.mean = mean
         self.deviation = deviation
     }
+}
+
+/// Mean and population deviation of each feature, on the unit scale, from exact integer sums.
+/// [features] each
+private func featureMoments(of samples: SampleView) -> (mean: [Double], deviation: [Double]) {
+    let (dataset, features) = (samples.dataset, samples.dataset.features)
+    precondition(samples.count > 0, "no samples, no moments")
+    var sums = [Int](repeating: 0, count: features)
+    var squares = sums
+    dataset.images.withUnsafeBufferPointer { images in
+        for sample in samples.range {
+            for feature in 0..<features {
+                let value = Int(images[sample * features + feature])
+                sums[feature] &+= value
+                squares[feature] &+= value * value
+            }
+        }
+    }
+    let n = samples.count
+    return (
+        sums.map { Double($0) / Double(n) / 255 },
+        // n·Σx² − (Σx)² is a whole number: nothing cancels before the root.
+        zip(sums, squares).map { Double(n * $1 - $0 * $0).squareRoot() / Double(n) / 255 }
+    )
 }
 
 /// How often each value occurs. [channels][256]

@@ -106,6 +106,7 @@ extension Scaling {
         case .none: self = .none
         case .unit: self = .unit
         case .standardize: self = .standardize
+        case .standardizeFeatures: self = .standardizeFeatures
         case .fixed(let mean, let deviation): self = .fixed(mean: mean, deviation: deviation)
         }
     }

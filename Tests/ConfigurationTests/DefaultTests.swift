@@ -171,6 +171,7 @@ let variants: [[String]] = [
     ["model.normalization.epsilon=0", "model.initialization={kind: 'normal'}"],
     ["data.scaling={mean: [0.1307], std: [0.3081]}", "data.shuffle=false", "data.dropLast=true"],
     ["data.scaling=standardize", "data.limit=1000", "data.validation=100", "data.samples=1e3"],
+    ["data.scaling=standardizeFeatures"],
     ["data.scaling=none", "batch={size: 128, shards: 8}", "evaluate.everySteps=7"],
     ["optimizer={momentum: 0.9, nesterov: true, weightDecay: 1e-4, decayAll: true}"],
     ["optimizer={name: 'adam', betas: [0, 0.5], epsilon: 1e-30, clipNorm: 0.1}"],

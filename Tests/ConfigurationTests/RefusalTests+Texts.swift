@@ -200,6 +200,14 @@ extension Refusal {
                                                                  ^
             """#),
         Refusal(
+            #"{ data: { augment: ['flip'], scaling: 'standardizeFeatures' } }"#,
+            #"""
+            run.json5:1:39: data.scaling "standardizeFeatures" scales every pixel by itself, and \#
+            data.augment moves pixels: set data.scaling to "standardize", or data.augment to []
+                { data: { augment: ['flip'], scaling: 'standardizeFeatures' } }
+                                                      ^
+            """#),
+        Refusal(
             #"{ data: { scaling: { mean: [1, 2], std: [1] } } }"#,
             #"""
             run.json5:1:20: data.scaling: expected one mean and one std a channel, 1 of each, \#

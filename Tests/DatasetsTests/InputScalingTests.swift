@@ -107,6 +107,33 @@ import Testing
         #expect(abs(mean) < 1e-6 && abs(variance - 1) < 1e-6)
     }
 
+    @Test(
+        "each feature is standardized by its own moments of the samples in use; constant ones are 0",
+        arguments: [(5, 3, 1), (4, 5, 3), (1, 1, 2), (7, 5, 1)])
+    func features(height: Int, width: Int, channels: Int) throws {
+        let whole = patterned(count: 31, height: height, width: width, channels: channels)
+        var images = whole.images
+        let features = whole.features
+        for sample in 0..<31 { images[sample * features] = 77 }
+        let dataset = try Dataset(
+            name: "x", height: height, width: width, channels: channels, classes: whole.classes,
+            images: images, labels: whole.labels, source: "x")
+        let view = SampleView(dataset, range: 3..<29)
+        let batch = Tensor(rows: 26, columns: features)
+        try InputScaling(.standardizeFeatures, for: view).fill(batch, from: view, at: 0..<26)
+        for feature in 0..<features {
+            let bytes = (3..<29).map { Double(images[$0 * features + feature]) }
+            let mean = bytes.reduce(0, +) / 26
+            let deviation =
+                (bytes.reduce(0) { $0 + ($1 - mean) * ($1 - mean) } / 26).squareRoot()
+            for row in 0..<26 {
+                let expected = feature == 0 ? 0 : (bytes[row] - mean) / deviation
+                let actual = Double(batch.pointer[row * features + feature])
+                #expect(abs(actual - expected) < 1e-5)
+            }
+        }
+    }
+
     @Test("a constant channel cannot be standardized")
     func constantChannel() throws {
         let dataset = try Dataset(
