@@ -22,6 +22,8 @@ struct Arguments: Equatable, Sendable {
     /// `auto` or a checkpoint's file.
     var resume: String?
     var resumeAnyway = false
+    /// A model to start from.
+    var initial: String?
     var saveInitial = false
     var overwrite = false
     var quiet = false
@@ -292,6 +294,7 @@ private struct ArgumentReader {
         }
         for (isSet, other) in [
             (arguments.overwrite, "--overwrite"), (arguments.saveInitial, "--save-initial"),
+            (arguments.initial != nil, "--init"),
         ] where isSet && arguments.resume != nil {
             throw error(.contradiction(option: "--resume", other: other))
         }

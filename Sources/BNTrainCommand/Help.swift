@@ -112,6 +112,11 @@ enum Help {
         case .predict:
             "Class probabilities of a saved model. INPUT is the index of a test sample, from 0; "
                 + "the data set is the one the model was trained on, or the one --set names."
+        case .average:
+            "The mean, value by value, of saved models of one network, such as the last checkpoints of "
+                + "a run (stochastic weight averaging); what optimizers keep is left out. BN's running "
+                + "statistics are averaged, too, and are not those of the averaged weights: recalibrate "
+                + "takes them anew."
         case .recalibrate:
             "Replaces the running statistics of a saved model by those of its training samples, and "
                 + "writes another file. They are read in the file's order, in the configured batches "
@@ -189,6 +194,14 @@ enum Help {
                 ("bn-train eval runs/synthetic-digits-1/final.safetensors", "on its own data set"),
                 ("bn-train eval model.safetensors --set data.directory=data/mnist", "moved data"),
                 ("bn-train eval model.safetensors --statistics batch", "each test batch's own"),
+            ]
+        case .average:
+            [
+                (
+                    "bn-train average runs/a/checkpoints/step-*.safetensors -o mean.safetensors",
+                    "those of a run"
+                ),
+                ("bn-train recalibrate mean.safetensors", "then BN's statistics"),
             ]
         case .recalibrate:
             [

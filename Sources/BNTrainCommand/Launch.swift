@@ -222,6 +222,7 @@ extension Arguments {
         ] {
             if let value { words += [name, value] }
         }
+        if let initial { words += ["--init", initial] }
         if let resume { words += ["--resume", resume] }
         if let kernel { words += ["--kernel", kernel] }
         return words.joined(separator: " ")

@@ -129,6 +129,7 @@ private struct Finding {
             case .folderLocked: self.init(error.description, .lostPeer)
             case .io: self.init(error.description, .inputOutput)
             }
+        case let error as VerifyError: self.init(error.description, .usage)
         case let error as ResumeError: self.init(error.description, .usage)
         case let error as MPISessionError: self.init(error.description, .usage)
         case let error as BenchError: self.init(error.description, error.code)

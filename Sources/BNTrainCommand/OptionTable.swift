@@ -1,13 +1,14 @@
 /// What the program is asked to do.
 enum Command: Hashable, Sendable {
-    case train, eval, predict, recalibrate, verify, bench, inspect, report, doctor, getData
+    case train, eval, predict, recalibrate, average, verify, bench, inspect, report, doctor, getData
     /// About the program, a command or a topic; nil for the program.
     case help(topic: String?)
     case version
 
     /// The commands that do something, in the order of `--help`.
     static let all: [Command] = [
-        .train, .eval, .predict, .recalibrate, .verify, .bench, .inspect, .report, .doctor,
+        .train, .eval, .predict, .recalibrate, .average, .verify, .bench, .inspect, .report,
+        .doctor,
         .getData,
     ]
 
@@ -18,6 +19,7 @@ enum Command: Hashable, Sendable {
         case .eval: "eval"
         case .predict: "predict"
         case .recalibrate: "recalibrate"
+        case .average: "average"
         case .verify: "verify"
         case .bench: "bench"
         case .inspect: "inspect"
@@ -36,6 +38,7 @@ enum Command: Hashable, Sendable {
         case .eval: "loss and accuracy of a saved model on its data set"
         case .predict: "class probabilities of a saved model for single samples"
         case .recalibrate: "a saved model with BN's statistics of its training samples"
+        case .average: "the mean of several saved models of one network"
         case .verify: "trains a few steps here and as one Float64 worker, and compares"
         case .bench: "speed on random data in memory, and where the time goes"
         case .inspect: "header and tensors of a model file, or how two files differ"
@@ -50,6 +53,7 @@ enum Command: Hashable, Sendable {
     /// The files that it takes.
     var operands: Operands {
         switch self {
+        case .average: Operands("FILE…", 1...Int.max, "model files or checkpoints")
         case .eval, .recalibrate:
             Operands("FILE", 1...1, "a model file such as runs/NAME-1/final.safetensors")
         case .predict:
@@ -138,9 +142,10 @@ enum OptionTable {
             "--out", "DIR", [.train], \.out,
             "the folder for the run's files; without it the next free runs/NAME-N"),
         text(
-            "-o", "FILE", [.recalibrate, .report], \.output,
+            "-o", "FILE", [.recalibrate, .average, .report], \.output,
             "the file to write; without it recalibrate puts the method before the ending of FILE's "
-                + "name, and report takes report.html in the folder of the first run"),
+                + "name, average takes average.safetensors, and report report.html in the folder of the "
+                + "first run"),
         Option(
             name: "--resume", valueName: "auto|FILE", commands: [.train],
             doc: "goes on from the newest whole checkpoint in --out, or from FILE, with its "
@@ -152,6 +157,10 @@ enum OptionTable {
         flag(
             "--resume-anyway", [.train], \.resumeAnyway,
             "with --resume: even where --config or --set change what is computed"),
+        text(
+            "--init", "FILE", [.train], \.initial,
+            "starts from the parameters of a saved model; where the classes are others, its last "
+                + "layer starts anew"),
         Option(
             name: "--max-minutes", valueName: "N", commands: [.train],
             doc: "saves the run and stops after so many minutes, as SIGUSR1 does at any time",
@@ -162,7 +171,7 @@ enum OptionTable {
                 return true
             }, expected: "a number of minutes above 0"),
         flag(
-            "--overwrite", [.train, .recalibrate], \.overwrite,
+            "--overwrite", [.train, .recalibrate, .average], \.overwrite,
             "replaces a run that --out holds, or a file"),
         choice(
             "--method", "NAME", [.recalibrate], \.method,
@@ -219,7 +228,7 @@ enum OptionTable {
             "--strict", launched, \.strict,
             "ranks on different CPU types are an error instead of a warning"),
         flag(
-            "--quiet", launched + [.report, .getData], \.quiet,
+            "--quiet", launched + [.average, .report, .getData], \.quiet,
             "no header and no progress on stderr; errors remain"),
         flag("--json", Command.all, \.json, "the result as one JSON object, stdout's last line"),
     ]

@@ -63,6 +63,7 @@ private func run(_ launch: Launch, environment: [String: String]) throws -> Int3
     case .eval: return try EvalCommand(launch).run()
     case .predict: return try PredictCommand(launch).run()
     case .recalibrate: return try RecalibrateCommand(launch).run()
+    case .average: return try AverageCommand(launch).run()
     case .bench: return try BenchCommand(launch).run()
     case .inspect:
         return try InspectCommand.run(

@@ -25,6 +25,7 @@ struct TrainCommand {
             try resumption?.configuration(arguments) ?? loadConfiguration()
         }
         var trainer = try launch.agree { try makeTrainer(run, resumption) }
+        if let path = arguments.initial { try start(trainer, from: path) }
         trainer.plantedFault = PlantedFaults.present.fault
         let files = try launch.onRankZero { try openFolder(trainer, resumption) }
         defer { files?.lock.release() }
@@ -74,6 +75,22 @@ struct TrainCommand {
         let trainer = try Trainer(run.plan, resuming: checkpoint)
         for note in notes { launch.warn(note) }
         return trainer
+    }
+
+    /// Fine-tuning: rank 0 alone needs to see the file.
+    private func start(_ trainer: Trainer, from path: String) throws {
+        let file = try launch.onRankZero { try SafetensorsFile(contentsOf: path) }
+        let bytes = try launch.fromRankZero(file?.serialized)
+        let fresh = try launch.agree {
+            try trainer.initialize(from: SafetensorsFile(bytes: bytes, path: path))
+        }
+        if !fresh.isEmpty {
+            launch.say(
+                "start    from \(visible(path)), but for other classes: "
+                    + "\(fresh.joined(separator: " and ")) start anew")
+        } else {
+            launch.say("start    from \(visible(path))")
+        }
     }
 
     private func loadConfiguration() throws(ConfigurationError) -> RunConfiguration {

@@ -20,8 +20,11 @@ struct VerifyCommand {
         let start = ContinuousClock.now
         let steps = arguments.steps ?? Self.defaultSteps
         let run = try launch.resolve {
-            try RunConfiguration.load(
+            let configuration = try RunConfiguration.load(
                 file: arguments.config, settings: arguments.settings + ["steps=\(steps)"])
+            // The Float64 trainer trains everything.
+            guard configuration.freeze.isEmpty else { throw VerifyError.frozen }
+            return configuration
         }
         for line in RunHeader(run, machine: launch.machine, folder: nil).lines { launch.say(line) }
 
@@ -78,5 +81,15 @@ extension ReferenceRun {
             try launch.agree { if launch.speaks { step() } }
         }
         return launch.speaks ? Verification(of: replica, losses: losses, against: self) : nil
+    }
+}
+
+/// What `verify` cannot compare.
+enum VerifyError: Error, CustomStringConvertible {
+    case frozen
+
+    /// What, what to do; one line.
+    var description: String {
+        "verify compares runs that train the whole network: leave out freeze"
     }
 }

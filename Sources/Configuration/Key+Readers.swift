@@ -126,7 +126,22 @@ extension Reader where Value == RunConfiguration.Data.Augmentation {
     }
 }
 
+extension Reader where Value == [String] {
+    /// Beginnings of names.
+    static let prefixes = Reader { (value, key) throws(ConfigurationError) in
+        try list(of: Reader<String>.prefix, upTo: 1000, value, key)
+    }
+}
+
 extension Reader where Value == String {
+    /// The beginning of a parameter's name.
+    static let prefix = Reader { (value, key) throws(ConfigurationError) in
+        guard case .string(let name) = value.content, !name.isEmpty else {
+            throw value.error(key: key, expected: "a name such as \"layers.0\", in quotes")
+        }
+        return name
+    }
+
     /// A folder; relative ones start from the folder of the file, or for a `--set` from the working
     /// directory. The result is absolute, so that it means the same wherever it is read again.
     static let folder = Reader { (value, key) throws(ConfigurationError) in

@@ -218,6 +218,11 @@ enum Keys {
 
     // MARK: the run
 
+    static let freeze = Key(
+        "freeze", default: "[]", .prefixes,
+        doc:
+            "Parts of the network that stay as they are, by the beginning of their names: [\"layer1\"]."
+    )
     static let steps = Key(
         "steps", default: "null", .whole(1...1_000_000_000_000),
         doc: "Length of the run in optimizer steps; set this or epochs.")
@@ -262,7 +267,7 @@ enum Keys {
         shards, labelSmoothing, optimizer, learningRate, optimizerMomentum, nesterov, betas,
         trustCoefficient, optimizerEpsilon, weightDecay, decayAll, clipNorm, schedule, warmupSteps,
         scaleWithBatch, milestones, factor, minimum, pctStart, divFactor, finalDivFactor,
-        minimumMomentum, steps, epochs, everySteps, probeSteps, landscape, checkpointSteps,
+        minimumMomentum, freeze, steps, epochs, everySteps, probeSteps, landscape, checkpointSteps,
         checkpointEpochs,
         checkpointMinutes, keep, checkpointFailure, collectives,
     ]

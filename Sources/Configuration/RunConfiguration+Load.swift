@@ -95,6 +95,7 @@ extension RunConfiguration {
         loss = try Loss(settings)
         optimizer = try Optimizer(settings)
         schedule = try Schedule(settings)
+        freeze = try settings.value(Keys.freeze)
         length = try Length(settings)
         evaluate = Evaluate(everySteps: try settings.value(Keys.everySteps))
         probes = Probes(

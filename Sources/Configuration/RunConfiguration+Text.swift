@@ -48,6 +48,7 @@ extension RunConfiguration {
             ("loss", .object([("labelSmoothing", .number(loss.labelSmoothing))])),
             ("optimizer", optimizer.json),
             ("schedule", schedule.json),
+            ("freeze", .list(freeze.map(JSON.string))),
             length.json,
             ("evaluate", .object([("everySteps", .whole(evaluate.everySteps))])),
             (

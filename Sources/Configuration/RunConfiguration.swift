@@ -26,6 +26,9 @@ public struct RunConfiguration: Sendable, Hashable {
     /// The learning rate over the steps.
     public var schedule: Schedule
 
+    /// The beginnings of the names, in files, of what is not trained.
+    public var freeze: [String]
+
     /// How long the run is.
     public var length: Length
 

@@ -19,9 +19,16 @@ public enum ModelError: Error, Hashable, Sendable, CustomStringConvertible {
     /// oneDNN has no implementation of a convolution.
     case unplannable(layer: String, shape: ConvolutionShape, reason: String)
 
+    /// Nothing in the network has a name that begins so; `names` are the first parts of those that
+    /// there are.
+    case nothingToFreeze(prefix: String, names: [String])
+
     /// One line: what, where, what to do.
     public var description: String {
         switch self {
+        case .nothingToFreeze(let prefix, let names):
+            "freeze: no parameter's name begins with \"\(prefix)\"; those of this network begin with "
+                + names.joined(separator: ", ")
         case .imageTooSmall(let model, let layer, let input, let reaching):
             "\(model) needs larger images: of \(input) only \(reaching) reach \(layer), less than "
                 + "its window; choose another model.name or data set"

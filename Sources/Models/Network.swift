@@ -272,7 +272,8 @@ private struct Builder {
         let affine = specification.normalization.affine
         return BatchNorm(
             name: name, channels: channels, settings: specification.normalization,
-            activation: activation, positions: positions, ordinal: ordinal, shards: shards,
+            statistics: specification.isFrozen(name) ? .frozen : .batch, activation: activation,
+            positions: positions, ordinal: ordinal, shards: shards,
             rows: rows,
             placement: .init(
                 scale: affine ? parameter("\(name).weight") : nil,

@@ -32,9 +32,11 @@ extension NetworkSpecification {
                         settings, channels: channels, positions: positions,
                         startsAtZero: startsAtZero), input: node.input, addend: node.addend))
         }
-        return NetworkSpecification(
+        var result = NetworkSpecification(
             name: name, input: input, classes: classes, nodes: replaced,
             normalization: normalization)
+        result.frozen = frozen
+        return result
     }
 
     /// How the network normalises each sample by itself; nil where it does not.

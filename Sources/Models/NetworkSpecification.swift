@@ -67,6 +67,10 @@ public struct NetworkSpecification: Hashable, Sendable {
     /// How the batch-normalisation modules work.
     public let normalization: BatchNormSettings
 
+    /// The beginnings of the names of what is not trained: modules, groups of them, or single
+    /// parameters. A batch normalisation that is frozen uses its running statistics.
+    public var frozen: [String] = []
+
     /// A network of these nodes.
     public init(
         name: String, input: ImageShape, classes: Int, nodes: [Node],
@@ -77,6 +81,11 @@ public struct NetworkSpecification: Hashable, Sendable {
         self.classes = classes
         self.nodes = nodes
         self.normalization = normalization
+    }
+
+    /// Whether a module or parameter is not trained: `layer1` freezes `layer1.0.conv1.weight`.
+    public func isFrozen(_ name: String) -> Bool {
+        frozen.contains { name == $0 || name.hasPrefix($0 + ".") }
     }
 
     /// Values of one input sample.
@@ -168,7 +177,7 @@ public struct NetworkSpecification: Hashable, Sendable {
                         declarations.append(
                             .parameter(
                                 name: "\(name).\(suffix)", shape: [channels], role: role,
-                                isReduced: !isGlobal))
+                                isReduced: !isGlobal || isFrozen(name)))
                     }
                 }
                 declarations.append(.statistics(name: name, channels: channels))

@@ -98,9 +98,38 @@ extension Replica {
     ///   replica is then unchanged.
     public func load(_ file: SafetensorsFile) throws(CheckpointError) {
         try file.requireTensors(of: expectations, ignoringOptimizer: true)
+        try take(file, without: [])
+    }
+
+    /// Takes over a file of this model, or of one for other classes: what of the last layer has
+    /// another shape there stays as it is.
+    ///
+    /// - Returns: the names of those tensors.
+    func initialize(from file: SafetensorsFile) throws(CheckpointError) -> [String] {
+        var expected = expectations
+        var fresh: [String] = []
+        let last = layout.parameters.last?.name.split(separator: ".").dropLast() ?? []
+        for index in expected.indices
+        where expected[index].name.split(separator: ".").dropLast() == last {
+            guard let entry = file[expected[index].name] else { continue }
+            let (there, here) = (entry.shape, expected[index].shape)
+            if there != here, there.dropFirst() == here.dropFirst() {
+                fresh.append(entry.name)
+                expected[index] = .init(name: entry.name, shape: there)
+            }
+        }
+        try file.requireTensors(of: expected, ignoringOptimizer: true)
+        try take(file, without: fresh)
+        return fresh
+    }
+
+    private func take(
+        _ file: SafetensorsFile, without left: [String]
+    ) throws(CheckpointError) {
         for entry in layout.entries {
             switch entry {
             case .parameter(let parameter):
+                if left.contains(parameter.name) { continue }
                 setValues(try file.floats(parameter.name), of: parameter)
             case .statistics(let running):
                 let mean = try file.floats("\(running.name).running_mean")

@@ -12,13 +12,16 @@ final class OptimizerState: Sendable {
     /// What the rule keeps: `stateCount` buffers as long as the parameters, zeros before step 1.
     nonisolated(unsafe) private let buffers: [UnsafeMutablePointer<Float>]
 
-    /// Runs of the flat parameters that decay alike, ascending, without gaps.
+    /// Runs of the flat parameters that decay alike, ascending; frozen ones are in none.
     private let runs: [(range: Range<Int>, decays: Bool)]
 
     /// The norms that clipping and LARS need; nil where an update needs no more than its elements.
     let norms: ParameterNorms?
 
-    init(_ optimizer: Optimizer, replica: Replica, decayAll: Bool) {
+    init(
+        _ optimizer: Optimizer, replica: Replica, decayAll: Bool,
+        isFrozen: (Parameter) -> Bool = { _ in false }
+    ) {
         self.optimizer = optimizer
         self.replica = replica
         let length = replica.layout.length
@@ -29,9 +32,11 @@ final class OptimizerState: Sendable {
         }
         let extents = replica.layout.extents
         var runs: [(range: Range<Int>, decays: Bool)] = []
-        for (parameter, range) in extents {
+        for (parameter, range) in extents where !isFrozen(parameter) {
             let decays = decayAll || parameter.decays || !optimizer.hasWeightDecay
-            if let last = runs.last, last.decays == decays {
+            if let last = runs.last, last.decays == decays,
+                last.range.upperBound == range.lowerBound
+            {
                 runs[runs.count - 1].range = last.range.lowerBound..<range.upperBound
             } else {
                 runs.append((range, decays))
@@ -44,7 +49,7 @@ final class OptimizerState: Sendable {
                 tensors: extents.map { parameter, range in
                     ParameterNorms.Tensor(
                         range: range, isWeight: parameter.decays,
-                        decays: decayAll || parameter.decays)
+                        decays: decayAll || parameter.decays, isFrozen: isFrozen(parameter))
                 }, replica: replica, ofParameters: optimizer.isLARS) : nil
     }
 
@@ -80,6 +85,7 @@ final class OptimizerState: Sendable {
         var localRate: Double?
         for chunk in norms.chunks[chunks] {
             let tensor = norms.tensors[chunk.tensor]
+            if tensor.isFrozen { continue }
             if chunk.tensor != current, case .lars(let lars) = optimizer.rule {
                 current = chunk.tensor
                 let of = norms.norms(ofTensor: current)

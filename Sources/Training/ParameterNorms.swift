@@ -15,6 +15,8 @@ final class ParameterNorms: Sendable {
         let range: Range<Int>
         let isWeight: Bool
         let decays: Bool
+        /// Whether it stays as it is; its gradient then counts for nothing.
+        var isFrozen = false
     }
 
     /// A part of a tensor, the unit of all sums.
@@ -77,6 +79,7 @@ final class ParameterNorms: Sendable {
     func measure(_ part: Range<Int>) {
         for index in part {
             let range = chunks[index].range
+            if tensors[chunks[index].tensor].isFrozen { continue }
             sums[2 * index] = sumOfSquares(
                 replica.gradient + range.lowerBound, count: range.count)
             if measuresParameters {

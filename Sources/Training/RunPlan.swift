@@ -64,15 +64,37 @@ public struct RunPlan: Sendable {
         let image = ImageShape(
             height: pair.training.height, width: pair.training.width,
             channels: pair.training.channels)
-        network = try NetworkSpecification(
+        var network = try NetworkSpecification(
             configuration.model, input: image, classes: pair.training.classes)
         // A channel of an image has many values even in a group of one sample.
         if network.fewestNormalizedPositions == 1 {
             try configuration.checkStatisticsGroups(trainingSamples: split.training.count)
         }
+        network.frozen = configuration.freeze
         layout = network.layout(shards: shards)
+        try Self.checkFrozen(configuration.freeze, layout)
+        self.network = network
         initialization = Initialization(configuration.model.initialization)
         optimizer = Optimizer(configuration)
+    }
+
+    /// Refuses what freezes nothing: a name that is spelt wrongly would train what should stay.
+    private static func checkFrozen(
+        _ prefixes: [String], _ layout: ModelLayout
+    ) throws(ModelError) {
+        for prefix in prefixes
+        where !layout.parameters.contains(where: {
+            $0.name == prefix || $0.name.hasPrefix(prefix + ".")
+        }) {
+            var names: [String] = []
+            for parameter in layout.parameters {
+                let parts = parameter.name.split(separator: ".")
+                // `layers.0` of a sequence, `layer1` of modules with names.
+                let name = parts.prefix(parts[0] == "layers" ? 2 : 1).joined(separator: ".")
+                if !names.contains(name) { names.append(name) }
+            }
+            throw .nothingToFreeze(prefix: prefix, names: names)
+        }
     }
 
     /// How the shards of a full batch fall on the workers: "2/3/3".

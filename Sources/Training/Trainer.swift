@@ -41,7 +41,8 @@ public struct Trainer: Sendable {
             zeroScales: plan.network.zeroScales)
         state = OptimizerState(
             plan.optimizer, replica: replica,
-            decayAll: plan.configuration.optimizer.decayAll)
+            decayAll: plan.configuration.optimizer.decayAll,
+            isFrozen: { plan.network.isFrozen($0.name) })
     }
 
     /// A run that goes on from a checkpoint, in whatever world. It ends in the bits of one that was
@@ -56,6 +57,15 @@ public struct Trainer: Sendable {
         try replica.load(file)
         try state.load(file, plan.layout)
         start = (checkpoint.state.step, checkpoint.state.progress)
+    }
+
+    /// A run that starts from the parameters and running statistics of a saved model.
+    ///
+    /// - Returns: the tensors that the model has in another shape, for other classes: those of the
+    ///   last layer, which start as in a new run.
+    /// - Throws: `CheckpointError` where the file is of another network otherwise.
+    public func initialize(from file: SafetensorsFile) throws(CheckpointError) -> [String] {
+        try replica.initialize(from: file)
     }
 
     /// Trains to the end, on this rank's workers.

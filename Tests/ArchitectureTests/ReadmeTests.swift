@@ -87,8 +87,8 @@ struct ReadmeTests {
         switch words[0] {
         case "bn-train":
             let names = [
-                "eval", "predict", "recalibrate", "verify", "bench", "inspect", "report", "doctor",
-                "get-data", "help",
+                "eval", "predict", "recalibrate", "average", "verify", "bench", "inspect", "report",
+                "doctor", "get-data", "help",
             ]
             let word = words.count > 1 ? words[1] : ""
             if word.hasPrefix("-") || word.isEmpty || word == "train" { return try run(["train"]) }

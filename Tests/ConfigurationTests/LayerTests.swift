@@ -223,6 +223,7 @@ struct LayerTests {
                     "warmupSteps": 0,
                     "scaleWithBatch": null
                   },
+                  "freeze": [],
                   "epochs": 10,
                   "evaluate": {
                     "everySteps": 1000

@@ -14,7 +14,7 @@ extension Refusal {
             #"{ learningRate: 1 }"#,
             #"""
             run.json5:1:3: unknown key "learningRate"; did you mean "optimizer.learningRate"? \#
-            Known here: evaluate, data, optimizer, checkpoint, seed, batch, loss, schedule, \#
+            Known here: evaluate, data, optimizer, freeze, checkpoint, seed, batch, loss, schedule, \#
             epochs, probes, model, steps, collectives
                 { learningRate: 1 }
                   ^
@@ -331,6 +331,13 @@ extension Refusal {
                           ^
             """#),
         Refusal(
+            #"{ freeze: [1] }"#,
+            #"""
+            run.json5:1:12: freeze[0]: expected a name such as "layers.0", in quotes, found 1
+                { freeze: [1] }
+                           ^
+            """#),
+        Refusal(
             #"{ evaluate: { everySteps: 0 } }"#,
             #"""
             run.json5:1:27: evaluate.everySteps: expected a whole number of at least 1, found 0
@@ -362,8 +369,8 @@ extension Refusal {
             #"{ 'model.name': 'mlp' }"#,
             #"""
             run.json5:1:3: unknown key "model.name"; did you mean "model: { name: … }"? Known \#
-            here: model, evaluate, data, schedule, collectives, seed, loss, optimizer, steps, \#
-            epochs, probes, batch, checkpoint
+            here: model, evaluate, data, schedule, freeze, collectives, seed, loss, optimizer, \#
+            steps, epochs, probes, batch, checkpoint
                 { 'model.name': 'mlp' }
                   ^
             """#),
