@@ -120,7 +120,7 @@ let package = Package(
                 "Training", "Configuration", "Datasets", "Optimization", "Models", "Normalization",
                 "Layers", "Kernels", "Collectives", "TensorCore",
             ]),
-        tests("ReportsTests", ["Reports", "CZlib"]),
+        tests("ReportsTests", ["Reports", "Configuration", "CZlib"]),
         tests(
             "BNTrainCommandTests",
             [

@@ -69,6 +69,9 @@ struct Arguments: Equatable, Sendable {
     var batches: Int?
     var statistics: StatisticsChoice?
 
+    // sweep
+    var quick = false
+
     // get-data
     var mirror: String?
 

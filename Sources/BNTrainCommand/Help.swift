@@ -154,6 +154,14 @@ enum Help {
                 + "mistakes and the first layer's weights, where the time goes, and the system. A run "
                 + "that is still under way, or was ended, is shown as far as it came. The data are "
                 + "looked for where the run had them; --set data.directory=… names another place."
+        case .sweep:
+            "Runs every cell of a sweep file with every seed, as many at a time as there are cores. "
+                + "The file is JSON5: base (a configuration), grid (lists of values by key), cells (a "
+                + "list of settings, each with every grid point), seeds, threshold, published, series "
+                + "and figures for the page, quick; configs/experiments has many. The table goes to "
+                + "stdout; runs/NAME holds it as table.md, table.csv and table.json, the page "
+                + "report.html, charts as SVG files, and a folder for each run. The same command again "
+                + "runs only what is not finished. A run that fails is a row of the table."
         case .doctor:
             "Versions, instruction sets, cores and their binding, memory of the configured model, "
                 + "and warnings with what to do about each. Run it the way you train, under mpirun "
@@ -257,6 +265,14 @@ enum Help {
                 ("bn-train report runs/synthetic-digits-1", "one run"),
                 ("bn-train report runs/bn runs/no-bn -o both.html", "two side by side"),
                 ("bn-train report runs/bn --svg charts", "its charts as files, too"),
+            ]
+        case .sweep:
+            [
+                ("bn-train sweep configs/experiments/bn-effect.json5 --quick", "a minute's form"),
+                (
+                    "bn-train sweep configs/experiments/depth.json5 --set data.directory=data/mnist",
+                    "data elsewhere"
+                ),
             ]
         case .doctor:
             [

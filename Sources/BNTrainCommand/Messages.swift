@@ -110,10 +110,9 @@ private struct Finding {
         switch error {
         case let error as UsageError: self.init(error.description, .usage)
         case let error as ConfigurationError:
-            if case .missingFile = error.problem {
-                self.init(error.description, .missingFile)
-            } else {
-                self.init(error.description, .usage)
+            switch error.problem {
+            case .missingFile, .missingSweep: self.init(error.description, .missingFile)
+            default: self.init(error.description, .usage)
             }
         case let error as ModelError: self.init(error.description, .usage)
         case let error as DatasetError: self.init(error.description, error.category.exitCode)
@@ -134,6 +133,7 @@ private struct Finding {
         case let error as MPISessionError: self.init(error.description, .usage)
         case let error as BenchError: self.init(error.description, error.code)
         case let error as GetDataError: self.init(error.description, error.code)
+        case let error as SweepError: self.init(error.description, error.code)
         case let error as ReportError: self.init(error.description, error.code)
         case let error as PredictError: self.init(error.description, .usage)
         case let error as StatisticsError: self.init(error.description, .usage)

@@ -1,15 +1,15 @@
 /// What the program is asked to do.
 enum Command: Hashable, Sendable {
-    case train, eval, predict, recalibrate, average, verify, bench, inspect, report, doctor, getData
+    case train, eval, predict, recalibrate, average, verify, bench, inspect, report, sweep, doctor,
+        getData
     /// About the program, a command or a topic; nil for the program.
     case help(topic: String?)
     case version
 
     /// The commands that do something, in the order of `--help`.
     static let all: [Command] = [
-        .train, .eval, .predict, .recalibrate, .average, .verify, .bench, .inspect, .report,
-        .doctor,
-        .getData,
+        .train, .eval, .predict, .recalibrate, .average, .verify, .bench, .inspect, .report, .sweep,
+        .doctor, .getData,
     ]
 
     /// The word on the command line.
@@ -24,6 +24,7 @@ enum Command: Hashable, Sendable {
         case .bench: "bench"
         case .inspect: "inspect"
         case .report: "report"
+        case .sweep: "sweep"
         case .doctor: "doctor"
         case .getData: "get-data"
         case .help: "help"
@@ -43,6 +44,7 @@ enum Command: Hashable, Sendable {
         case .bench: "speed on random data in memory, and where the time goes"
         case .inspect: "header and tensors of a model file, or how two files differ"
         case .report: "a page on one run or several: curves, mistakes, filters, time"
+        case .sweep: "runs of a grid of settings, side by side; one table and one page"
         case .doctor: "versions, cores, binding, and what is slow or wrong here"
         case .getData: "downloads a well-known data set"
         case .help: "about a command, config or exit-codes"
@@ -60,6 +62,7 @@ enum Command: Hashable, Sendable {
             Operands("FILE INPUT…", 2...Int.max, "a model file and indices of test samples")
         case .inspect: Operands("FILE [FILE]", 1...2, "one or two model files")
         case .report: Operands("RUN…", 1...Int.max, "folders of runs, such as runs/NAME-1")
+        case .sweep: Operands("FILE", 1...1, "a sweep file")
         case .getData:
             Operands(
                 "NAME [DIR]", 1...2,
@@ -118,7 +121,7 @@ enum OptionTable {
             "--config", "FILE", configured, \.config,
             "the configuration, JSON5; without it the embedded default (help config)"),
         Option(
-            name: "--set", valueName: "KEY=VALUE", commands: configured + [.report],
+            name: "--set", valueName: "KEY=VALUE", commands: configured + [.report, .sweep],
             doc: "changes one key of the configuration; may be repeated, the later wins",
             key: nil,
             apply: { value, arguments in
@@ -126,10 +129,11 @@ enum OptionTable {
                 return true
             }, expected: "key.path=value"),
         whole(
-            "--threads", "N", configured, \.threads,
+            "--threads", "N", configured + [.sweep], \.threads,
             1...Arguments.mostThreads,
             "threads of each rank; without it as many as there are cores, at most one a shard, "
-                + "and 1 under mpirun", hint: " (for more workers use ranks: mpirun -n)"),
+                + "and 1 under mpirun and for each run of a sweep",
+            hint: " (for more workers use ranks: mpirun -n)"),
         Option(
             name: "--seed", valueName: "N", commands: [.train, .verify, .bench],
             doc: "seed of everything random; the same as --set seed=N", key: "seed",
@@ -139,8 +143,9 @@ enum OptionTable {
                 return true
             }, expected: "a whole number from 0 to 2^64 - 1"),
         text(
-            "--out", "DIR", [.train], \.out,
-            "the folder for the run's files; without it the next free runs/NAME-N"),
+            "--out", "DIR", [.train, .sweep], \.out,
+            "the folder for the run's files; without it the next free runs/NAME-N (sweep: runs/NAME)"
+        ),
         text(
             "-o", "FILE", [.recalibrate, .average, .report], \.output,
             "the file to write; without it recalibrate puts the method before the ending of FILE's "
@@ -218,6 +223,9 @@ enum OptionTable {
         text("--shape", "SHAPE", [.bench], \.shape, "the kernel's shape, such as 64x56x56x64"),
         text(
             "--svg", "DIR", [.report], \.svg, "also writes each chart as an SVG file, into DIR"),
+        flag(
+            "--quick", [.sweep], \.quick,
+            "the short form that the file's quick section describes, in a folder of its own"),
         text(
             "--mirror", "URL", [.getData], \.mirror,
             "the folder to take the files from, instead of the usual places"),
@@ -228,7 +236,7 @@ enum OptionTable {
             "--strict", launched, \.strict,
             "ranks on different CPU types are an error instead of a warning"),
         flag(
-            "--quiet", launched + [.average, .report, .getData], \.quiet,
+            "--quiet", launched + [.average, .report, .sweep, .getData], \.quiet,
             "no header and no progress on stderr; errors remain"),
         flag("--json", Command.all, \.json, "the result as one JSON object, stdout's last line"),
     ]

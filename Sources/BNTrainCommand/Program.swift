@@ -68,6 +68,7 @@ private func run(_ launch: Launch, environment: [String: String]) throws -> Int3
     case .inspect:
         return try InspectCommand.run(
             arguments.files, json: arguments.json, speaks: launch.speaks)
+    case .sweep: return try SweepCommand(launch).run()
     case .report: return try ReportCommand(launch).run()
     case .doctor:
         return try DoctorCommand.run(

@@ -102,7 +102,11 @@ struct StoredRun {
         guard let object = line.object, let step = line["step"]?.int else { return }
         if let kind = line["probe"]?.string {
             for member in object.members where !["probe", "step", "epoch"].contains(member.name) {
-                add(member.value, probe: kind, part: member.name, step: step)
+                // The landscape is that of the whole network: its members are no layers.
+                let isWhole = kind == "landscape"
+                add(
+                    member.value, probe: isWhole ? "\(kind): \(member.name)" : kind,
+                    part: isWhole ? "" : member.name, step: step)
             }
             return
         }
@@ -114,21 +118,31 @@ struct StoredRun {
         record.evaluations.append(RunRecord.Evaluation(step: step, values: values))
     }
 
-    /// The numbers of a probe's record, whatever they are nested in.
+    /// The numbers of a layer: one, percentiles or extremes about a middle, or several of which
+    /// each has a chart of its own.
     private mutating func add(_ value: JSONValue, probe kind: String, part: String, step: Int) {
-        switch value {
-        case .int, .double:
+        func numbers(_ low: String, _ high: String) -> (Double, Double)? {
+            guard let low = value[low]?.double, let high = value[high]?.double, low <= high else {
+                return nil
+            }
+            return (low, high)
+        }
+        var middle = value.double
+        var range: ClosedRange<Double>?
+        if let (low, high) = numbers("p15", "p85") {
+            middle = value["p50"]?.double
+            range = low...high
+        } else if let (low, high) = numbers("min", "max") {
+            middle = (low + high) / 2
+            range = low...high
+        }
+        if let middle {
             record.probes.append(
-                RunRecord.Probe(kind: kind, part: part, step: step, value: value.double ?? 0))
-        case .object(let object):
-            for member in object.members {
-                add(member.value, probe: kind, part: "\(part) \(member.name)", step: step)
-            }
-        case .array(let values):
-            for (index, value) in values.enumerated() {
-                add(value, probe: kind, part: "\(part) \(index + 1)", step: step)
-            }
-        case .null, .bool, .string: break
+                RunRecord.Probe(kind: kind, part: part, step: step, value: middle, range: range))
+            return
+        }
+        for member in value.object?.members ?? [] {
+            add(member.value, probe: "\(kind): \(member.name)", part: part, step: step)
         }
     }
 

@@ -4,7 +4,8 @@ import Training
 /// A program that this one starts and waits for. It stays in this process group, so that Ctrl-C
 /// ends both; Foundation's `Process` gives it one of its own.
 struct ChildProcess {
-    private let pid: pid_t
+    /// Its number.
+    let pid: pid_t
 
     /// Starts `words[0]` with this process's environment and `variables`, its output in files.
     ///
@@ -27,8 +28,16 @@ struct ChildProcess {
         posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0)
         posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, output, flags, 0o600)
         posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, errors, flags, 0o600)
+        // Threads of queues block all signals, and a child would inherit that.
+        var attributes = posix_spawnattr_t()
+        posix_spawnattr_init(&attributes)
+        defer { posix_spawnattr_destroy(&attributes) }
+        var blocked = sigset_t()
+        sigemptyset(&blocked)
+        posix_spawnattr_setsigmask(&attributes, &blocked)
+        posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGMASK))
         var pid: pid_t = 0
-        let code = posix_spawn(&pid, words[0], &actions, nil, arguments, assignments)
+        let code = posix_spawn(&pid, words[0], &actions, &attributes, arguments, assignments)
         guard code == 0 else { throw .io(path: words[0], operation: "start", code: code) }
         self.pid = pid
     }

@@ -38,6 +38,8 @@ public struct ConfigurationError: Error, Equatable, Sendable, CustomStringConver
 
         /// There is no such file.
         case missingFile(String)
+        /// There is no such sweep file.
+        case missingSweep(String)
         /// The file cannot be read.
         case unreadableFile(String, reason: String)
         /// The text has more than `limit` bytes.
@@ -139,6 +141,8 @@ extension ConfigurationError.Problem {
             there is no configuration file \(path.quoted): correct --config, or leave it out for \
             the embedded default
             """
+        case .missingSweep(let path):
+            "there is no sweep file \(path.quoted): give one such as configs/experiments/NAME.json5"
         case .unreadableFile(let path, let reason):
             "the configuration file \(path.quoted) cannot be read: \(reason)"
         case .tooLarge(let name, let limit):

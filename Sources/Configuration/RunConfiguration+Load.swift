@@ -46,6 +46,14 @@ extension RunConfiguration {
     ) throws(ConfigurationError) -> RunConfiguration {
         var settings = Settings.embedded
         if let source { try settings.apply(file: source) }
+        return try resolved(settings, texts)
+    }
+
+    /// The configuration of these settings, with those of the command line on top.
+    static func resolved(
+        _ settings: Settings, _ texts: [String]
+    ) throws(ConfigurationError) -> RunConfiguration {
+        var settings = settings
         try settings.apply(commandLine: texts)
         try settings.checkConditions()
         let configuration = try RunConfiguration(settings)
@@ -56,7 +64,7 @@ extension RunConfiguration {
     }
 
     /// The bytes of a file, of which no more are read than a configuration may have.
-    private static func contents(of path: String) throws(ConfigurationError) -> [UInt8] {
+    static func contents(of path: String) throws(ConfigurationError) -> [UInt8] {
         var isDirectory: ObjCBool = false
         guard FileManager.default.fileExists(atPath: path, isDirectory: &isDirectory) else {
             throw ConfigurationError(.missingFile(path))

@@ -33,7 +33,12 @@ struct Settings {
 
     /// Lays a file on top.
     mutating func apply(file source: Source) throws(ConfigurationError) {
-        let entries = try Self.entries(of: try JSON5Parser.parse(source))
+        try apply(document: try JSON5Parser.parse(source))
+    }
+
+    /// Lays a file, or the part of one that is a configuration, on top.
+    mutating func apply(document: JSON5Value) throws(ConfigurationError) {
+        let entries = try Self.entries(of: document)
         // Also what a later layer replaces: a mistake in a file is one on any command line.
         for entry in entries { try check(entry.value, path: entry.path) }
         apply(entries)
@@ -57,7 +62,8 @@ struct Settings {
         if !value.isNull { try Schema.keys[path]?.check(value) }
     }
 
-    private mutating func apply(_ entries: [Entry]) {
+    /// Lays values that are checked on top.
+    mutating func apply(_ entries: [Entry]) {
         for entry in entries {
             order += 1
             let old = self[entry.path]

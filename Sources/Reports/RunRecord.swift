@@ -73,13 +73,19 @@ public struct RunRecord: Sendable {
         public var step: Int
         /// The number.
         public var value: Double
+        /// What it is the middle of.
+        public var range: ClosedRange<Double>?
 
         /// A measurement.
-        public init(kind: String, part: String, step: Int, value: Double) {
+        public init(
+            kind: String, part: String, step: Int, value: Double,
+            range: ClosedRange<Double>? = nil
+        ) {
             self.kind = kind
             self.part = part
             self.step = step
             self.value = value
+            self.range = range
         }
     }
 

@@ -221,7 +221,7 @@ extension Report {
                     for probe in own where !parts.contains(probe.part) { parts.append(probe.part) }
                     for part in parts {
                         let points = own.filter { $0.part == part }
-                            .map { Chart.Point(Double($0.step), $0.value) }
+                            .map { Chart.Point(Double($0.step), $0.value, range: $0.range) }
                         let name = runs.count == 1 ? part : "\(run.name), \(part)"
                         series.append(
                             Chart.Series(

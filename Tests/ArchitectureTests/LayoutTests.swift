@@ -58,10 +58,27 @@ struct LayoutTests {
         let folder = Repository.folder.appending(path: "configs")
         let files = try FileManager.default.contentsOfDirectory(atPath: folder.path).sorted()
         #expect(files.contains("default.json5"))
-        for file in files {
+        for file in files where file.hasSuffix(".json5") {
             #expect(throws: Never.self, "\(file)") {
                 try RunConfiguration.load(file: folder.appending(path: file).path, settings: [])
             }
+        }
+    }
+
+    @Test("every file of configs/experiments/ is a sweep with a quick form, and has its paragraph")
+    func experiments() throws {
+        let folder = Repository.folder.appending(path: "configs/experiments")
+        let files = try FileManager.default.contentsOfDirectory(atPath: folder.path)
+        let text = try Repository.text("configs/experiments/README.md")
+        for file in files where file.hasSuffix(".json5") {
+            #expect(throws: Never.self, "\(file)") {
+                let path = folder.appending(path: file).path
+                let whole = try SweepConfiguration.load(file: path)
+                let quick = try SweepConfiguration.load(file: path, isQuick: true)
+                #expect(quick.runCount <= whole.runCount)
+                #expect(!whole.question.isEmpty)
+            }
+            #expect(text.contains("bn-train sweep configs/experiments/\(file)"), "\(file)")
         }
     }
 

@@ -135,6 +135,24 @@ extension ProgramTests {
             #expect(try found.lastObject()["notes"]?.array == [])
         }
 
+        @Test("what probes measured has charts: percentiles as bands, a line for each layer")
+        func probes() throws {
+            let place = try Workplace()
+            try trained(
+                place, "run", ["--set", "probes.everySteps=10", "--set", "probes.landscape=true"])
+            let result = try place.run(["report", "run", "--json"])
+            result.expectSuccess()
+            let charts = try result.lastObject()["charts"]?.array ?? []
+            #expect(charts.contains(.string("probe-1")))
+            let page = try place.text(of: "run/report.html")
+            for text in [
+                ">activations<", ">pre-activations: mean<", ">gradient norms<",
+                ">landscape: smoothness<", "class=\"band f0\"",
+            ] {
+                #expect(page.contains(text), "\(text)")
+            }
+        }
+
         @Test("a page that cannot be written is an error of writing")
         func unwritable() throws {
             let place = try Workplace()

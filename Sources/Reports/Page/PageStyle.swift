@@ -29,7 +29,8 @@ enum PageStyle {
         table{border-collapse:collapse;font-size:13.5px;font-variant-numeric:tabular-nums}
         th{font-weight:600;color:var(--muted);text-align:left;vertical-align:bottom}
         th,td{padding:5px 14px 5px 0;border-bottom:1px solid var(--rule)}
-        td.word{overflow-wrap:anywhere}
+        td.word{white-space:nowrap}
+        td.text{overflow-wrap:anywhere;min-width:16em}
         .number{text-align:right;white-space:nowrap}
         tbody tr:last-child td{border-bottom:0}
         td:has(.swatch){white-space:nowrap}

@@ -113,9 +113,9 @@ extension Report {
 
     private func add(_ cells: [String], of table: Table, row: Int, to page: inout Markup) {
         for (column, text) in cells.enumerated() {
-            page.element(
-                "td", ["class": table.numbers.contains(column) ? "number" : "word"]
-            ) { page in
+            // Short texts stay in one line, long ones are broken.
+            let kind = table.numbers.contains(column) ? "number" : text.count > 44 ? "text" : "word"
+            page.element("td", ["class": kind]) { page in
                 if column == 0, table.colors.indices.contains(row), let color = table.colors[row] {
                     let style = "background:var(--c\(color % Palette.count))"
                     page.element("i", ["class": "swatch", "style": style], "")
