@@ -6,10 +6,12 @@ import Training
 final class RunObserver: TrainingObserver, @unchecked Sendable {
     // `@unchecked Sendable`: made by, and only ever called on, the thread of worker 0.
     private let log: MetricsLog
+    private let events: EventLog?
     private let bar: ProgressBar?
 
-    init(log: MetricsLog, totalSteps: Int, showsProgress: Bool) {
+    init(log: MetricsLog, events: EventLog?, totalSteps: Int, showsProgress: Bool) {
         self.log = log
+        self.events = events
         bar = showsProgress ? ProgressBar(totalSteps: totalSteps) : nil
     }
 
@@ -56,6 +58,7 @@ final class RunObserver: TrainingObserver, @unchecked Sendable {
             "images_per_second": .double(report.imagesPerSecond),
             "parameters_digest": .string(report.digest),
         ])
+        try events?.append(report)
         var parts = [
             "step \(report.step)", "epoch \(report.epoch)",
             "train loss \(fixed(report.trainingLoss, digits: 4))",

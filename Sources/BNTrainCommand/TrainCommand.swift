@@ -37,7 +37,8 @@ struct TrainCommand {
         }
         let observer = files.map {
             RunObserver(
-                log: $0.log, totalSteps: run.plan.totalSteps, showsProgress: !arguments.quiet)
+                log: $0.log, events: $0.events, totalSteps: run.plan.totalSteps,
+                showsProgress: !arguments.quiet)
         }
         let outcome = try trainer.run(
             in: run.world, transport: launch.session.transport, timeout: arguments.timeout,
@@ -107,7 +108,7 @@ struct TrainCommand {
 
     private func openFolder(
         _ trainer: Trainer, _ resumption: Resumption?
-    ) throws -> (folder: RunFolder, log: MetricsLog, lock: RunLock) {
+    ) throws -> (folder: RunFolder, log: MetricsLog, events: EventLog?, lock: RunLock) {
         let arguments = launch.arguments
         let configuration = trainer.plan.configuration
         let folder: RunFolder
@@ -137,7 +138,12 @@ struct TrainCommand {
         if arguments.saveInitial {
             try trainer.replica.file(configuration: configuration).write(to: folder.initialModel)
         }
-        return (folder, try MetricsLog(path: folder.metrics, resumingAfterStep: step), lock)
+        let log = try MetricsLog(path: folder.metrics, resumingAfterStep: step)
+        guard configuration.tensorboard else { return (folder, log, nil, lock) }
+        let events = try EventLog(
+            folder: folder.path, host: launch.machine.host, replica: trainer.replica,
+            keepsOlder: resumption != nil)
+        return (folder, log, events, lock)
     }
 
     private func report(

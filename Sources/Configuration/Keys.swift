@@ -253,6 +253,11 @@ enum Keys {
     static let checkpointFailure = Key<RunConfiguration.Checkpoint.Failure>(
         "checkpoint.onError", default: "\"continue\"", .name,
         doc: "Where one cannot be written: \"continue\" with a warning, or \"stop\".")
+    static let tensorboard = Key(
+        "tensorboard", default: "false", .flag,
+        doc:
+            "Whether TensorBoard's event file is written beside metrics.jsonl; the run stays the same."
+    )
     static let collectives = Key<RunConfiguration.Collectives>(
         "collectives", default: "\"tree\"", .name,
         doc: "\"tree\" (the same bits in any world) or \"mpi\" (MPI_Allreduce, the baseline).")
@@ -269,7 +274,7 @@ enum Keys {
         scaleWithBatch, milestones, factor, minimum, pctStart, divFactor, finalDivFactor,
         minimumMomentum, freeze, steps, epochs, everySteps, probeSteps, landscape, checkpointSteps,
         checkpointEpochs,
-        checkpointMinutes, keep, checkpointFailure, collectives,
+        checkpointMinutes, keep, checkpointFailure, tensorboard, collectives,
     ]
 
     /// The sections and what they hold.

@@ -59,6 +59,7 @@ extension RunConfiguration {
                 ])
             ),
             ("checkpoint", checkpoint.json),
+            ("tensorboard", .flag(tensorboard)),
             ("collectives", .string(collectives.rawValue)),
         ])
     }

@@ -41,6 +41,9 @@ public struct RunConfiguration: Sendable, Hashable {
     /// When the run is saved, so that it can go on.
     public var checkpoint: Checkpoint
 
+    /// Whether TensorBoard's event file is written beside metrics.jsonl.
+    public var tensorboard: Bool
+
     /// How sums over the shards are taken.
     public var collectives: Collectives
 

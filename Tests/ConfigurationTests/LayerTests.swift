@@ -239,6 +239,7 @@ struct LayerTests {
                     "keep": 3,
                     "onError": "continue"
                   },
+                  "tensorboard": false,
                   "collectives": "tree"
                 }
 

@@ -42,8 +42,8 @@ extension Refusal {
             nil, set: [#"learningRate=0.1"#],
             #"""
             --set: unknown key "learningRate"; did you mean "optimizer.learningRate"? Known \#
-            here: evaluate, data, optimizer, freeze, checkpoint, seed, batch, loss, schedule, \#
-            epochs, probes, model, steps, collectives
+            here: evaluate, data, optimizer, freeze, checkpoint, tensorboard, seed, batch, \#
+            loss, schedule, epochs, probes, model, steps, collectives
                 --set learningRate=0.1
                       ^
             """#),

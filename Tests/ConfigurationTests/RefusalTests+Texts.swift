@@ -85,7 +85,7 @@ extension Refusal {
             #"""
             run.json5:1:3: unknown key "a�[2J"; did you mean "seed"? Known here: seed, model, \#
             data, batch, loss, steps, freeze, epochs, probes, evaluate, schedule, optimizer, \#
-            checkpoint, collectives
+            checkpoint, tensorboard, collectives
                 { "a�[2J": 1 }
                   ^
             """#),

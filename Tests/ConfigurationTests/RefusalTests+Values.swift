@@ -14,8 +14,8 @@ extension Refusal {
             #"{ learningRate: 1 }"#,
             #"""
             run.json5:1:3: unknown key "learningRate"; did you mean "optimizer.learningRate"? \#
-            Known here: evaluate, data, optimizer, freeze, checkpoint, seed, batch, loss, schedule, \#
-            epochs, probes, model, steps, collectives
+            Known here: evaluate, data, optimizer, freeze, checkpoint, tensorboard, seed, batch, \#
+            loss, schedule, epochs, probes, model, steps, collectives
                 { learningRate: 1 }
                   ^
             """#),
@@ -370,7 +370,7 @@ extension Refusal {
             #"""
             run.json5:1:3: unknown key "model.name"; did you mean "model: { name: … }"? Known \#
             here: model, evaluate, data, schedule, freeze, collectives, seed, loss, optimizer, \#
-            steps, epochs, probes, batch, checkpoint
+            steps, epochs, probes, batch, checkpoint, tensorboard
                 { 'model.name': 'mlp' }
                   ^
             """#),
