@@ -22,6 +22,9 @@ package protocol GradientTeam: AnyObject {
     /// The rows of each thread, counted from the rank's first, for the batch of shape `index`.
     func threadRows(ofShape index: Int) -> [Range<Int>]
 
+    /// Where the rank's shards begin and the last one ends, for the batch of shape `index`.
+    func rowBoundaries(ofShape index: Int) -> [Int]
+
     /// Takes a product into the team, before the first step; returns its number.
     func join(_ product: any TeamProduct) -> Int
 

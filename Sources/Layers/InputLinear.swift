@@ -85,9 +85,8 @@ public final class InputLinear: Layer {
             team.rows <= outputs
         {
             computesPanels = true
-            rankPlans = try shapes.indices.map {
-                try plan([0] + team.threadRows(ofShape: $0).map(\.upperBound))
-            }
+            // By shards, as in any world: a plan over more rows at once must have a shard's bits.
+            rankPlans = try shapes.indices.map { try plan(team.rowBoundaries(ofShape: $0)) }
             outputsOfThreads = try team.share(output)
         } else {
             computesPanels = false

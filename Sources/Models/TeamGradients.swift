@@ -79,6 +79,10 @@ final class TeamGradients: GradientTeam {
 
     func threadRows(ofShape index: Int) -> [Range<Int>] { threadRows[index] }
 
+    func rowBoundaries(ofShape index: Int) -> [Int] {
+        places[index].reduce(into: [0]) { $0.append($0[$0.count - 1] + $1.rows.count) }
+    }
+
     /// The parts of the flat gradient that this worker sums up, of all products.
     var slices: [Range<Int>] { products.flatMap { $0.layer.slices } }
 
