@@ -255,11 +255,12 @@ extension DatasetPair {
     }
 }
 
-/// Faults that tests plant through the environment: BN_TRAIN_PLANT is "throw=WORKER@STEP" or
-/// "misplaced-tree". Tests must be able to see a worker fail, and the promise broken.
+/// Faults that tests plant through the environment: BN_TRAIN_PLANT is "throw=WORKER@STEP",
+/// "flip=RANK@STEP@TENSOR" or "misplaced-tree". Tests must be able to see a worker fail, a bit of a
+/// replica flip, and the promise broken.
 struct PlantedFaults {
     var misplacesTree = false
-    var fault: Trainer.PlantedFault?
+    var fault: PlantedFault?
 
     static var present: PlantedFaults {
         var faults = PlantedFaults()
@@ -267,9 +268,16 @@ struct PlantedFaults {
             return faults
         }
         faults.misplacesTree = text == "misplaced-tree"
-        let numbers = text.dropFirst("throw=".count).split(separator: "@").compactMap { Int($0) }
-        if text.hasPrefix("throw="), numbers.count == 2 {
-            faults.fault = Trainer.PlantedFault(worker: numbers[0], step: numbers[1])
+        guard let equals = text.firstIndex(of: "=") else { return faults }
+        let words = text[text.index(after: equals)...].split(separator: "@")
+        let numbers = words.prefix(2).compactMap { Int($0) }
+        guard numbers.count == 2 else { return faults }
+        switch text[..<equals] {
+        case "throw": faults.fault = .thrown(worker: numbers[0], step: numbers[1])
+        case "flip" where words.count == 3:
+            faults.fault = .replica(
+                rank: numbers[0], step: numbers[1], tensor: String(words[2]), index: 3, bit: 7)
+        default: break
         }
         return faults
     }

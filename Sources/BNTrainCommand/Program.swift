@@ -52,8 +52,10 @@ public func runBNTrain(_ words: [String], environment: [String: String]) -> Neve
 /// decisions that depend only on values summed over the tree.
 private func isKnownToAll(_ error: any Error, _ ending: Ending) -> Bool {
     guard let failure = error as? WorkerFailure else { return !ending.isOneWorkers }
-    if case .diverged? = failure.error as? TrainingError { return true }
-    return false
+    switch failure.error as? TrainingError {
+    case .diverged, .replicasDiffer: return true
+    case .failed, .planted, nil: return false
+    }
 }
 
 private func run(_ launch: Launch, environment: [String: String]) throws -> Int32 {

@@ -27,6 +27,7 @@ struct TrainCommand {
         var trainer = try launch.agree { try makeTrainer(run, resumption) }
         if let path = arguments.initial { try start(trainer, from: path) }
         trainer.plantedFault = PlantedFaults.present.fault
+        trainer.host = launch.session.hostName
         let files = try launch.onRankZero { try openFolder(trainer, resumption) }
         defer { files?.lock.release() }
         if let files {

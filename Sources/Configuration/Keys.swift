@@ -253,6 +253,9 @@ enum Keys {
     static let checkpointFailure = Key<RunConfiguration.Checkpoint.Failure>(
         "checkpoint.onError", default: "\"continue\"", .name,
         doc: "Where one cannot be written: \"continue\" with a warning, or \"stop\".")
+    static let checkReplicas = Key(
+        "watch.checkReplicas", default: "500", .whole(0...1_000_000_000_000),
+        doc: "Steps between comparisons of all ranks' parameters and state; 0: never.")
     static let tensorboard = Key(
         "tensorboard", default: "false", .flag,
         doc:
@@ -274,7 +277,7 @@ enum Keys {
         scaleWithBatch, milestones, factor, minimum, pctStart, divFactor, finalDivFactor,
         minimumMomentum, freeze, steps, epochs, everySteps, probeSteps, landscape, checkpointSteps,
         checkpointEpochs,
-        checkpointMinutes, keep, checkpointFailure, tensorboard, collectives,
+        checkpointMinutes, keep, checkpointFailure, checkReplicas, tensorboard, collectives,
     ]
 
     /// The sections and what they hold.
@@ -293,6 +296,7 @@ enum Keys {
             "checkpoint",
             "When all that a run needs to go on is saved; a signal that ends it always saves."
         ),
+        ("watch", "What a run is watched for; it ends, or does as is said here."),
     ]
 
     private static let residualNames =

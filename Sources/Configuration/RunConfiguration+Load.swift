@@ -115,6 +115,7 @@ extension RunConfiguration {
             everyMinutes: try settings.optional(Keys.checkpointMinutes),
             keep: try settings.value(Keys.keep),
             onError: try settings.value(Keys.checkpointFailure))
+        watch = Watch(checkReplicas: try settings.value(Keys.checkReplicas))
         tensorboard = try settings.value(Keys.tensorboard)
         collectives = try settings.value(Keys.collectives)
     }

@@ -59,6 +59,7 @@ extension RunConfiguration {
                 ])
             ),
             ("checkpoint", checkpoint.json),
+            ("watch", .object([("checkReplicas", .whole(watch.checkReplicas))])),
             ("tensorboard", .flag(tensorboard)),
             ("collectives", .string(collectives.rawValue)),
         ])

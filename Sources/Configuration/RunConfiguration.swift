@@ -41,6 +41,9 @@ public struct RunConfiguration: Sendable, Hashable {
     /// When the run is saved, so that it can go on.
     public var checkpoint: Checkpoint
 
+    /// What the run is watched for.
+    public var watch: Watch
+
     /// Whether TensorBoard's event file is written beside metrics.jsonl.
     public var tensorboard: Bool
 
@@ -391,6 +394,12 @@ public struct RunConfiguration: Sendable, Hashable {
             /// The run ends.
             case stop
         }
+    }
+
+    /// What a run is watched for.
+    public struct Watch: Sendable, Hashable {
+        /// Steps between comparisons of the ranks' replicas; 0 for none.
+        public var checkReplicas: Int
     }
 
     /// How sums over the shards are taken.

@@ -18,19 +18,11 @@ public struct Trainer: Sendable {
     /// Where the run begins: after step 0, or a checkpoint's.
     private var start: (step: Int, progress: Progress.Saved?) = (0, nil)
 
-    /// A fault to plant in a step, for tests of what a failing worker does to the others.
+    /// What this rank's host calls itself, for alarms that name a host.
+    public var host = ""
+
+    /// A fault to plant in a step, for tests of what others make of it.
     package var plantedFault: PlantedFault?
-
-    /// A worker that throws, in a step.
-    package struct PlantedFault: Sendable {
-        package let worker: Int
-        package let step: Int
-
-        package init(worker: Int, step: Int) {
-            self.worker = worker
-            self.step = step
-        }
-    }
 
     /// A run from initial weights.
     public init(_ plan: RunPlan) {
@@ -86,7 +78,9 @@ public struct Trainer: Sendable {
         spinning: Bool = true, observer: (any TrainingObserver)? = nil,
         checkpoints: Checkpointing? = nil, wantsToStop: (@Sendable () -> Bool)? = nil
     ) throws(WorkerFailure) -> TrainingOutcome {
-        try Team.run(world, transport: transport, timeout: timeout, spinning: spinning) {
+        let hosts = HostNames(host, ranks: world.ranks)
+        let check = ReplicaCheck(plan, replica, state, world: world, hosts: hosts)
+        return try Team.run(world, transport: transport, timeout: timeout, spinning: spinning) {
             communicator in
             let speaks = communicator.isSpeaker
             let keeper =
@@ -94,7 +88,9 @@ public struct Trainer: Sendable {
             let worker = try makeWorker(communicator)
             worker.wantsToStop = wantsToStop
             do {
-                return try train(worker, observer: speaks ? observer : nil, keeper: keeper)
+                try hosts.exchange(communicator)
+                return try train(
+                    worker, observer: speaks ? observer : nil, keeper: keeper, check: check)
             } catch {
                 // What was saved before the failure stays saved.
                 keeper?.abandon()
@@ -110,7 +106,8 @@ public struct Trainer: Sendable {
     // MARK: the loop
 
     private func train(
-        _ worker: TrainingWorker, observer: (any TrainingObserver)?, keeper: CheckpointKeeper?
+        _ worker: TrainingWorker, observer: (any TrainingObserver)?, keeper: CheckpointKeeper?,
+        check: ReplicaCheck?
     ) throws -> TrainingOutcome {
         let communicator = worker.communicator
         var progress = Progress(plan, afterStep: start.step, saved: start.progress)
@@ -123,6 +120,11 @@ public struct Trainer: Sendable {
             progress.add(report)
             observer?.stepped(report)
             let isLast = step == plan.totalSteps
+            plantInReplica(step, communicator, check)
+            if let check, check.isDue(step, isLast: isLast || worker.isStopping) {
+                // Before anything is reported or saved of the step.
+                try check.compare(step, epoch: report.epoch, communicator)
+            }
             if isLast || step % plan.configuration.evaluate.everySteps == 0 {
                 progress.pause()
                 let evaluation = try evaluate(
@@ -205,9 +207,17 @@ public struct Trainer: Sendable {
     }
 
     private func plant(_ step: Int, _ communicator: Communicator) throws {
-        guard let plantedFault, plantedFault.step == step,
-            plantedFault.worker == communicator.worker
-        else { return }
+        guard case .thrown(communicator.worker, step) = plantedFault else { return }
         throw TrainingError.planted
+    }
+
+    private func plantInReplica(
+        _ step: Int, _ communicator: Communicator, _ check: ReplicaCheck?
+    ) {
+        guard
+            case .replica(communicator.world.rank, step, let tensor, let index, let bit) =
+                plantedFault, communicator.thread == 0
+        else { return }
+        check?.flip(bit: bit, ofValue: index, in: tensor)
     }
 }

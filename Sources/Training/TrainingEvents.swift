@@ -98,6 +98,12 @@ public enum TrainingError: Error, Sendable {
     /// output is not; nil where only the loss is not, or an evaluation's after the step.
     case diverged(step: Int, epoch: Int, layer: String?, learningRate: Double)
 
+    /// After a step the ranks' replicas have not the same bits. `ranks` are those that are not like
+    /// the majority of `others`; all of them where there is none, and `others` is 0. `tensor` is the
+    /// first that differs.
+    case replicasDiffer(
+        step: Int, epoch: Int, tensor: String, ranks: [RankOnHost], others: Int)
+
     /// Something failed inside a step.
     case failed(step: Int, epoch: Int, cause: any Error)
 
@@ -115,6 +121,21 @@ extension TrainingError: CustomStringConvertible {
                 + (place ?? "the loss of finite logits, or of an evaluation, is not finite")
                 + "; lower optimizer.learningRate (now \(rate)), add schedule.warmupSteps, "
                 + "or check the data's scaling"
+        case .replicasDiffer(let step, let epoch, let tensor, let ranks, let others):
+            let names = ranks.map(\.description)
+            let several = ranks.count > 1
+            let list =
+                several
+                ? "ranks " + names.dropLast().joined(separator: ", ") + " and "
+                    + names[names.count - 1] : "rank \(names[0])"
+            let finding =
+                others > 0
+                ? "\(several ? "differ" : "differs") from the \(others) others"
+                : "differ, and no majority says who is right"
+            return "the replicas are not equal after step \(step) (epoch \(epoch)): in \(tensor) "
+                + "\(list) \(finding); the step is not saved: test memory and processor of "
+                + "\(several ? "their hosts" : "its host"), or another MPI library, and go on from "
+                + "the last checkpoint with --resume auto"
         case .failed(let step, let epoch, let cause):
             return "epoch \(epoch), step \(step): \(cause)"
         case .planted: return "a planted fault"

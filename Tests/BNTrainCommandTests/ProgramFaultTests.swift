@@ -92,6 +92,45 @@ extension ProgramTests {
                 try place.names(in: "run") == ["checkpoints", "config.json", "metrics.jsonl"])
         }
 
+        @Test("a bit that flips in a replica ends the job with the rank, its host and code 72")
+        func replicas() throws {
+            let place = try Workplace()
+            let words =
+                Workplace.short + [
+                    "--quiet", "--out", "run", "--set", "watch.checkReplicas=4",
+                    "--set", "checkpoint.everySteps=5",
+                ]
+            let environment = ["BN_TRAIN_PLANT": "flip=1@11@layers.0.weight"]
+            let end =
+                "; the step is not saved: test memory and processor of "
+                + "%@, or another MPI library, and go on from the last checkpoint with "
+                + "--resume auto"
+            try place.run(ranks: 3, words, environment: environment).expect(
+                72,
+                "the replicas are not equal after step 12 (epoch 2): in layers.0.weight rank 1 "
+                    + "(\(hostName)) differs from the 2 others"
+                    + end.replacing("%@", with: "its host"))
+            #expect(
+                try place.names(in: "run/checkpoints") == [
+                    "latest", "step-10.safetensors", "step-5.safetensors",
+                ])
+            #expect(!(try place.names(in: "run").contains("final.safetensors")))
+            try place.run(ranks: 2, words + ["--overwrite"], environment: environment).expect(
+                72,
+                "the replicas are not equal after step 12 (epoch 2): in layers.0.weight ranks 0 "
+                    + "(\(hostName)) and 1 (\(hostName)) differ, and no majority says who is right"
+                    + end.replacing("%@", with: "their hosts"))
+            // What was saved before goes on to the end of a run without a fault.
+            let resumed = try place.run([
+                "--resume", "auto", "--out", "run", "--threads", "3", "--quiet", "--json",
+            ])
+            resumed.expectSuccess()
+            let whole = try place.run(Workplace.short + ["--quiet", "--json"])
+            #expect(
+                try resumed.lastObject()["parameters_digest"]
+                    == whole.lastObject()["parameters_digest"])
+        }
+
         @Test("a loss that is no number: one line with the step and the first layer, code 73")
         func diverged() throws {
             let place = try Workplace()

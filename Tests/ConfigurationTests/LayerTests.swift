@@ -239,6 +239,9 @@ struct LayerTests {
                     "keep": 3,
                     "onError": "continue"
                   },
+                  "watch": {
+                    "checkReplicas": 500
+                  },
                   "tensorboard": false,
                   "collectives": "tree"
                 }

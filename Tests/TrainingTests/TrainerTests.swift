@@ -74,7 +74,7 @@ struct TrainerTests {
         let plan = try SmallRun.plan(shards: 8, scope: "\"global\"")
         for (worker, step, epoch) in [(0, 1, 1), (2, 3, 1), (1, 7, 2)] {
             var trainer = Trainer(plan)
-            trainer.plantedFault = .init(worker: worker, step: step)
+            trainer.plantedFault = .thrown(worker: worker, step: step)
             let failing = trainer
             let error = #expect(throws: WorkerFailure.self) {
                 try failing.run(in: World(threadsPerRank: 3), spinning: false)
@@ -94,7 +94,7 @@ struct TrainerTests {
         let network = InMemoryNetwork(ranks: 2)
         let errors = try runRanks(2) { rank in
             var trainer = Trainer(plan)
-            trainer.plantedFault = .init(worker: 1, step: 4)
+            trainer.plantedFault = .thrown(worker: 1, step: 4)
             do throws(WorkerFailure) {
                 _ = try trainer.run(
                     in: World(ranks: 2, rank: rank), transport: network.transport(rank: rank),

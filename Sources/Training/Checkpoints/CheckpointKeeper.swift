@@ -115,12 +115,7 @@ final class CheckpointKeeper {
     }
 
     private func isDue(_ step: Int) -> Bool {
-        if let every = settings.everySteps, step % every == 0 { return true }
-        if let every = settings.everyEpochs, step % plan.stepsPerEpoch == 0,
-            step / plan.stepsPerEpoch % every == 0
-        {
-            return true
-        }
+        if settings.isDue(step, stepsPerEpoch: plan.stepsPerEpoch) { return true }
         guard let minutes = settings.everyMinutes else { return false }
         // This worker's clock alone: saving asks nothing of the others.
         return (clock.now - lastSave) / .seconds(60) >= minutes
@@ -162,6 +157,13 @@ final class CheckpointKeeper {
 }
 
 extension RunConfiguration.Checkpoint {
+    /// Whether a run is saved after `step` by its number, which all ranks know.
+    func isDue(_ step: Int, stepsPerEpoch: Int) -> Bool {
+        if let everySteps, step % everySteps == 0 { return true }
+        guard let everyEpochs else { return false }
+        return step % stepsPerEpoch == 0 && step / stepsPerEpoch % everyEpochs == 0
+    }
+
     fileprivate var isPeriodic: Bool {
         everySteps != nil || everyEpochs != nil || everyMinutes != nil
     }

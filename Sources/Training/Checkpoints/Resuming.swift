@@ -82,7 +82,7 @@ public struct ConfigurationChange: Equatable, Sendable {
     func isHarmless(in configuration: RunConfiguration) -> Bool {
         let sections = ["evaluate.", "probes.", "checkpoint."]
         if sections.contains(where: { key.hasPrefix($0) }) { return true }
-        if ["data.directory", "tensorboard"].contains(key) { return true }
+        if ["data.directory", "tensorboard", "watch.checkReplicas"].contains(key) { return true }
         guard ["steps", "epochs"].contains(key) else { return false }
         switch configuration.schedule.kind {
         case .constant, .step: return true
