@@ -152,7 +152,7 @@ private struct Finding {
     private init(_ error: TrainingError, at place: Place) {
         switch error {
         case .diverged: self.init(error.description, .diverged)
-        case .replicasDiffer: self.init(error.description, .replicasDisagree)
+        case .replicasDiffer, .shardDiffers: self.init(error.description, .replicasDisagree)
         case .failed(let step, let epoch, let cause):
             var place = place
             place.epoch = epoch

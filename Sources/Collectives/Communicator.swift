@@ -37,6 +37,12 @@ public final class Communicator {
         self.exchange = exchange
     }
 
+    /// The one worker of a world of its own, beside the one whose thread it is on.
+    package static func alone() -> Communicator {
+        Communicator(
+            world: World(), thread: 0, table: TeamTable(threads: 1, spinning: false), exchange: nil)
+    }
+
     /// The worker's index in the world.
     public var worker: Int { world.rank * world.threadsPerRank + thread }
 

@@ -125,8 +125,15 @@ package final class StatisticsReduction {
             length: length, into: leaf)
     }
 
+    /// The place of a shard among this worker's, and where what it contributes is kept, too: [length];
+    /// for an audit.
+    package var captured: (position: Int, values: UnsafeMutablePointer<Double>)?
+
     /// Takes the shard that was written to `leaf`.
     package func push() {
+        if let captured, captured.position == pushed {
+            captured.values.update(from: leaf, count: length)
+        }
         own[parity].push(pushed) { count(of: $0) }
         pushed += 1
     }

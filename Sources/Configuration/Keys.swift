@@ -256,6 +256,10 @@ enum Keys {
     static let checkReplicas = Key(
         "watch.checkReplicas", default: "500", .whole(0...1_000_000_000_000),
         doc: "Steps between comparisons of all ranks' parameters and state; 0: never.")
+    static let auditShards = Key(
+        "watch.auditShards", default: "0", .whole(0...1_000_000_000_000),
+        for: Condition(path: "collectives", names: ["tree"]),
+        doc: "Steps from one to the next of which another worker repeats a shard; 0: none.")
     static let tensorboard = Key(
         "tensorboard", default: "false", .flag,
         doc:
@@ -277,7 +281,8 @@ enum Keys {
         scaleWithBatch, milestones, factor, minimum, pctStart, divFactor, finalDivFactor,
         minimumMomentum, freeze, steps, epochs, everySteps, probeSteps, landscape, checkpointSteps,
         checkpointEpochs,
-        checkpointMinutes, keep, checkpointFailure, checkReplicas, tensorboard, collectives,
+        checkpointMinutes, keep, checkpointFailure, checkReplicas, auditShards, tensorboard,
+        collectives,
     ]
 
     /// The sections and what they hold.

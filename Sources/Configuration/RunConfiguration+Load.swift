@@ -115,7 +115,9 @@ extension RunConfiguration {
             everyMinutes: try settings.optional(Keys.checkpointMinutes),
             keep: try settings.value(Keys.keep),
             onError: try settings.value(Keys.checkpointFailure))
-        watch = Watch(checkReplicas: try settings.value(Keys.checkReplicas))
+        watch = Watch(
+            checkReplicas: try settings.value(Keys.checkReplicas),
+            auditShards: try settings.value(Keys.auditShards))
         tensorboard = try settings.value(Keys.tensorboard)
         collectives = try settings.value(Keys.collectives)
     }

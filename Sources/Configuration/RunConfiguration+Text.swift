@@ -59,7 +59,7 @@ extension RunConfiguration {
                 ])
             ),
             ("checkpoint", checkpoint.json),
-            ("watch", .object([("checkReplicas", .whole(watch.checkReplicas))])),
+            ("watch", watch.json),
             ("tensorboard", .flag(tensorboard)),
             ("collectives", .string(collectives.rawValue)),
         ])
@@ -248,6 +248,14 @@ extension RunConfiguration.Checkpoint {
             ("everyEpochs", everyEpochs.map(JSON.whole) ?? null),
             ("everyMinutes", everyMinutes.map(JSON.number) ?? null),
             ("keep", .whole(keep)), ("onError", .string(onError.rawValue)),
+        ])
+    }
+}
+
+extension RunConfiguration.Watch {
+    fileprivate var json: JSON {
+        .object([
+            ("checkReplicas", .whole(checkReplicas)), ("auditShards", .whole(auditShards)),
         ])
     }
 }

@@ -400,6 +400,9 @@ public struct RunConfiguration: Sendable, Hashable {
     public struct Watch: Sendable, Hashable {
         /// Steps between comparisons of the ranks' replicas; 0 for none.
         public var checkReplicas: Int
+
+        /// Steps from one to the next of which another worker computes a shard again; 0 for none.
+        public var auditShards: Int
     }
 
     /// How sums over the shards are taken.

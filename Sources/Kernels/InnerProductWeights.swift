@@ -28,12 +28,33 @@ package final class WeightGradients {
         }
     }
 
+    /// Where one shard's own gradient is written, too, before it is added to others.
+    package struct Capture {
+        /// Its place among the shards of the call.
+        package var shard: Int
+        /// [inputs, outputs]
+        package var weightGradient: UnsafeMutablePointer<Float>
+        /// [outputs], or nil where it is not wanted.
+        package var biasGradient: UnsafeMutablePointer<Float>?
+
+        package init(
+            shard: Int, weightGradient: UnsafeMutablePointer<Float>,
+            biasGradient: UnsafeMutablePointer<Float>?
+        ) {
+            self.shard = shard
+            self.weightGradient = weightGradient
+            self.biasGradient = biasGradient
+        }
+    }
+
     private let inputs: Int
     private let outputs: Int
     /// Values between rows of an output gradient.
     private let rowStride: Int
     /// [levels of the tree][6 · 64]: finished left nodes of a tile.
     private let stack: UnsafeMutablePointer<Float>
+    /// [6 · 64]: a captured tile at the right edge.
+    private let capturedTile: UnsafeMutablePointer<Float>
     /// [rows, up to 64]: the last columns of outputGradient, filled up with zeros.
     private let edge: UnsafeMutablePointer<Float>
     /// A constant 1, the factor of a bias gradient.
@@ -53,6 +74,8 @@ package final class WeightGradients {
         let levels = max(1, Int.bitWidth - (shards + 1).leadingZeroBitCount)
         stack = alignedAllocation(
             of: Float.self, count: levels * Tile<TileRow4>.rows * Tile<TileRow4>.columns)
+        capturedTile = alignedAllocation(
+            of: Float.self, count: Tile<TileRow4>.rows * Tile<TileRow4>.columns)
         edge = alignedAllocation(of: Float.self, count: rows * Tile<TileRow4>.columns)
         one = alignedAllocation(of: Float.self, count: 1)
         one.initialize(to: 1)
@@ -61,6 +84,7 @@ package final class WeightGradients {
 
     deinit {
         stack.deallocate()
+        capturedTile.deallocate()
         edge.deallocate()
         one.deallocate()
         factors.deallocate()
@@ -73,9 +97,11 @@ package final class WeightGradients {
     ///   - slice: the inputs whose weights are wanted; all others stay as they are.
     ///   - weightGradient: [inputs, outputs]
     ///   - biasGradient: [outputs], or nil where it is not wanted.
+    ///   - capture: one of the shards whose own gradient is wanted, too.
     package func sum(
         _ shards: UnsafeBufferPointer<Operands>, slice: Range<Int>,
-        weightGradient: UnsafeMutablePointer<Float>, biasGradient: UnsafeMutablePointer<Float>?
+        weightGradient: UnsafeMutablePointer<Float>, biasGradient: UnsafeMutablePointer<Float>?,
+        capture: Capture? = nil
     ) {
         var column = 0
         while column < outputs {
@@ -93,14 +119,19 @@ package final class WeightGradients {
                 shards: UnsafeBufferPointer(start: factors, count: shards.count), stride: stride,
                 columns: columns, width: width)
             if !slice.isEmpty {
+                let first = slice.lowerBound * outputs + column
                 add(
-                    panel, factorStride: inputs, rows: slice.count,
-                    into: weightGradient + slice.lowerBound * outputs + column)
+                    panel, factorStride: inputs, rows: slice.count, into: weightGradient + first,
+                    capture: capture.map { ($0.shard, $0.weightGradient + first) })
             }
             if let biasGradient {
                 // The weight gradient of an input that is always 1.
                 for shard in shards.indices { factors[shard].factor = UnsafePointer(one) }
-                add(panel, factorStride: 0, rows: 1, into: biasGradient + column)
+                add(
+                    panel, factorStride: 0, rows: 1, into: biasGradient + column,
+                    capture: capture.flatMap { capture in
+                        capture.biasGradient.map { (capture.shard, $0 + column) }
+                    })
             }
             column += width
         }
@@ -127,11 +158,13 @@ package final class WeightGradients {
     }
 
     private func add(
-        _ panel: Panel, factorStride: Int, rows: Int, into gradient: UnsafeMutablePointer<Float>
+        _ panel: Panel, factorStride: Int, rows: Int, into gradient: UnsafeMutablePointer<Float>,
+        capture: (shard: Int, gradient: UnsafeMutablePointer<Float>)?
     ) {
         var tree = TileTree(
             factorStride: factorStride, factorRows: rows, panel: panel, stack: stack,
-            gradient: gradient, gradientStride: outputs)
+            gradient: gradient, gradientStride: outputs, captured: capture?.shard ?? -1,
+            capturedGradient: capture?.gradient ?? gradient, capturedTile: capturedTile)
         switch panel.width {
         case 64: tree.sum(TileRow4.self)
         case 32: tree.sum(TileRow2.self)
@@ -169,6 +202,10 @@ private struct TileTree {
     /// [factorRows, panel.columns], rows `gradientStride` apart.
     let gradient: UnsafeMutablePointer<Float>
     let gradientStride: Int
+    /// The shard whose own tile goes to `capturedGradient`, too; -1 for none.
+    let captured: Int
+    let capturedGradient: UnsafeMutablePointer<Float>
+    let capturedTile: UnsafeMutablePointer<Float>
 
     @inline(__always)
     mutating func sum<Row: TileRow>(_: Row.Type) {
@@ -182,6 +219,11 @@ private struct TileTree {
             var depth = 0
             for shard in shards.indices {
                 tile = shardSum(shards[shard], first: first, offsets: offsets)
+                if shard == captured {
+                    store(
+                        tile, first: first, offsets: offsets, into: capturedGradient,
+                        edge: capturedTile)
+                }
                 // As many nodes end with this shard as its number has trailing ones.
                 var number = shard
                 while number & 1 == 1 {
@@ -200,7 +242,7 @@ private struct TileTree {
                 depth -= 1
                 tile.add(left: stack + depth * level)
             }
-            store(tile, first: first, offsets: offsets)
+            store(tile, first: first, offsets: offsets, into: gradient, edge: stack)
         }
     }
 
@@ -220,16 +262,20 @@ private struct TileTree {
         return tile
     }
 
+    /// - Parameter edge: memory for a tile, of which only some columns are wanted.
     @inline(__always)
-    private func store<Row: TileRow>(_ tile: Tile<Row>, first: Int, offsets: TileOffsets) {
+    private func store<Row: TileRow>(
+        _ tile: Tile<Row>, first: Int, offsets: TileOffsets,
+        into gradient: UnsafeMutablePointer<Float>, edge: UnsafeMutablePointer<Float>
+    ) {
         let target = gradient + first * gradientStride
         if panel.columns == Tile<Row>.columns {
             tile.store(to: target, at: offsets, stride: gradientStride)
         } else {
-            tile.store(to: stack, at: .consecutive, stride: Tile<Row>.columns)
+            tile.store(to: edge, at: .consecutive, stride: Tile<Row>.columns)
             for row in 0..<min(Tile<Row>.rows, factorRows - first) {
                 (target + row * gradientStride).update(
-                    from: stack + row * Tile<Row>.columns, count: panel.columns)
+                    from: edge + row * Tile<Row>.columns, count: panel.columns)
             }
         }
     }

@@ -25,6 +25,9 @@ package protocol GradientTeam: AnyObject {
     /// Where the rank's shards begin and the last one ends, for the batch of shape `index`.
     func rowBoundaries(ofShape index: Int) -> [Int]
 
+    /// The shard whose own gradients are kept, too; counted from the rank's first.
+    var captured: ShardCapture? { get }
+
     /// Takes a product into the team, before the first step; returns its number.
     func join(_ product: any TeamProduct) -> Int
 
@@ -58,8 +61,50 @@ extension GradientTeam {
         thread * inputs / threads..<(thread + 1) * inputs / threads
     }
 
+    /// Where the captured shard's gradients go, if it is one of `node`'s.
+    ///
+    /// - Parameter places: of weight and bias in the flat vector.
+    package func capture(
+        in node: GradientAccumulator.Node,
+        places: (UnsafeMutablePointer<Float>) -> (
+            weight: UnsafeMutablePointer<Float>, bias: UnsafeMutablePointer<Float>?
+        )
+    ) -> WeightGradients.Capture? {
+        guard let captured, node.shards.contains(captured.shard) else { return nil }
+        let (weight, bias) = places(captured.values)
+        return WeightGradients.Capture(
+            shard: captured.shard - node.shards.lowerBound, weightGradient: weight,
+            biasGradient: bias)
+    }
+
     /// Whether this worker sums up the biases.
     package var sumsBiases: Bool { thread == 0 }
+}
+
+/// Where one shard's own contributions to the gradients are kept, beside being added to others:
+/// for an audit.
+package struct ShardCapture {
+    /// The shard.
+    package let shard: Int
+    /// A flat vector, laid out like the parameters.
+    package let values: UnsafeMutablePointer<Float>
+    /// A fault to plant in what the shard contributes, for tests: the place of a value in the
+    /// flat vector, and its bit.
+    package var fault: (index: Int, bit: Int)?
+
+    package init(shard: Int, values: UnsafeMutablePointer<Float>) {
+        self.shard = shard
+        self.values = values
+    }
+
+    /// Keeps the values `range` of the contribution in `slot`.
+    fileprivate func take(_ range: Range<Int>, from slot: UnsafeMutablePointer<Float>) {
+        if let fault, range.contains(fault.index) {
+            let value = slot + (fault.index - range.lowerBound)
+            value.pointee = Float(bitPattern: value.pointee.bitPattern ^ 1 << UInt32(fault.bit))
+        }
+        (values + range.lowerBound).update(from: slot, count: range.count)
+    }
 }
 
 /// A worker's share of the gradient tree: adds up what its shards contribute, as they come.
@@ -89,6 +134,9 @@ public final class GradientAccumulator {
     /// The workers of the rank as they sum up the gradients of products together; nil where each
     /// sums up its own shards' into `nodes`.
     package let team: (any GradientTeam)?
+
+    /// The shard whose own gradients are kept, too; counted from the worker's first.
+    package var captured: ShardCapture?
 
     private let merges: [Int]
     private let scratch: [Tensor]
@@ -130,6 +178,9 @@ public final class GradientAccumulator {
         var height = 0
         for position in merges.indices {
             try write(position, slot(height))
+            if let captured, captured.shard == position {
+                captured.take(range, from: slot(height))
+            }
             height += 1
             for _ in 0..<merges[position] {
                 add(slot(height - 1), into: slot(height - 2), count: range.count)

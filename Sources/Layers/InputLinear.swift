@@ -201,7 +201,13 @@ public final class InputLinear: Layer {
                         UnsafeMutableBufferPointer(rebasing: operands[node.shards])),
                     slice: slice,
                     weightGradient: node.values + memory(ofPanel: index).lowerBound,
-                    biasGradient: bias.map { node.values + part(of: $0, index).lowerBound })
+                    biasGradient: bias.map { node.values + part(of: $0, index).lowerBound },
+                    capture: gradients.team?.capture(in: node) { values in
+                        (
+                            values + memory(ofPanel: index).lowerBound,
+                            bias.map { values + part(of: $0, index).lowerBound }
+                        )
+                    })
             }
             for shard in operands.indices { operands[shard].outputGradient += panelWidth }
         }

@@ -113,7 +113,10 @@ extension Linear: TeamProduct {
                 UnsafeBufferPointer(rebasing: shards[node.shards]), slice: slice,
                 weightGradient: node.values + weight.range.lowerBound,
                 biasGradient: team.sumsBiases
-                    ? bias.map { node.values + $0.range.lowerBound } : nil)
+                    ? bias.map { node.values + $0.range.lowerBound } : nil,
+                capture: team.capture(in: node) { values in
+                    (values + weight.range.lowerBound, bias.map { values + $0.range.lowerBound })
+                })
         }
     }
 }

@@ -22,6 +22,9 @@ public final class Replica: Sendable {
     /// Batches that the running statistics have seen: PyTorch's num_batches_tracked, one for all.
     nonisolated(unsafe) private let batches: UnsafeMutablePointer<Int>
 
+    /// Whose parameters these are; nil for its own.
+    private let owner: Replica?
+
     /// A replica of γ = 1, running variances 1, and everything else 0.
     public init(_ layout: ModelLayout) {
         self.layout = layout
@@ -35,6 +38,7 @@ public final class Replica: Sendable {
         statistics = zeros(layout.statisticsLength)
         batches = .allocate(capacity: 1)
         batches.initialize(to: 0)
+        owner = nil
         for parameter in layout.parameters where parameter.role == .scale {
             (parameters + parameter.range.lowerBound).update(
                 repeating: 1, count: parameter.range.count)
@@ -42,6 +46,18 @@ public final class Replica: Sendable {
         for entry in layout.statistics {
             (statistics + entry.variance.lowerBound).update(repeating: 1, count: entry.channels)
         }
+    }
+
+    /// The parameters and statistics of `other`, with a gradient of its own: for passes whose
+    /// gradients are not the step's.
+    package init(sharing other: Replica) {
+        layout = other.layout
+        parameters = other.parameters
+        statistics = other.statistics
+        batches = other.batches
+        owner = other
+        gradient = alignedAllocation(of: Float.self, count: layout.length)
+        gradient.initialize(repeating: 0, count: max(layout.length, 1))
     }
 
     /// What a pass reads instead of a parameter.
@@ -67,6 +83,7 @@ public final class Replica: Sendable {
     package func copy(
         of parameter: Parameter, for copy: Copy, count: Int
     ) -> UnsafeMutablePointer<Float> {
+        if let owner { return owner.copy(of: parameter, for: copy, count: count) }
         let key = CopyKey(parameter: parameter, copy: copy)
         return copies.withLock { copies in
             if let memory = copies.memory[key] { return memory }
@@ -78,9 +95,10 @@ public final class Replica: Sendable {
     }
 
     deinit {
+        gradient.deallocate()
+        guard owner == nil else { return }
         copies.withLock { for memory in $0.memory.values { memory.deallocate() } }
         parameters.deallocate()
-        gradient.deallocate()
         statistics.deallocate()
         batches.deallocate()
     }

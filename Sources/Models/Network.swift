@@ -36,6 +36,9 @@ public final class Network {
     private let packs: Bool
     private let packingLayers: [any PackingLayer]
     private let communicator: Communicator
+    private let gradients: GradientAccumulator
+    private let shards: Int
+    private let team: TeamGradients?
 
     /// Builds the layers and makes all plans, on the thread that will run them.
     ///
@@ -47,16 +50,11 @@ public final class Network {
     ///   - sharesInputs: whether the caller can bring the inputs of the whole rank where the network
     ///     would be faster with them: see `inputShards`.
     /// - Throws: `KernelError` where oneDNN cannot make a plan.
-    public init(
+    public convenience init(
         _ specification: NetworkSpecification, replica: Replica, communicator: Communicator,
         shards: Int, batches: [(samples: Int, trains: Bool)], seed: UInt64 = 0,
         sharesInputs: Bool = false
     ) throws {
-        // Plans depend on oneDNN's threads, which belong to this thread: first of all.
-        OneDNN.useOneThread()
-        self.specification = specification
-        self.replica = replica
-        let layout = replica.layout
         let mine = communicator.world.shards(ofWorker: communicator.worker, of: shards)
         let shapes = batches.enumerated().map { index, batch in
             let sharded = ShardedBatch(samples: batch.samples, shards: shards)
@@ -68,6 +66,34 @@ public final class Network {
                     return samples.lowerBound - first..<samples.upperBound - first
                 }, trains: batch.trains, firstSample: first)
         }
+        try self.init(
+            specification, replica: replica, communicator: communicator, shards: shards,
+            shapes: shapes, seed: seed, sharesInputs: sharesInputs, isAudit: false)
+    }
+
+    /// A network that computes single shards of a run again, in a world of its own: `shapes` are of
+    /// one shard each, in batches of the run's sizes.
+    ///
+    /// - Parameter replica: has the run's parameters, and a gradient of its own.
+    package convenience init(
+        auditing specification: NetworkSpecification, replica: Replica, shapes: [BatchShape],
+        seed: UInt64
+    ) throws {
+        try self.init(
+            specification, replica: replica, communicator: .alone(), shards: 1, shapes: shapes,
+            seed: seed, sharesInputs: false, isAudit: true)
+    }
+
+    private init(
+        _ specification: NetworkSpecification, replica: Replica, communicator: Communicator,
+        shards: Int, shapes: [BatchShape], seed: UInt64, sharesInputs: Bool, isAudit: Bool
+    ) throws {
+        // Plans depend on oneDNN's threads, which belong to this thread: first of all.
+        OneDNN.useOneThread()
+        self.specification = specification
+        self.replica = replica
+        let layout = replica.layout
+        let mine = communicator.world.shards(ofWorker: communicator.worker, of: shards)
         self.shapes = shapes
         let rows = shapes.map(\.rows).max() ?? 0
         // The baseline and the planted fault add up as they come; the tree lets a team share.
@@ -81,7 +107,7 @@ public final class Network {
             sharesProducts
             ? TeamGradients(
                 communicator, reduction: reduction, shards: shards,
-                batches: batches.map(\.samples)) : nil
+                batches: shapes.map { isAudit ? $0.rows : $0.samples }) : nil
         let gradients = GradientAccumulator(
             nodes: reduction.nodeShards.indices.map {
                 GradientAccumulator.Node(
@@ -90,10 +116,13 @@ public final class Network {
             largest: layout.parameters.map(\.range).filter {
                 sharesProducts ? $0.lowerBound >= layout.products : true
             }.map(\.count).max() ?? 0, team: team)
+        self.gradients = gradients
+        self.shards = shards
+        self.team = team
         let builder = Builder(
             specification: specification, replica: replica, communicator: communicator,
             shards: shards, shapes: shapes, rows: rows, gradients: gradients, seed: seed,
-            sharesInputs: sharesInputs)
+            sharesInputs: sharesInputs, isAudit: isAudit)
         layers = try LayerGraph(
             try builder.nodes(), shapes: shapes, inputSize: specification.inputs)
         if let team {
@@ -108,9 +137,13 @@ public final class Network {
         inputShards = takesRank ? world.shards(ofRank: world.rank, of: shards) : mine
         normalizations = layers.layers.compactMap { $0 as? BatchNorm }
         loss = SoftmaxCrossEntropy(classes: specification.classes, rows: rows)
-        let packing = layers.layers.compactMap { $0 as? any PackingLayer }.filter {
-            $0.packedCount > 0
-        }
+        // The run's network makes the copies that both read.
+        let packing =
+            isAudit
+            ? []
+            : layers.layers.compactMap { $0 as? any PackingLayer }.filter {
+                $0.packedCount > 0
+            }
         packs = !packing.isEmpty
         packingLayers = Self.share(packing, communicator)
         self.communicator = communicator
@@ -145,6 +178,22 @@ public final class Network {
         try communicator.teamBarrier()
     }
 
+    /// From here on keeps what `capture`'s shard of the batch contributes to summed gradients; nil: no
+    /// longer. All workers of the rank that has it call it alike, as they sum up products together.
+    package func capture(_ capture: ShardCapture?) {
+        let world = communicator.world
+        func counted(from mine: Range<Int>) -> ShardCapture? {
+            guard let capture, mine.contains(capture.shard) else { return nil }
+            var own = ShardCapture(
+                shard: capture.shard - mine.lowerBound, values: capture.values)
+            own.fault = capture.fault
+            return own
+        }
+        gradients.captured = counted(
+            from: world.shards(ofWorker: communicator.worker, of: shards))
+        team?.captured = counted(from: world.shards(ofRank: world.rank, of: shards))
+    }
+
     /// Values of the statistics that normalisation layers share through the step's metrics.
     public var sharedStatisticsLength: Int {
         normalizations.reduce(0) { $0 + $1.sharedStatisticsLength }
@@ -162,6 +211,7 @@ private struct Builder {
     let gradients: GradientAccumulator
     let seed: UInt64
     let sharesInputs: Bool
+    let isAudit: Bool
 
     func nodes() throws -> [LayerGraph.Node] {
         var nodes: [LayerGraph.Node] = []
@@ -278,7 +328,7 @@ private struct Builder {
             placement: .init(
                 scale: affine ? parameter("\(name).weight") : nil,
                 shift: affine ? parameter("\(name).bias") : nil, running: running),
-            communicator: communicator, replica: replica, gradients: gradients)
+            communicator: communicator, replica: replica, gradients: gradients, isAudit: isAudit)
     }
 
     private func parameter(_ name: String) -> Parameter {

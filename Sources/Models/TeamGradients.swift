@@ -8,6 +8,7 @@ final class TeamGradients: GradientTeam {
     let nodes: [GradientAccumulator.Node]
     let rows: Int
     let shards: Int
+    var captured: ShardCapture?
     private let communicator: Communicator
 
     /// Where each shard of the rank lies, for each shape of batch: whose it is, and its rows there.

@@ -9,8 +9,7 @@ extension BatchNorm {
     /// merged from them in order.
     func observeMoments(_ input: Tensor, _ block: Block, _ pass: Pass) {
         if block.isFirst {
-            moments.begin(
-                ShardedBatch(samples: pass.samples, shards: shards), positions: positions)
+            moments.begin(sharded(pass), positions: positions)
         }
         for position in block.shards {
             let shard = pass.shardRows[position]
@@ -40,6 +39,10 @@ extension BatchNorm {
     /// in order; a worker whose shards are empty joins all the same.
     func reduceMoments() throws {
         try moments.finish()
+        if let audited {
+            coefficients[0].takeForward(audited.layer.coefficients(ofGroup: audited.group))
+            return
+        }
         for (index, group) in coefficients.enumerated() {
             let number = firstGroup + index
             group.count = moments.count(of: moments.shards(ofGroup: number))
@@ -62,7 +65,12 @@ extension BatchNorm {
 
     /// Opens the sums that `observeGradient` adds to.
     func beginSums(_ pass: Pass) {
-        sums.begin(ShardedBatch(samples: pass.samples, shards: shards), positions: positions)
+        sums.begin(sharded(pass), positions: positions)
+    }
+
+    private func sharded(_ pass: Pass) -> ShardedBatch {
+        // What is computed again is all there is, though divisions are by the batch.
+        ShardedBatch(samples: isAudit ? pass.rows : pass.samples, shards: shards)
     }
 
     /// Σdz and Σdz(x − μ) of every statistics group, and from them the coefficients of dx, and
@@ -74,13 +82,18 @@ extension BatchNorm {
     /// own dγ and dβ travel with the gradients, as the contribution of the group's first shard.
     func reduceSums() throws {
         try sums.finish()
+        if let audited {
+            coefficients[0].takeBackward(audited.layer.coefficients(ofGroup: audited.group))
+            return
+        }
         for (index, group) in coefficients.enumerated() where group.count > 0 {
             let result = sums.result(ofGroup: firstGroup + index)
             // Divides by the group's count, the backward one of BN's two divisions.
             group.update(
                 epsilon: settings.epsilon, sumGradient: result, sumProduct: result + channels)
         }
-        addParameterGradients()
+        // dγ and dβ are made of the sums, which an audit compares.
+        if !isAudit { addParameterGradients() }
     }
 
     private func addParameterGradients() {

@@ -74,6 +74,13 @@ public final class BatchNorm: MeetingLayer, AddingLayer {
     /// Whether passes of mode calibration take the batch's statistics.
     package var isCalibrating = true
 
+    /// Whether this layer computes one shard again, in a network of that shard alone.
+    let isAudit: Bool
+
+    /// Where it has the statistics from that other shards contribute to, too: a layer of the run and
+    /// one of its groups. Nil where the shard is a group by itself.
+    package var audited: (layer: BatchNorm, group: Int)?
+
     /// What a part of a shard contributes, [2·C].
     let scratch: UnsafeMutablePointer<Double>
 
@@ -94,13 +101,16 @@ public final class BatchNorm: MeetingLayer, AddingLayer {
     ///   - ordinal: counts the layers that communicate, for fingerprints.
     ///   - shards: the number of shards of every batch.
     ///   - rows: the most samples of a pass on this worker.
+    ///   - isAudit: whether single shards are computed again, in a world of one: `shards` is 1.
     public init(
         name: String, channels: Int, settings: BatchNormSettings,
         statistics: Statistics = .batch, activation: ActivationKind = .identity,
         positions: Int = 1, ordinal: Int, shards: Int, rows: Int, placement: Placement,
-        communicator: Communicator, replica: Replica, gradients: GradientAccumulator
+        communicator: Communicator, replica: Replica, gradients: GradientAccumulator,
+        isAudit: Bool = false
     ) {
         self.name = name
+        self.isAudit = isAudit
         outputs = channels * positions
         self.channels = channels
         self.settings = settings
@@ -113,7 +123,7 @@ public final class BatchNorm: MeetingLayer, AddingLayer {
         self.gradients = gradients
         self.placement = placement
         isLiteral = communicator.world.arithmetic == .mpi
-        let group = settings.scope.groupSize(shards: shards)
+        let group = isAudit ? 1 : settings.scope.groupSize(shards: shards)
         moments = StatisticsReduction(
             communicator, shards: shards, group: group, length: 2 * channels, moments: true,
             kind: .moments, layer: ordinal)
@@ -137,9 +147,10 @@ public final class BatchNorm: MeetingLayer, AddingLayer {
         // other gradients, and must lie among them.
         let travels = statistics == .frozen || group < shards
         precondition(
-            [placement.scale, placement.shift].allSatisfy {
-                $0.map { ($0.range.upperBound <= replica.layout.reduced) == travels } ?? true
-            }, "γ and β lie among the summed gradients exactly where they are summed")
+            isAudit
+                || [placement.scale, placement.shift].allSatisfy {
+                    $0.map { ($0.range.upperBound <= replica.layout.reduced) == travels } ?? true
+                }, "γ and β lie among the summed gradients exactly where they are summed")
     }
 
     /// Time counts as that of normalisations.
@@ -327,7 +338,7 @@ final class GroupCoefficients {
     /// Values a channel, m; 0 for a group of empty shards.
     var count = 0
 
-    private let channels: Int
+    let channels: Int
 
     init(channels: Int) {
         self.channels = channels

@@ -21,6 +21,8 @@ public struct CounterRandom: Sendable {
         case synthesis = 5
         /// Random data for benchmarks and tests; index = free.
         case benchmark = 6
+        /// Which shard a step's audit computes again, and who does; index = the step.
+        case audit = 7
     }
 
     private let key: (UInt32, UInt32)

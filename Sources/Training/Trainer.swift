@@ -4,6 +4,7 @@ import Datasets
 public import Layers
 import Models
 import Optimization
+import TensorCore
 
 /// Trains: config → data → steps → evaluations, in any world, to the same bits.
 public struct Trainer: Sendable {
@@ -80,6 +81,7 @@ public struct Trainer: Sendable {
     ) throws(WorkerFailure) -> TrainingOutcome {
         let hosts = HostNames(host, ranks: world.ranks)
         let check = ReplicaCheck(plan, replica, state, world: world, hosts: hosts)
+        let audits = AuditTable(plan, world: world, hosts: hosts)
         return try Team.run(world, transport: transport, timeout: timeout, spinning: spinning) {
             communicator in
             let speaks = communicator.isSpeaker
@@ -90,7 +92,8 @@ public struct Trainer: Sendable {
             do {
                 try hosts.exchange(communicator)
                 return try train(
-                    worker, observer: speaks ? observer : nil, keeper: keeper, check: check)
+                    worker, observer: speaks ? observer : nil, keeper: keeper, check: check,
+                    audit: audits.map { try ShardAudit(worker, plan, $0) })
             } catch {
                 // What was saved before the failure stays saved.
                 keeper?.abandon()
@@ -107,7 +110,7 @@ public struct Trainer: Sendable {
 
     private func train(
         _ worker: TrainingWorker, observer: (any TrainingObserver)?, keeper: CheckpointKeeper?,
-        check: ReplicaCheck?
+        check: ReplicaCheck?, audit: ShardAudit?
     ) throws -> TrainingOutcome {
         let communicator = worker.communicator
         var progress = Progress(plan, afterStep: start.step, saved: start.progress)
@@ -115,7 +118,8 @@ public struct Trainer: Sendable {
         try communicator.barrier()
         for step in start.step + 1...plan.totalSteps {
             let isProbed = probing?.isDue(step) == true
-            let report = try self.step(step, worker, probing: isProbed ? probing : nil)
+            let report = try self.step(
+                step, worker, probing: isProbed ? probing : nil, audit: audit)
             if isProbed, let report = probing?.report { try observer?.probed(report) }
             progress.add(report)
             observer?.stepped(report)
@@ -151,7 +155,7 @@ public struct Trainer: Sendable {
     @discardableResult
     func step(
         _ step: Int, _ worker: TrainingWorker, profile: StepProfile? = nil,
-        probing: Probing? = nil
+        probing: Probing? = nil, audit: ShardAudit? = nil
     ) throws -> StepReport {
         worker.communicator.step = step
         let (batch, pass) = worker.batch(atStep: step)
@@ -162,14 +166,18 @@ public struct Trainer: Sendable {
             worker.load(batch)
             profile?.add(to: \.data)
             let landscape = try probing?.before(pass, learningRate: rate)
+            audit?.begin(step, fault: plantedFault)
             try worker.forward(pass)
             guard worker.loss.isFinite else {
                 throw TrainingError.diverged(
                     step: step, epoch: batch.epoch,
                     layer: try worker.firstDivergedLayer(pass), learningRate: rate)
             }
+            plantInShard(step, worker, pass)
             try worker.backward(pass)
+            try audit?.computeAgain(batch, step: step)
             try worker.update(pass, at: settings)
+            try audit?.compare(step, epoch: batch.epoch)
             profile?.add(to: \.update)
             try probing?.after(pass, step: step, epoch: batch.epoch, landscape: landscape)
         } catch {
@@ -202,7 +210,10 @@ public struct Trainer: Sendable {
     /// is only the echo of a team-mate's.
     private func failure(_ error: any Error, step: Int, epoch: Int) -> any Error {
         if let error = error as? CollectiveError, error == .peerFailed { return error }
-        if case .diverged? = error as? TrainingError { return error }
+        switch error as? TrainingError {
+        case .diverged, .shardDiffers: return error
+        default: break
+        }
         return TrainingError.failed(step: step, epoch: epoch, cause: error)
     }
 
@@ -211,13 +222,28 @@ public struct Trainer: Sendable {
         throw TrainingError.planted
     }
 
+    private func plantInShard(_ step: Int, _ worker: TrainingWorker, _ pass: Pass) {
+        guard case .activation(let shard, step, let name, let index, let bit) = plantedFault
+        else { return }
+        let mine = worker.communicator.world.shards(
+            ofWorker: worker.communicator.worker, of: plan.shards)
+        guard mine.contains(shard) else { return }
+        let rows = pass.shardRows[shard - mine.lowerBound]
+        let layer = worker.network.layers.layers.first { $0.name == name }
+        let columns = layer?.outputs ?? plan.network.classes
+        let values = layer?.output ?? worker.network.loss.logitsGradient
+        guard !rows.isEmpty else { return }
+        let value = values.pointer + rows.lowerBound * columns + index % (rows.count * columns)
+        value.pointee = Float(bitPattern: value.pointee.bitPattern ^ 1 << UInt32(bit))
+    }
+
     private func plantInReplica(
         _ step: Int, _ communicator: Communicator, _ check: ReplicaCheck?
     ) {
         guard
             case .replica(communicator.world.rank, step, let tensor, let index, let bit) =
-                plantedFault, communicator.thread == 0
+                plantedFault
         else { return }
-        check?.flip(bit: bit, ofValue: index, in: tensor)
+        check?.flip(bit: bit, ofValue: index, in: tensor, communicator)
     }
 }

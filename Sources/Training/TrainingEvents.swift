@@ -104,6 +104,12 @@ public enum TrainingError: Error, Sendable {
     case replicasDiffer(
         step: Int, epoch: Int, tensor: String, ranks: [RankOnHost], others: Int)
 
+    /// A shard has other bits when it is computed again. `what` is the first that differs of what
+    /// leaves the shard, in the order of computation; `layer` is nil for the loss.
+    case shardDiffers(
+        step: Int, epoch: Int, shard: Int, layer: String?, what: String, by: WorkerOnHost,
+        again: WorkerOnHost)
+
     /// Something failed inside a step.
     case failed(step: Int, epoch: Int, cause: any Error)
 
@@ -136,6 +142,15 @@ extension TrainingError: CustomStringConvertible {
                 + "\(list) \(finding); the step is not saved: test memory and processor of "
                 + "\(several ? "their hosts" : "its host"), or another MPI library, and go on from "
                 + "the last checkpoint with --resume auto"
+        case .shardDiffers(
+            let step, let epoch, let shard, let layer, let what, let owner, let auditor):
+            let thing = layer.map { "layer \($0)'s \(what)" } ?? "its \(what)"
+            let isOne = owner == auditor
+            return "shard \(shard) of step \(step) (epoch \(epoch)) has other bits when it is "
+                + "computed again: \(thing) by \(owner) and by \(isOne ? "itself" : "\(auditor)"); "
+                + "the step is not saved: test memory and processor of "
+                + "\(owner.rank == auditor.rank ? "its host" : "both hosts"), and go on from the "
+                + "last checkpoint with --resume auto"
         case .failed(let step, let epoch, let cause):
             return "epoch \(epoch), step \(step): \(cause)"
         case .planted: return "a planted fault"

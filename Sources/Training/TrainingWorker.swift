@@ -15,7 +15,7 @@ final class TrainingWorker {
     let network: Network
     private let plan: RunPlan
     private let state: OptimizerState
-    private let sampler: EpochSampler
+    let sampler: EpochSampler
     private let myShards: Range<Int>
     /// The part of the parameters that it updates where norms are needed.
     private let myChunks: Range<Int>
@@ -95,6 +95,14 @@ final class TrainingWorker {
 
     /// Values of a step's metrics before the statistics of layers.
     private static let ownMetrics = 3
+
+    /// Values of a shard's part of the metrics, of which the first two are loss and correct answers.
+    var metricsLength: Int { metrics.length }
+
+    /// From here on keeps the metrics of the shard at `position`, for an audit; nil: no longer.
+    func captureMetrics(_ position: Int?, into values: UnsafeMutablePointer<Double>) {
+        metrics.captured = position.map { ($0, values) }
+    }
 
     // MARK: the parts of a step
 

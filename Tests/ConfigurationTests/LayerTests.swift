@@ -240,7 +240,8 @@ struct LayerTests {
                     "onError": "continue"
                   },
                   "watch": {
-                    "checkReplicas": 500
+                    "checkReplicas": 500,
+                    "auditShards": 0
                   },
                   "tensorboard": false,
                   "collectives": "tree"

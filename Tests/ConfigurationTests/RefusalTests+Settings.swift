@@ -43,7 +43,7 @@ extension Refusal {
             #"""
             --set: unknown key "learningRate"; did you mean "optimizer.learningRate"? Known \#
             here: evaluate, data, optimizer, freeze, checkpoint, tensorboard, seed, batch, \#
-            loss, schedule, epochs, probes, model, steps, collectives
+            loss, schedule, epochs, probes, watch, model, steps, collectives
                 --set learningRate=0.1
                       ^
             """#),

@@ -84,7 +84,7 @@ extension Refusal {
             #"{ "a\#u{1b}[2J": 1 }"#,
             #"""
             run.json5:1:3: unknown key "a�[2J"; did you mean "seed"? Known here: seed, model, \#
-            data, batch, loss, steps, freeze, epochs, probes, evaluate, schedule, optimizer, \#
+            data, batch, loss, steps, watch, freeze, epochs, probes, evaluate, schedule, optimizer, \#
             checkpoint, tensorboard, collectives
                 { "a�[2J": 1 }
                   ^

@@ -15,7 +15,7 @@ extension Refusal {
             #"""
             run.json5:1:3: unknown key "learningRate"; did you mean "optimizer.learningRate"? \#
             Known here: evaluate, data, optimizer, freeze, checkpoint, tensorboard, seed, batch, \#
-            loss, schedule, epochs, probes, model, steps, collectives
+            loss, schedule, epochs, probes, watch, model, steps, collectives
                 { learningRate: 1 }
                   ^
             """#),
@@ -370,7 +370,7 @@ extension Refusal {
             #"""
             run.json5:1:3: unknown key "model.name"; did you mean "model: { name: … }"? Known \#
             here: model, evaluate, data, schedule, freeze, collectives, seed, loss, optimizer, \#
-            steps, epochs, probes, batch, checkpoint, tensorboard
+            steps, epochs, probes, batch, checkpoint, watch, tensorboard
                 { 'model.name': 'mlp' }
                   ^
             """#),

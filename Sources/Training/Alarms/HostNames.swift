@@ -11,6 +11,21 @@ public struct RankOnHost: Hashable, Sendable, CustomStringConvertible {
     public var description: String { host.isEmpty ? "\(rank)" : "\(rank) (\(oneLine(host)))" }
 }
 
+/// A worker, its rank, and the host that it runs on.
+public struct WorkerOnHost: Hashable, Sendable, CustomStringConvertible {
+    /// The worker.
+    public let worker: Int
+    /// Its rank.
+    public let rank: Int
+    /// What its host calls itself.
+    public let host: String
+
+    /// "worker 3 (rank 1, node7)".
+    public var description: String {
+        "worker \(worker) (rank \(rank)" + (host.isEmpty ? ")" : ", \(oneLine(host)))")
+    }
+}
+
 /// The hosts of all ranks, for alarms that must name one: exchanged once, at the start of a run.
 final class HostNames: Sendable {
     private static let length = 64

@@ -4,4 +4,10 @@ package enum PlantedFault: Sendable {
     case thrown(worker: Int, step: Int)
     /// One bit of one value of a rank's replica, flipped after a step.
     case replica(rank: Int, step: Int, tensor: String, index: Int, bit: Int)
+    /// One bit of one value that a shard's samples have in a layer's output, or, with the name
+    /// "loss", in the gradient of the logits; between the forward and the backward pass.
+    case activation(shard: Int, step: Int, layer: String, index: Int, bit: Int)
+    /// One bit of one value of what an audited shard contributes to the gradient of a parameter
+    /// that is summed up shard by shard: all but the weights of fully connected layers.
+    case gradient(shard: Int, step: Int, parameter: String, index: Int, bit: Int)
 }

@@ -118,9 +118,13 @@ final class ReplicaCheck: Sendable {
             ranks: named.map { RankOnHost(rank: $0, host: hosts[$0]) }, others: others)
     }
 
-    /// Plants a fault in the replica, for tests: flips one bit of one value.
-    func flip(bit: Int, ofValue index: Int, in name: String) {
-        guard let tensor = tensors.first(where: { $0.name == name }) else { return }
+    /// Plants a fault in the replica, for tests: flips one bit of one value. All workers call it, and
+    /// the one does it who then hashes the tensor.
+    func flip(bit: Int, ofValue index: Int, in name: String, _ communicator: Communicator) {
+        guard let number = tensors.firstIndex(where: { $0.name == name }),
+            number % world.threadsPerRank == communicator.thread
+        else { return }
+        let tensor = tensors[number]
         let value = tensor.values + index % tensor.count
         value.pointee = Float(bitPattern: value.pointee.bitPattern ^ 1 << UInt32(bit))
     }

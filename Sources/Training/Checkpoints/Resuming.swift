@@ -82,7 +82,8 @@ public struct ConfigurationChange: Equatable, Sendable {
     func isHarmless(in configuration: RunConfiguration) -> Bool {
         let sections = ["evaluate.", "probes.", "checkpoint."]
         if sections.contains(where: { key.hasPrefix($0) }) { return true }
-        if ["data.directory", "tensorboard", "watch.checkReplicas"].contains(key) { return true }
+        let keys = ["data.directory", "tensorboard", "watch.checkReplicas", "watch.auditShards"]
+        if keys.contains(key) { return true }
         guard ["steps", "epochs"].contains(key) else { return false }
         switch configuration.schedule.kind {
         case .constant, .step: return true
