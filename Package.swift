@@ -56,6 +56,8 @@ let package = Package(
             name: "COpenMPI", pkgConfig: "ompi-c", providers: [.apt(["libopenmpi-dev"])]),
         .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
         .systemLibrary(
+            name: "CLAPACK", pkgConfig: "lapacke", providers: [.apt(["liblapacke-dev"])]),
+        .systemLibrary(
             name: "CCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
         .target(
             name: "CMPI", dependencies: [mpi("COpenMPI")],
@@ -72,7 +74,7 @@ let package = Package(
         room("Normalization", ["TensorCore", "Layers", "Kernels", "Collectives"]),
         room("Models", ["TensorCore", "Kernels", "Layers", "Normalization", "Collectives"]),
         room("Optimization", ["TensorCore", "Kernels"]),
-        room("Datasets", ["TensorCore", "CPlatform", "CZlib"]),
+        room("Datasets", ["TensorCore", "CPlatform", "CZlib", "CLAPACK"]),
         room("Configuration"),
         room(
             "Training",

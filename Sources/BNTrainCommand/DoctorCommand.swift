@@ -1,5 +1,6 @@
 import CPlatform
 import Configuration
+import Datasets
 import Glibc
 import Kernels
 import Layers
@@ -49,7 +50,7 @@ enum DoctorCommand {
         let model = try ModelSize(configuration)
         return DoctorFacts(
             program: "bn-train \(programVersion)", compiler: compilerVersion,
-            mpi: MPISession.libraryVersion, oneDNN: OneDNN.version,
+            mpi: MPISession.libraryVersion, oneDNN: OneDNN.version, lapack: lapackVersion,
             cLibrary: String(cString: bn_c_library_version()),
             isDebugBuild: _isDebugAssertConfiguration(), machine: machine,
             isUnderOpenMPI: session.launcher.kind == .openMPI, isUnderLauncher: isUnderLauncher,
@@ -113,7 +114,7 @@ extension DoctorFacts {
         .object([
             "command": "doctor", "program": .string(program), "compiler": .string(compiler),
             "debug_build": .bool(isDebugBuild), "mpi": mpi.map(JSONValue.string) ?? nil,
-            "onednn": .string(oneDNN), "c_library": .string(cLibrary),
+            "onednn": .string(oneDNN), "lapack": .string(lapack), "c_library": .string(cLibrary),
             "host": .string(machine.host), "cpu": .string(machine.cpu),
             "instruction_set": .object([
                 "compiled": .string(machine.compiledInstructionSet),

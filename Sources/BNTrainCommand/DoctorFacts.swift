@@ -14,6 +14,7 @@ struct DoctorFacts: Equatable, Sendable {
     /// "Open MPI v4.1.4"; nil in a build without MPI.
     var mpi: String?
     var oneDNN: String
+    var lapack: String
     var cLibrary: String
     var isDebugBuild: Bool
 
@@ -143,6 +144,7 @@ extension DoctorFacts {
             ("Swift compiler", compiler),
             ("MPI", mpi ?? "built without MPI"),
             ("oneDNN", oneDNN),
+            ("LAPACK", lapack),
             ("C library", cLibrary),
             ("host", "\(machine.host), \(machine.cpu)"),
             (

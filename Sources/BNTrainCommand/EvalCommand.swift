@@ -14,7 +14,7 @@ struct EvalCommand {
     func run() throws -> Int32 {
         let path = launch.arguments.files[0]
         let file = try launch.agree { try SafetensorsFile(contentsOf: path) }
-        let run = try launch.resolve { try file.configuration(launch.arguments) }
+        let run = try launch.resolve(scaledAsIn: file) { try file.configuration(launch.arguments) }
         let trainer = Trainer(run.plan)
         try launch.agree { try trainer.replica.load(file) }
         let statistics = try launch.agree {

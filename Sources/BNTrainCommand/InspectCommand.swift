@@ -58,6 +58,7 @@ struct FileSummary {
         self.rows = rows
         parameters = file.entries.filter {
             $0.dataType == .float32 && !$0.isRunningStatistic && !$0.isOptimizers
+                && !$0.isInputs
         }.reduce(0) { $0 + $1.count }
     }
 

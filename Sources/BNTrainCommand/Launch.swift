@@ -119,12 +119,16 @@ final class Launch {
 
     /// Loads the configuration and the data, chooses the world, and compares all ranks.
     ///
-    /// - Parameter configure: the configuration of this command.
-    func resolve(_ configure: () throws -> RunConfiguration) throws -> Run {
+    /// - Parameters:
+    ///   - file: a model whose inputs are scaled as they were.
+    ///   - configure: the configuration of this command.
+    func resolve(
+        scaledAsIn file: SafetensorsFile? = nil, _ configure: () throws -> RunConfiguration
+    ) throws -> Run {
         let run = try agree {
             let configuration = try configure()
             let data = try DatasetPair.load(configuration, threads: machine.cores)
-            return try place(RunPlan(configuration, data: data), data: data)
+            return try place(RunPlan(configuration, data: data, scaledAsIn: file), data: data)
         }
         try compareRanks(run)
         return run

@@ -20,7 +20,7 @@ struct ModelExamination {
         _ file: SafetensorsFile, _ configuration: RunConfiguration, data: DatasetPair
     ) throws {
         self.file = file
-        trainer = Trainer(try RunPlan(configuration, data: data))
+        trainer = Trainer(try RunPlan(configuration, data: data, scaledAsIn: file))
         try trainer.replica.load(file)
     }
 

@@ -13,7 +13,7 @@ struct PredictCommand {
     func run() throws -> Int32 {
         let arguments = launch.arguments
         let file = try launch.agree { try SafetensorsFile(contentsOf: arguments.files[0]) }
-        let run = try launch.resolve { try file.configuration(arguments) }
+        let run = try launch.resolve(scaledAsIn: file) { try file.configuration(arguments) }
         let trainer = Trainer(run.plan)
         try launch.agree { try trainer.replica.load(file) }
         let available = run.plan.split.test.count

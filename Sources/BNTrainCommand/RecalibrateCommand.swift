@@ -25,7 +25,7 @@ struct RecalibrateCommand {
             }
         }
         let file = try launch.agree { try SafetensorsFile(contentsOf: path) }
-        let run = try launch.resolve { try file.configuration(arguments) }
+        let run = try launch.resolve(scaledAsIn: file) { try file.configuration(arguments) }
         let trainer = Trainer(run.plan)
         try launch.agree {
             try trainer.replica.load(file)
@@ -39,9 +39,7 @@ struct RecalibrateCommand {
         for line in header.lines { launch.say(line) }
         let (calibration, seconds) = try trainer.recalibrate(method, launch, run)
         try launch.onRankZero {
-            try trainer.replica.file(
-                configuration: run.plan.configuration, statistics: .population(method)
-            ).write(to: target)
+            try trainer.file(statistics: .population(method)).write(to: target)
         }
         let move = calibration.largestMove
         launch.say(

@@ -87,6 +87,9 @@ struct RunHeader {
             case .unit: "0…1"
             case .standardize: "mean 0, deviation 1 of the training samples"
             case .standardizeFeatures: "mean 0, deviation 1 of the training samples, each feature"
+            case .whitened(let kind, let epsilon):
+                "uncorrelated features of the training samples (\(kind.rawValue.uppercased()), "
+                    + "variances λ / (λ + \(epsilon)))"
             case .fixed: "given mean and deviation"
             }
         let augmentation = plan.configuration.data.augment.map { step in

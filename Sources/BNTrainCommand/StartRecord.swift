@@ -16,6 +16,8 @@ struct StartRecord: Codable, Equatable {
     var threads: Int
     /// Paths and sizes of the data files.
     var files: [String: Int]
+    /// SHA-256 of what inputs are scaled by; empty where nothing was fitted.
+    var inputs: String
     var cpu: String
     var instructionSet: String
     var oneDNN: String
@@ -28,6 +30,7 @@ struct StartRecord: Codable, Equatable {
         threads = run.world.threadsPerRank
         files = Dictionary(
             run.files.map { ($0.path, $0.byteCount) }, uniquingKeysWith: { $1 })
+        inputs = run.plan.inputDigest
         cpu = machine.cpu
         instructionSet = machine.cpuInstructionSet
         oneDNN = OneDNN.version
@@ -97,6 +100,12 @@ struct StartRecord: Codable, Equatable {
                 "data file \(path)", size(files), size(other.files),
                 "copy the same data to every host")
         }
+        func shortened(_ digest: String) -> String {
+            digest.isEmpty ? "nothing fitted" : String(digest.prefix(12))
+        }
+        compare(
+            "what inputs are scaled by (SHA-256)", shortened(inputs), shortened(other.inputs),
+            "install the same LAPACK on every host, or train from one file with --init")
         let noPromise = "the same bits are not promised across them"
         compare("the CPU", cpu, other.cpu, isError: false, noPromise)
         compare(

@@ -21,11 +21,12 @@ struct TrainCommand {
         let deadline = arguments.maxMinutes.map { ContinuousClock.now + .seconds(60 * $0) }
         let resumption = try arguments.resume.map { try Resumption(launch, from: $0) }
         defer { resumption?.lock?.release() }
-        let run = try launch.resolve {
+        let initial = try arguments.initial.map(readInitial)
+        let run = try launch.resolve(scaledAsIn: resumption?.checkpoint?.file ?? initial) {
             try resumption?.configuration(arguments) ?? loadConfiguration()
         }
         var trainer = try launch.agree { try makeTrainer(run, resumption) }
-        if let path = arguments.initial { try start(trainer, from: path) }
+        if let initial { try start(trainer, from: initial) }
         trainer.plantedFault = PlantedFaults.present.fault
         trainer.host = launch.session.hostName
         let files = try launch.onRankZero { try openFolder(trainer, resumption) }
@@ -57,8 +58,7 @@ struct TrainCommand {
         }
         try launch.onRankZero {
             guard let files else { return }
-            try trainer.replica.file(configuration: run.plan.configuration)
-                .write(to: files.folder.finalModel)
+            try trainer.file().write(to: files.folder.finalModel)
             try writeAtomically(
                 path: files.folder.summary,
                 text: summary(outcome, run, file: files.folder.finalModel)
@@ -80,12 +80,15 @@ struct TrainCommand {
     }
 
     /// Fine-tuning: rank 0 alone needs to see the file.
-    private func start(_ trainer: Trainer, from path: String) throws {
+    private func readInitial(_ path: String) throws -> SafetensorsFile {
         let file = try launch.onRankZero { try SafetensorsFile(contentsOf: path) }
         let bytes = try launch.fromRankZero(file?.serialized)
-        let fresh = try launch.agree {
-            try trainer.initialize(from: SafetensorsFile(bytes: bytes, path: path))
-        }
+        return try launch.agree { try SafetensorsFile(bytes: bytes, path: path) }
+    }
+
+    private func start(_ trainer: Trainer, from file: SafetensorsFile) throws {
+        let fresh = try launch.agree { try trainer.initialize(from: file) }
+        let path = file.path
         if !fresh.isEmpty {
             launch.say(
                 "start    from \(visible(path)), but for other classes: "
@@ -137,7 +140,7 @@ struct TrainCommand {
         }
         try writeAtomically(path: folder.config, text: configuration.canonicalJSON + "\n")
         if arguments.saveInitial {
-            try trainer.replica.file(configuration: configuration).write(to: folder.initialModel)
+            try trainer.file().write(to: folder.initialModel)
         }
         let log = try MetricsLog(path: folder.metrics, resumingAfterStep: step)
         guard configuration.tensorboard else { return (folder, log, nil, lock) }

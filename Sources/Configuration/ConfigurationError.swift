@@ -88,7 +88,9 @@ public struct ConfigurationError: Error, Equatable, Sendable, CustomStringConver
         /// The lists of the scaling do not hold one value a channel.
         case scalingChannels(means: Int, deviations: Int, channels: Int)
         /// Every pixel is scaled by itself, and augmentation moves pixels.
-        case featuresMoved
+        case featuresMoved(String)
+        /// Components of a whitening are no pixels that a convolution could take.
+        case componentsConvolved(model: String)
         /// A limit beyond the samples there are.
         case limitTooLarge(limit: Int, samples: Int)
         /// The held-out samples leave none to train on.
@@ -208,9 +210,14 @@ extension ConfigurationError.Problem {
             model.normalization.scope.group to a divisor of \(shards), or batch.shards to a \
             multiple of \(group)
             """
-        case .featuresMoved:
+        case .componentsConvolved(let model):
             """
-            data.scaling "standardizeFeatures" scales every pixel by itself, and data.augment \
+            data.scaling "pca" turns pixels into components, and \(model) convolves pixels: set \
+            data.scaling to "zca", or model.name to "mlp"
+            """
+        case .featuresMoved(let scaling):
+            """
+            data.scaling "\(scaling)" scales every pixel by itself, and data.augment \
             moves pixels: set data.scaling to "standardize", or data.augment to []
             """
         case .scalingChannels(let means, let deviations, let channels):

@@ -70,6 +70,14 @@ extension Reader where Value == RunConfiguration.BatchNormalization.Momentum {
 extension Reader where Value == RunConfiguration.Data.Scaling {
     static let scaling = Reader { (value, key) throws(ConfigurationError) in
         if case .object(let members) = value.content {
+            if members.contains(where: { $0.key == "whiten" }) {
+                let values = try object(members, of: value, keys: ["whiten", "epsilon"], key)
+                let kind = try named(["pca", "zca"], values[0], key + ".whiten") {
+                    RunConfiguration.Data.Whitening(rawValue: $0)
+                }
+                return .whitened(
+                    kind, epsilon: try Reader<Double>.positive.read(values[1], key + ".epsilon"))
+            }
             let values = try object(members, of: value, keys: ["mean", "std"], key)
             return .fixed(
                 mean: try list(of: .finite, upTo: 1000, values[0], key + ".mean"),
@@ -78,9 +86,11 @@ extension Reader where Value == RunConfiguration.Data.Scaling {
         let names: [String: RunConfiguration.Data.Scaling] = [
             "none": .none, "unit": .unit, "standardize": .standardize,
             "standardizeFeatures": .standardizeFeatures,
+            "pca": .whitened(.pca, epsilon: RunConfiguration.Data.Whitening.defaultEpsilon),
+            "zca": .whitened(.zca, epsilon: RunConfiguration.Data.Whitening.defaultEpsilon),
         ]
         return try named(
-            ["none", "unit", "standardize", "standardizeFeatures"],
+            ["none", "unit", "standardize", "standardizeFeatures", "pca", "zca"],
             or: "{ mean: […], std: […] }", value, key
         ) { names[$0] }
     }

@@ -104,7 +104,7 @@ enum Keys {
     static let scaling = Key(
         "data.scaling", default: "\"unit\"", .scaling,
         doc:
-            "\"none\" (0…255), \"unit\" (0…1), \"standardize\" (\"standardizeFeatures\": each pixel), { mean: [0.13], std: [0.31] }."
+            "\"none\" (0…255), \"unit\" (0…1), \"standardize\" (\"standardizeFeatures\": each pixel), \"pca\", \"zca\" ({ whiten: \"zca\", epsilon: 0.01 }), { mean: [0.13], std: [0.31] }."
     )
     static let shuffle = Key(
         "data.shuffle", default: "true", .flag,

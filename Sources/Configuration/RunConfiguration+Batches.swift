@@ -135,8 +135,19 @@ extension RunConfiguration {
                 [Keys.scaling.path]
             )
         }
-        if case .standardizeFeatures = data.scaling, !data.augment.isEmpty {
-            return (.featuresMoved, [Keys.scaling.path, Keys.augment.path])
+        switch data.scaling {
+        case .standardizeFeatures where !data.augment.isEmpty:
+            return (
+                .featuresMoved("standardizeFeatures"), [Keys.scaling.path, Keys.augment.path]
+            )
+        case .whitened(let kind, _) where !data.augment.isEmpty:
+            return (.featuresMoved(kind.rawValue), [Keys.scaling.path, Keys.augment.path])
+        case .whitened(.pca, _) where model.name != .mlp:
+            return (
+                .componentsConvolved(model: model.name.rawValue),
+                [Keys.scaling.path, Keys.modelName.path]
+            )
+        default: break
         }
         var available = data.limit
         if case .syntheticDigits(let samples, _) = data.source {

@@ -144,12 +144,16 @@ extension RunConfiguration.Data {
         case .idx(let directory), .cifar10(let directory), .cifar100(let directory):
             members.append(("directory", .string(directory)))
         }
+        typealias Whitening = RunConfiguration.Data.Whitening
         let scaling: JSON =
             switch scaling {
             case .none: .string("none")
             case .unit: .string("unit")
             case .standardize: .string("standardize")
             case .standardizeFeatures: .string("standardizeFeatures")
+            case .whitened(let kind, Whitening.defaultEpsilon): .string(kind.rawValue)
+            case .whitened(let kind, let epsilon):
+                .object([("whiten", .string(kind.rawValue)), ("epsilon", .number(epsilon))])
             case .fixed(let mean, let deviation):
                 .object([
                     ("mean", .list(mean.map(JSON.number))),

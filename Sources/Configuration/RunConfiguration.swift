@@ -315,8 +315,21 @@ public struct RunConfiguration: Sendable, Hashable {
             case standardize
             /// The same for every channel of every pixel by itself; constant ones become 0.
             case standardizeFeatures
+            /// Unit, then features become uncorrelated, of variance λ / (λ + ε).
+            case whitened(Whitening, epsilon: Double)
             /// Unit, then (x − mean) / deviation, one of each per channel.
             case fixed(mean: [Double], deviation: [Double])
+        }
+
+        /// How features become uncorrelated.
+        public enum Whitening: String, Sendable, Hashable, CaseIterable {
+            /// Turned to the principal components.
+            case pca
+            /// Turned there and back: pixels stay pixels.
+            case zca
+
+            /// The ε where none is given.
+            static let defaultEpsilon = 0.01
         }
 
         /// A random change to a training sample, after scaling.

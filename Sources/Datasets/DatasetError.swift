@@ -65,6 +65,8 @@ public enum DatasetError: Error, Equatable, Sendable {
     case scalingValue(channel: Int, mean: Double, deviation: Double)
     /// All values of a channel are equal, so that there is no deviation to divide by.
     case constantChannel(channel: Int, value: Int)
+    /// LAPACK finds no eigenvectors of the features' covariance; `status` is its own.
+    case noEigenvectors(features: Int, status: Int)
     /// An augmentation that is larger than the images, or negative.
     case augmentationOutOfRange(key: String, value: Int, range: ClosedRange<Int>, size: [Int])
 
@@ -77,7 +79,8 @@ public enum DatasetError: Error, Equatable, Sendable {
             .inputOutput
         case .notIDX, .wrongElementType, .wrongDimensionCount, .emptyExtent, .tooLarge, .truncated,
             .oversized, .corruptGzip, .corruptTar, .memberMissing, .wrongRecordSize, .tooMuchData,
-            .labelOutOfRange, .countsDiffer, .tooManySamples, .sizesDiffer, .constantChannel:
+            .labelOutOfRange, .countsDiffer, .tooManySamples, .sizesDiffer, .constantChannel,
+            .noEigenvectors:
             .badData
         case .limitOutOfRange, .validationOutOfRange, .noFullBatch, .scalingChannels,
             .scalingValue, .augmentationOutOfRange:
@@ -161,6 +164,9 @@ extension DatasetError: CustomStringConvertible {
         case .constantChannel(let channel, let value):
             "data.scaling cannot standardize channel \(channel): all values are \(value) in the "
                 + "training samples in use; use \"unit\" or more samples"
+        case .noEigenvectors(let features, let status):
+            "data.scaling cannot whiten \(counted(features, "feature")): LAPACK's dsyevd ends with "
+                + "status \(status); use \"standardizeFeatures\""
         case .augmentationOutOfRange(let key, let value, let range, let size):
             "data.augment has \(key) \(value), but the images are \(product(size)): give "
                 + "\(range.lowerBound)…\(range.upperBound)"

@@ -13,6 +13,10 @@ extension InputScaling {
     ///   - indices: samples of the view, in the order wanted. [n]
     public func fill(_ batch: Tensor, from samples: SampleView, at indices: Span<Int32>) {
         checkRoom(in: batch, for: indices.count, of: samples)
+        if let whitening {
+            whitening.fill(batch, from: samples, count: indices.count) { Int(indices[$0]) }
+            return
+        }
         for position in indices.indices {
             // Four rows ahead: some 100 ns a row, about the latency of main memory.
             if position + 4 < indices.count {
@@ -25,6 +29,10 @@ extension InputScaling {
     /// Writes consecutive samples, as an evaluation takes them.
     public func fill(_ batch: Tensor, from samples: SampleView, at range: Range<Int>) {
         checkRoom(in: batch, for: range.count, of: samples)
+        if let whitening {
+            whitening.fill(batch, from: samples, count: range.count) { range.lowerBound + $0 }
+            return
+        }
         for (position, sample) in range.enumerated() {
             fill(position, of: batch, from: samples, sample: sample)
         }
@@ -34,8 +42,9 @@ extension InputScaling {
         let features = samples.dataset.features
         precondition(features % batch.columns == 0, "the batch has other columns than the samples")
         precondition(count * features <= batch.rows * batch.columns, "the batch is too small")
+        let values = whitening?.features ?? scale.count
         precondition(
-            [samples.dataset.channels, features].contains(scale.count), "scaled for other channels")
+            [samples.dataset.channels, features].contains(values), "scaled for other channels")
     }
 
     private func fill(
@@ -67,6 +76,7 @@ extension InputScaling {
         let bytes = UnsafeRawPointer(source)
         let values = UnsafeMutableRawPointer(target)
         let channels = scale.count
+        precondition(channels > 0, "whitened samples are not scaled byte by byte")
         let whole = count & ~15
         scaleLanes.withUnsafeBufferPointer { scales in
             offsetLanes.withUnsafeBufferPointer { offsets in

@@ -14,31 +14,44 @@ public enum Scaling: Hashable, Sendable {
     /// value in all of those samples becomes 0.
     case standardizeFeatures
 
+    /// On the unit scale, less each feature's mean, then times a matrix after which the features of
+    /// the training samples are uncorrelated and of variance 1: see `Whitening`.
+    case whitened(Whitening.Kind, epsilon: Double)
+
     /// On the unit scale, less a given mean and divided by a given deviation, per channel.
     case fixed(mean: [Double], deviation: [Double])
 }
 
-/// A scaling whose numbers are known: input = byte · scale + offset, per channel or per feature.
+/// A scaling whose numbers are known: input = byte · scale + offset, per channel or per feature; or
+/// a whitening.
 ///
 /// The product is fused with the sum and rounded once, everywhere.
 public struct InputScaling: Hashable, Sendable {
-    /// What a byte is multiplied by. [channels], or [features] where each has its own.
+    /// What a byte is multiplied by. [channels], or [features] where each has its own; none where
+    /// samples are whitened
     public let scale: [Float]
 
     /// What is then added, as `scale`.
     public let offset: [Float]
 
+    /// What was fitted to training samples, and belongs to the model; nil for scalings that need
+    /// none.
+    public let statistics: InputStatistics?
+
     /// `scale` and `offset` over and over, as lanes of vectors: 16 pixels are C vectors. [C][16]
     let scaleLanes: [SIMD16<Float>]
     let offsetLanes: [SIMD16<Float>]
 
-    /// The numbers of `scaling` for `samples`, which are looked at only for `standardize`.
+    /// The product that whitens samples; nil where they are scaled one value by itself.
+    let whitening: Whitening?
+
+    /// The numbers of `scaling` for `samples`, which are looked at only where numbers are fitted.
     ///
-    /// Mean and deviation come from exact integer counts of the 256 values in Float64, so that
+    /// Means and deviations come from exact integer counts of the 256 values in Float64, so that
     /// they are a pure function of the samples. The deviation is that of the population (÷ n).
     ///
     /// - Throws: `scalingChannels`, `scalingValue` for given numbers that do not fit;
-    ///   `constantChannel` where there is no deviation to divide by.
+    ///   `constantChannel` where there is no deviation to divide by; `noEigenvectors`.
     public init(_ scaling: Scaling, for samples: SampleView) throws(DatasetError) {
         let channels = samples.dataset.channels
         switch scaling {
@@ -52,14 +65,12 @@ public struct InputScaling: Hashable, Sendable {
                 throw .constantChannel(
                     channel: channel, value: Int((moments.mean[channel] * 255).rounded()))
             }
-            self.init(mean: moments.mean, deviation: moments.deviation)
+            self.init(InputStatistics(mean: moments.mean, deviation: moments.deviation))
         case .standardizeFeatures:
             let moments = featureMoments(of: samples)
-            self.init(
-                scale: moments.deviation.map { $0 == 0 ? 0 : Float(1 / (255 * $0)) },
-                offset: zip(moments.mean, moments.deviation).map {
-                    $1 == 0 ? 0 : Float(-$0 / $1)
-                })
+            self.init(InputStatistics(mean: moments.mean, deviation: moments.deviation))
+        case .whitened(let kind, let epsilon):
+            self.init(try InputStatistics(whitening: kind, epsilon: epsilon, of: samples))
         case .fixed(let mean, let deviation):
             guard mean.count == channels && deviation.count == channels else {
                 throw .scalingChannels(
@@ -71,7 +82,26 @@ public struct InputScaling: Hashable, Sendable {
                     throw .scalingValue(channel: channel, mean: μ, deviation: σ)
                 }
             }
-            self.init(mean: mean, deviation: deviation)
+            self.init(
+                scale: deviation.map { Float(1 / (255 * $0)) },
+                offset: zip(mean, deviation).map { Float(-$0 / $1) })
+        }
+    }
+
+    /// The scaling by what was fitted before, to whatever samples.
+    public init(_ statistics: InputStatistics) {
+        switch statistics.transform {
+        case .deviation(let deviation):
+            // Of the numbers as files hold them, so that a file gives the same bits.
+            self.init(
+                scale: deviation.map { $0 == 0 ? 0 : Float(1 / (255 * Double($0))) },
+                offset: zip(statistics.mean, deviation).map {
+                    $1 == 0 ? 0 : Float(-Double($0) / Double($1))
+                }, statistics: statistics)
+        case .matrix(let matrix):
+            self.init(
+                scale: [], offset: [], statistics: statistics,
+                whitening: Whitening(mean: statistics.mean, matrix: matrix))
         }
     }
 
@@ -82,18 +112,29 @@ public struct InputScaling: Hashable, Sendable {
             offset: Array(repeating: 0, count: channels))
     }
 
-    /// (byte / 255 − mean) / deviation.
-    private init(mean: [Double], deviation: [Double]) {
-        self.init(
-            scale: deviation.map { Float(1 / (255 * $0)) },
-            offset: zip(mean, deviation).map { Float(-$0 / $1) })
-    }
-
-    private init(scale: [Float], offset: [Float]) {
+    private init(
+        scale: [Float], offset: [Float], statistics: InputStatistics? = nil,
+        whitening: Whitening? = nil
+    ) {
         self.scale = scale
         self.offset = offset
+        self.statistics = statistics
+        self.whitening = whitening
         scaleLanes = repeatedLanes(scale)
         offsetLanes = repeatedLanes(offset)
+    }
+
+    /// Whether both make the same inputs.
+    public static func == (left: InputScaling, right: InputScaling) -> Bool {
+        left.scale == right.scale && left.offset == right.offset
+            && left.statistics == right.statistics
+    }
+
+    /// Of what is compared.
+    public func hash(into hasher: inout Hasher) {
+        hasher.combine(scale)
+        hasher.combine(offset)
+        hasher.combine(statistics)
     }
 }
 

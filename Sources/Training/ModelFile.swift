@@ -57,9 +57,12 @@ extension Replica {
     /// The model as a file, with the run's configuration, the digest, the program's version and the
     /// name of BN's statistics in its header.
     ///
-    /// - Parameter statistics: nil for those that training leaves.
-    public func file(
-        configuration: RunConfiguration, statistics: InferenceStatistics? = nil
+    /// - Parameters:
+    ///   - statistics: nil for those that training leaves.
+    ///   - input: what inputs are scaled by; see `Trainer.file`.
+    func file(
+        configuration: RunConfiguration, statistics: InferenceStatistics? = nil,
+        input: [SafetensorsFile.Content] = []
     ) -> SafetensorsFile {
         var metadata = [
             "config": configuration.canonicalJSON, "parameters_digest": digest,
@@ -69,7 +72,10 @@ extension Replica {
             metadata["statistics"] =
                 (statistics ?? InferenceStatistics(configuration))?.description
         }
-        return SafetensorsFile(fileContents, metadata: metadata)
+        if !input.isEmpty {
+            metadata[SafetensorsFile.inputKind] = configuration.data.scaling.fittedKind
+        }
+        return SafetensorsFile(fileContents + input, metadata: metadata)
     }
 
     /// What a file must hold to be this model.

@@ -45,13 +45,22 @@ public struct RunPlan: Sendable {
 
     /// Resolves `configuration` for the samples of `pair`.
     ///
-    /// - Throws: `DatasetError` where the data cannot give what is asked; `ConfigurationError`
+    /// - Parameter file: a model whose inputs are to be scaled as they were, where it tells how, and
+    ///   the configuration asks for the same scaling.
+    /// - Throws: `CheckpointError` where it was for other images; `DatasetError` where the data cannot give what is asked; `ConfigurationError`
     ///   where a batch would leave one value per channel in a statistics group.
-    public init(_ configuration: RunConfiguration, data pair: DatasetPair) throws {
+    public init(
+        _ configuration: RunConfiguration, data pair: DatasetPair,
+        scaledAsIn file: SafetensorsFile? = nil
+    ) throws {
         self.configuration = configuration
         split = try DataSplit(
             pair, limit: configuration.data.limit, validation: configuration.data.validation)
-        scaling = try InputScaling(Scaling(configuration.data.scaling), for: split.training)
+        let image = ImageShape(pair.training)
+        let stored = try file?.inputStatistics(for: configuration.data.scaling, image: image)
+        scaling =
+            try stored.map(InputScaling.init)
+            ?? InputScaling(Scaling(configuration.data.scaling), for: split.training)
         let augment = configuration.data.augment
         augmenter =
             augment.isEmpty
@@ -61,9 +70,6 @@ public struct RunPlan: Sendable {
         totalSteps = try configuration.totalSteps(trainingSamples: split.training.count)
         stepsPerEpoch = configuration.stepsPerEpoch(trainingSamples: split.training.count)
         shards = configuration.resolvedShards
-        let image = ImageShape(
-            height: pair.training.height, width: pair.training.width,
-            channels: pair.training.channels)
         var network = try NetworkSpecification(
             configuration.model, input: image, classes: pair.training.classes)
         // A channel of an image has many values even in a group of one sample.
@@ -129,6 +135,8 @@ extension Scaling {
         case .unit: self = .unit
         case .standardize: self = .standardize
         case .standardizeFeatures: self = .standardizeFeatures
+        case .whitened(let kind, let epsilon):
+            self = .whitened(kind == .pca ? .pca : .zca, epsilon: epsilon)
         case .fixed(let mean, let deviation): self = .fixed(mean: mean, deviation: deviation)
         }
     }

@@ -8,6 +8,7 @@ import Training
 /// A machine of four cores with nothing wrong.
 private let sound = DoctorFacts(
     program: "bn-train 0.1.0", compiler: "6.3", mpi: "Open MPI v4.1.4", oneDNN: "2.6.3",
+    lapack: "LAPACK 3.9.0",
     cLibrary: "glibc 2.36", isDebugBuild: false,
     machine: Machine(
         host: "host", cpu: "CPU", compiledInstructionSet: "AVX-512", cpuInstructionSet: "AVX-512",

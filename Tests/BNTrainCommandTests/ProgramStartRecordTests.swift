@@ -10,7 +10,7 @@ struct StartRecordTests {
             "host": "node1", "version": "0.1.0",
             "configuration": #"{"batch": {"size": 60}, "steps": 10}"#, "executable": "e0",
             "threads": 2, "files": ["/d/images": 100], "cpu": "Xeon", "instructionSet": "AVX-512",
-            "oneDNN": "2.6.3",
+            "oneDNN": "2.6.3", "inputs": "",
         ]
         values.merge(changes) { $1 }
         return try StartRecord(
@@ -49,10 +49,10 @@ struct StartRecordTests {
             record([
                 "cpu": "EPYC", "executable": "e1", "threads": 3, "host": "node2",
                 "configuration": #"{"batch": {"size": 61}, "steps": 10}"#,
-                "files": ["/d/images": 99, "/d/labels": 7],
+                "files": ["/d/images": 99, "/d/labels": 7], "inputs": "fedcba9876543210",
             ]),
         ])
-        #expect(found.map(\.isError) == [true, true, true, true, true, false])
+        #expect(found.map(\.isError) == [true, true, true, true, true, true, false])
         #expect(
             found.map(\.description) == [
                 "the configuration's batch.size differs: rank 0 has 60 (node1), rank 1 has 61 "
@@ -65,6 +65,9 @@ struct StartRecordTests {
                     + "(node2); copy the same data to every host",
                 "data file /d/labels differs: rank 0 has no such file (node1), rank 1 has 7 bytes "
                     + "(node2); copy the same data to every host",
+                "what inputs are scaled by (SHA-256) differs: rank 0 has nothing fitted "
+                    + "(node1), rank 1 has fedcba987654 (node2); install the same LAPACK on every host, or train from "
+                    + "one file with --init",
                 "the CPU differs: rank 0 has Xeon (node1), rank 1 has EPYC (node2); the same bits "
                     + "are not promised across them",
             ])

@@ -208,6 +208,29 @@ extension Refusal {
                                                       ^
             """#),
         Refusal(
+            #"{ data: { augment: ['flip'], scaling: 'zca' } }"#,
+            #"""
+            run.json5:1:39: data.scaling "zca" scales every pixel by itself, and data.augment moves \#
+            pixels: set data.scaling to "standardize", or data.augment to []
+                { data: { augment: ['flip'], scaling: 'zca' } }
+                                                      ^
+            """#),
+        Refusal(
+            #"{ model: { name: 'lenet' }, data: { scaling: 'pca' } }"#,
+            #"""
+            run.json5:1:46: data.scaling "pca" turns pixels into components, and lenet convolves \#
+            pixels: set data.scaling to "zca", or model.name to "mlp"
+                { model: { name: 'lenet' }, data: { scaling: 'pca' } }
+                                                             ^
+            """#),
+        Refusal(
+            #"{ data: { scaling: { whiten: 'zac', epsilon: 1 } } }"#,
+            #"""
+            run.json5:1:30: data.scaling.whiten: unknown name "zac"; choose "zca" or "pca"
+                { data: { scaling: { whiten: 'zac', epsilon: 1 } } }
+                                             ^
+            """#),
+        Refusal(
             #"{ data: { scaling: { mean: [1, 2], std: [1] } } }"#,
             #"""
             run.json5:1:20: data.scaling: expected one mean and one std a channel, 1 of each, \#

@@ -31,7 +31,8 @@ struct CheckpointTests {
             let parameters = model.filter { !$0.contains("running") && !$0.contains("batches") }
             #expect(
                 checkpoint.file.entries.map(\.name)
-                    == model + parameters.map { "optimizer.exp_avg." + $0 }
+                    == model + ["input.mean", "input.deviation"]
+                    + parameters.map { "optimizer.exp_avg." + $0 }
                     + parameters.map { "optimizer.exp_avg_sq." + $0 })
             #expect(checkpoint.file["optimizer.exp_avg.layers.0.weight"]?.shape == [3, 784])
             let state = checkpoint.state
@@ -161,7 +162,7 @@ struct CheckpointTests {
                         refusal(left)
                             == "'f' is no checkpoint of a run: its header says nothing of a step; "
                             + "give a file such as runs/NAME-1/checkpoints/step-1000.safetensors")
-                case "format", "parameters_digest", "best_metric", "best_step":
+                case "format", "parameters_digest", "best_metric", "best_step", "input":
                     #expect(refusal(changed) == damaged)
                     #expect(refusal(left) == damaged)
                 default:

@@ -31,7 +31,7 @@ extension SafetensorsFile {
                     }
                 }
                 let means = sums.map { Float($0 / Double(files.count)) }
-                digest.update(means)
+                if !entry.isInputs { digest.update(means) }
                 contents.append(Content(name: entry.name, shape: entry.shape, means))
             case .int64:
                 var largest = try first.integers(entry.name)
@@ -46,6 +46,7 @@ extension SafetensorsFile {
             "parameters_digest": digest.finish(), "averaged_files": "\(files.count)",
         ]
         metadata["config"] = first.metadata["config"]
+        metadata[inputKind] = first.metadata[inputKind]
         return SafetensorsFile(contents, metadata: metadata)
     }
 }

@@ -71,7 +71,7 @@ final class CheckpointKeeper {
         folder = CheckpointFolder(of: checkpointing.folder)
         lastSave = clock.now
         if settings.isPeriodic {
-            snapshot = CheckpointSnapshot(replica.layout, optimizer: optimizer)
+            snapshot = CheckpointSnapshot(plan, replica.layout, optimizer)
         }
     }
 
@@ -125,7 +125,7 @@ final class CheckpointKeeper {
         let start = clock.now
         // The snapshot before must be written.
         queue.sync {}
-        let snapshot = snapshot ?? CheckpointSnapshot(replica.layout, optimizer: optimizer)
+        let snapshot = snapshot ?? CheckpointSnapshot(plan, replica.layout, optimizer)
         self.snapshot = snapshot
         snapshot.take(replica, optimizer)
         lastSave = clock.now

@@ -1,3 +1,4 @@
+import Configuration
 import Layers
 import TensorCore
 
@@ -11,10 +12,15 @@ final class CheckpointSnapshot {
     private let statistics: UnsafeMutablePointer<Float>
     private let buffers: [UnsafeMutablePointer<Float>]
     private var batchesTracked = 0
+    /// What inputs are scaled by, which does not change.
+    private let input: [SafetensorsFile.Content]
+    private let inputKind: String?
 
     /// A snapshot of nothing yet.
-    init(_ layout: ModelLayout, optimizer: OptimizerState) {
+    init(_ plan: RunPlan, _ layout: ModelLayout, _ optimizer: OptimizerState) {
         self.layout = layout
+        input = SafetensorsFile.inputContents(plan)
+        inputKind = input.isEmpty ? nil : plan.configuration.data.scaling.fittedKind
         func memory(_ count: Int) -> UnsafeMutablePointer<Float> {
             let memory = alignedAllocation(of: Float.self, count: count)
             memory.initialize(repeating: 0, count: max(count, 1))
@@ -53,6 +59,7 @@ final class CheckpointSnapshot {
                 body(content)
             }
         }
+        input.forEach(body)
         for (index, buffer) in buffers.enumerated() {
             for parameter in layout.parameters {
                 body(
@@ -76,13 +83,14 @@ final class CheckpointSnapshot {
         forEachTensor(optimizer) { content in
             let entry = content.entry(at: entries.last)
             content.append(to: &data)
-            if !entry.isOptimizers, entry.dataType == .float32 {
+            if !entry.isOptimizers, !entry.isInputs, entry.dataType == .float32 {
                 model.update(data[entry.range])
             }
             entries.append(entry)
         }
         var metadata = state.metadata
         metadata["parameters_digest"] = model.finish()
+        metadata[SafetensorsFile.inputKind] = inputKind
         let payload = SHA256()
         payload.update(data)
         metadata[RunState.Field.payload] = payload.finish()

@@ -35,6 +35,9 @@ public struct SafetensorsFile: Sendable {
 
         /// Whether it is an optimizer's, and no part of the model.
         public var isOptimizers: Bool { name.hasPrefix(SafetensorsFile.optimizerPrefix) }
+
+        /// Whether it scales the model's inputs, and is no part of the model.
+        public var isInputs: Bool { name.hasPrefix(SafetensorsFile.inputPrefix) }
     }
 
     /// Where the file was read from, for messages; for a new file, where it is meant to go.
@@ -118,12 +121,12 @@ public struct SafetensorsFile: Sendable {
     public static let optimizerPrefix = "optimizer."
 
     /// SHA-256 of the data of all Float32 tensors of the model in their order in the file:
-    /// parameters, running_mean and running_var, without num_batches_tracked and what an optimizer
-    /// keeps. 64 hexadecimal digits.
+    /// parameters, running_mean and running_var, without num_batches_tracked, what an optimizer
+    /// keeps and what inputs are scaled by. 64 hexadecimal digits.
     public var parametersDigest: String {
         let digest = SHA256()
         for entry in entries.sorted(by: { $0.range.lowerBound < $1.range.lowerBound })
-        where entry.dataType == .float32 && !entry.isOptimizers {
+        where entry.dataType == .float32 && !entry.isOptimizers && !entry.isInputs {
             digest.update(bytes(of: entry))
         }
         return digest.finish()
@@ -150,16 +153,19 @@ extension SafetensorsFile {
         }
     }
 
-    /// Checks that the file holds exactly the tensors of `model`, in any order.
+    /// Checks that the file holds exactly the tensors of `model`, in any order, and perhaps what
+    /// its inputs are scaled by.
     ///
-    /// - Parameter ignoringOptimizer: whether what an optimizer keeps may stand there, too.
+    /// - Parameters:
+    ///   - ignoringOptimizer: whether what an optimizer keeps may stand there, too.
+    ///   - ignoringOthers: whether anything may.
     /// - Throws: the first of `CheckpointError.missingTensor`, `.wrongDataType`, `.wrongShape` in
     ///   the model's order, then `.unexpectedTensor` in the file's.
     public func requireTensors(
-        of model: [Expectation], ignoringOptimizer: Bool = false
+        of model: [Expectation], ignoringOptimizer: Bool = false, ignoringOthers: Bool = false
     ) throws(CheckpointError) {
         let known = Set(model.map(\.name))
-        let unknown = entries.filter { !known.contains($0.name) }
+        let unknown = entries.filter { !known.contains($0.name) && !$0.isInputs }
             .filter { !(ignoringOptimizer && $0.isOptimizers) }.map(\.name)
         for expected in model {
             guard let entry = self[expected.name] else {
@@ -177,7 +183,7 @@ extension SafetensorsFile {
                     path: path, tensor: entry.name, expected: expected.shape, actual: entry.shape)
             }
         }
-        if let name = unknown.first {
+        if let name = unknown.first, !ignoringOthers {
             throw .unexpectedTensor(
                 path: path, tensor: name,
                 nearest: nearestName(to: name, among: model.map(\.name)))
