@@ -15,10 +15,13 @@ let laneCount = 16
 /// In a single block of channels all rows are neighbours. With more, one block of all rows jumps
 /// from page to page, and rows a multiple of 4 KiB apart fall on the same lines of the cache:
 /// measured on Zen 4 with 512 channels, a fifth of the speed. Half as many rows cost a tenth, since
-/// each time what belongs to the channels is loaded again.
+/// each time what belongs to the channels is loaded again. From main memory (`isFar`) rows come
+/// faster the more they look like one stream: 4 at a time take 0.7 of the time of 16 with 64
+/// channels, and 1.2 of it where they are near.
 @inline(__always)
-func rowsAtOnce(_ rows: Int, channels: Int, most: Int = 16) -> Int {
-    channels <= laneCount ? max(rows, 1) : max(4, min(most, 128 &* most / channels))
+func rowsAtOnce(_ rows: Int, channels: Int, most: Int = 16, isFar: Bool = false) -> Int {
+    if channels <= laneCount { return max(rows, 1) }
+    return isFar ? 4 : max(4, min(most, 128 &* most / channels))
 }
 
 /// What a pass over blocks of rows will read next, line after line.

@@ -21,20 +21,22 @@
 ///     is dy, and nothing is written.
 ///   - forward: what z was made of, for a ReLU without an addend: y is then not read, nor dz written
 ///     without a second gradient; `normalizeBackward` finds it again.
+///   - isFar: whether the rows have to come from main memory, since many others were used since;
+///     for speed alone.
 public func normalizeBackwardSums(
     input: UnsafePointer<Float>, output: UnsafePointer<Float>,
     outputGradient: UnsafeMutablePointer<Float>, rows: Int, channels: Int,
     meanHigh: UnsafePointer<Float>, meanLow: UnsafePointer<Float>, activation: ActivationKind,
     sumGradient: UnsafeMutablePointer<Double>, sumProduct: UnsafeMutablePointer<Double>,
     secondGradient: UnsafePointer<Float>? = nil, gradient: UnsafeMutablePointer<Float>? = nil,
-    forward: RectifiedForward? = nil
+    forward: RectifiedForward? = nil, isFar: Bool = false
 ) {
     precondition(forward == nil || activation == .relu, "only ReLU's slope follows from z's sign")
     let shard = BackwardShard(
         input: input, output: output, outputGradient: outputGradient,
         gradient: gradient ?? outputGradient, rows: rows, channels: channels,
         meanHigh: meanHigh, meanLow: meanLow, sumGradient: sumGradient, sumProduct: sumProduct,
-        forward: forward)
+        forward: forward, isFar: isFar)
     switch activation {
     case .identity: backwardSums(Identity.self, shard, secondGradient)
     case .sigmoid: backwardSums(Sigmoid.self, shard, secondGradient)
@@ -72,6 +74,7 @@ private struct BackwardShard {
     let sumGradient: UnsafeMutablePointer<Double>
     let sumProduct: UnsafeMutablePointer<Double>
     let forward: RectifiedForward?
+    let isFar: Bool
 }
 
 private func backwardSums<Activation: VectorActivation>(
@@ -80,7 +83,7 @@ private func backwardSums<Activation: VectorActivation>(
     // A loop for each case, so that none branches: the block is inlined with known options.
     @inline(__always)
     func blocks(_ second: UnsafePointer<Float>?, _ forward: RectifiedForward?) {
-        let step = rowsAtOnce(shard.rows, channels: shard.channels)
+        let step = rowsAtOnce(shard.rows, channels: shard.channels, isFar: shard.isFar)
         var row = 0
         while row < shard.rows {
             let rows = Range(uncheckedBounds: (row, min(row &+ step, shard.rows)))
@@ -200,11 +203,14 @@ public func normalizationGradientCoefficients(
 ///   - projection: [channels]
 ///   - inputGradient: dx, [rows, channels]; may be `gradient`.
 ///   - shift: β, [channels], where `gradient` is still to go through a ReLU: see `RectifiedForward`.
+///   - isFar: whether the rows have to come from main memory, since many others were used since;
+///     for speed alone.
 public func normalizeBackward(
     input: UnsafePointer<Float>, gradient: UnsafePointer<Float>, rows: Int, channels: Int,
     meanHigh: UnsafePointer<Float>, meanLow: UnsafePointer<Float>, factor: UnsafePointer<Float>,
     meanGradient: UnsafePointer<Float>, projection: UnsafePointer<Float>,
-    inputGradient: UnsafeMutablePointer<Float>, shift: UnsafePointer<Float>? = nil
+    inputGradient: UnsafeMutablePointer<Float>, shift: UnsafePointer<Float>? = nil,
+    isFar: Bool = false
 ) {
     @inline(__always)
     func block(_ rows: Range<Int>, _ c: Int, _ lanes: Int, _ shift: UnsafePointer<Float>?) {
@@ -230,7 +236,7 @@ public func normalizeBackward(
     }
     @inline(__always)
     func blocks(_ shift: UnsafePointer<Float>?) {
-        let step = rowsAtOnce(rows, channels: channels)
+        let step = rowsAtOnce(rows, channels: channels, isFar: isFar)
         var row = 0
         while row < rows {
             let part = Range(uncheckedBounds: (row, min(row &+ step, rows)))

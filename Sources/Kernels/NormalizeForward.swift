@@ -71,15 +71,17 @@ func reciprocalSquareRoot(_ x: SIMD16<Double>) -> SIMD16<Double> {
 ///   - shift: β, [channels]
 ///   - output: [rows, channels]; may be `input` or `addend`.
 ///   - addend: what a residual block adds before the activation, [rows, channels], or nil.
+///   - isFar: whether the rows have to come from main memory, since many others were used since;
+///     for speed alone.
 public func normalizeForward(
     input: UnsafePointer<Float>, rows: Int, channels: Int, meanHigh: UnsafePointer<Float>,
     meanLow: UnsafePointer<Float>, factor: UnsafePointer<Float>, shift: UnsafePointer<Float>,
     activation: ActivationKind, output: UnsafeMutablePointer<Float>,
-    addend: UnsafePointer<Float>? = nil
+    addend: UnsafePointer<Float>? = nil, isFar: Bool = false
 ) {
     let shard = ForwardShard(
         input: input, rows: rows, channels: channels, meanHigh: meanHigh, meanLow: meanLow,
-        factor: factor, shift: shift, output: output)
+        factor: factor, shift: shift, output: output, isFar: isFar)
     switch activation {
     case .identity: normalize(Identity.self, shard, addend)
     case .sigmoid: normalize(Sigmoid.self, shard, addend)
@@ -98,6 +100,7 @@ private struct ForwardShard {
     let factor: UnsafePointer<Float>
     let shift: UnsafePointer<Float>
     let output: UnsafeMutablePointer<Float>
+    let isFar: Bool
 }
 
 private func normalize<Activation: VectorActivation>(
@@ -106,7 +109,7 @@ private func normalize<Activation: VectorActivation>(
     // A loop for each case, so that none branches: the block is inlined with a known addend.
     @inline(__always)
     func blocks(_ addend: UnsafePointer<Float>?) {
-        let step = rowsAtOnce(shard.rows, channels: shard.channels)
+        let step = rowsAtOnce(shard.rows, channels: shard.channels, isFar: shard.isFar)
         var row = 0
         while row < shard.rows {
             let rows = Range(uncheckedBounds: (row, min(row &+ step, shard.rows)))

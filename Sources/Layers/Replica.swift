@@ -1,4 +1,4 @@
-import Synchronization
+import Foundation
 import TensorCore
 
 /// One rank's copy of the model: parameters, their gradient, running statistics.
@@ -71,12 +71,11 @@ public final class Replica: Sendable {
         let copy: Copy
     }
 
-    /// Sendable as the parameters are; handed out once a worker asks for them.
-    private struct Copies: @unchecked Sendable {
-        var memory: [CopyKey: UnsafeMutablePointer<Float>] = [:]
-    }
+    /// Handed out once a worker asks for them; `copiesLock` guards the dictionary.
+    nonisolated(unsafe) private var copies: [CopyKey: UnsafeMutablePointer<Float>] = [:]
 
-    private let copies = Mutex(Copies())
+    /// No `Mutex`, which ThreadSanitizer does not see.
+    private let copiesLock = NSLock()
 
     /// Memory for `parameter` in the layout of a pass: the same for all workers of the rank, who
     /// fill it together after every update.
@@ -85,11 +84,11 @@ public final class Replica: Sendable {
     ) -> UnsafeMutablePointer<Float> {
         if let owner { return owner.copy(of: parameter, for: copy, count: count) }
         let key = CopyKey(parameter: parameter, copy: copy)
-        return copies.withLock { copies in
-            if let memory = copies.memory[key] { return memory }
+        return copiesLock.withLock {
+            if let memory = copies[key] { return memory }
             let memory = alignedAllocation(of: Float.self, count: count)
             memory.initialize(repeating: 0, count: max(count, 1))
-            copies.memory[key] = memory
+            copies[key] = memory
             return memory
         }
     }
@@ -97,7 +96,7 @@ public final class Replica: Sendable {
     deinit {
         gradient.deallocate()
         guard owner == nil else { return }
-        copies.withLock { for memory in $0.memory.values { memory.deallocate() } }
+        for memory in copies.values { memory.deallocate() }
         parameters.deallocate()
         statistics.deallocate()
         batches.deallocate()

@@ -42,6 +42,39 @@ struct NormalizeTests {
     }
 
     @Test(
+        "rows from main memory give the bits of near ones", arguments: [16, 47, 64, 130],
+        [ActivationKind.relu, .identity, .sigmoid])
+    func far(channels: Int, activation: ActivationKind) {
+        let rows = 37
+        let count = rows * channels
+        let (x, dy) = (normals(count, mean: 2, index: 1), normals(count, index: 2))
+        let perChannel = (3..<9).map { normals(channels, index: $0) }
+        func results(isFar: Bool) -> [[Float]] {
+            let (y, dx) = (
+                GuardedBuffer<Float>(count: count, offset: 0),
+                GuardedBuffer<Float>(count: count, offset: 0)
+            )
+            let sums = (0..<2).map { _ in GuardedBuffer<Double>(count: channels, offset: 0) }
+            normalizeForward(
+                input: x, rows: rows, channels: channels, meanHigh: perChannel[0],
+                meanLow: perChannel[1], factor: perChannel[2], shift: perChannel[3],
+                activation: activation, output: y.pointer, isFar: isFar)
+            var dz = dy
+            normalizeBackwardSums(
+                input: x, output: y.pointer, outputGradient: &dz, rows: rows, channels: channels,
+                meanHigh: perChannel[0], meanLow: perChannel[1], activation: activation,
+                sumGradient: sums[0].pointer, sumProduct: sums[1].pointer, isFar: isFar)
+            normalizeBackward(
+                input: x, gradient: dz, rows: rows, channels: channels, meanHigh: perChannel[0],
+                meanLow: perChannel[1], factor: perChannel[2], meanGradient: perChannel[4],
+                projection: perChannel[5], inputGradient: dx.pointer, isFar: isFar)
+            let wide = sums.flatMap { $0.values.map { Float($0) } }
+            return [y.values, dz, dx.values, wide]
+        }
+        #expect(results(isFar: true) == results(isFar: false))
+    }
+
+    @Test(
         "an addend is added before the activation, a second gradient before its derivative",
         arguments: channelShapes)
     func residual(rows: Int, channels: Int) {
