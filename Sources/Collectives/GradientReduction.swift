@@ -2,9 +2,9 @@
 ///
 /// Each worker holds the maximal subtrees of its shards, `nodeCount` vectors of `length`, in memory
 /// that its team-mates can read. `sum` brings them together: inside a rank every worker folds its
-/// own slice of the vector over all workers' nodes; between ranks worker 0 halves and doubles
-/// (each rank ends up with a slice of the sum, then slices are passed on) or, in worlds that are no
-/// aligned power of two, sends each rank its slice of every node.
+/// own slice of the vector over all workers' nodes; worker 0 sums it over the ranks
+/// (``GradientExchange``). Between ranks the back of the vector can be summed in buckets while the
+/// front is still computed: `sum(bucket:)`.
 package final class GradientReduction {
     /// Values of the vector.
     package let length: Int
@@ -27,12 +27,16 @@ package final class GradientReduction {
     private let writesResult: Bool
     private let rankFold: GradientFold
     private let rankInputs: [(thread: Int, node: Int)]
-    private let finalFold: GradientFold
-    /// Worker 0 of a rank among several: the rank's nodes, and what other ranks send.
+    /// Worker 0 of a rank among several: the rank's nodes.
     private let rankNodes: UnsafeMutablePointer<Float>
-    private let arrivals: UnsafeMutablePointer<Float>
-    private let arrivalStride: Int
-    private let firstArrival: [Int]
+    /// Worker 0's sum over ranks along the tree.
+    private lazy var ranksSum: GradientExchange? = makeRanksSum()
+
+    /// The parts of the vector that `sum(bucket:)` sums up, from its end towards its front; `sum`
+    /// takes what is left.
+    package private(set) var buckets: [Range<Int>] = []
+    /// Buckets whose sum has begun, in this step.
+    private var begun = 0
 
     /// A node of this rank: a maximal subtree of the tree over all shards.
     package struct TeamNode {
@@ -102,20 +106,31 @@ package final class GradientReduction {
         rankInputs = (0..<world.threadsPerRank).flatMap { thread in
             plan.workers[first + thread].results.indices.map { (thread, $0) }
         }
-        finalFold = GradientFold(plan.final)
-        var counter = 0
-        firstArrival = plan.shared.map { nodes in
-            defer { counter += nodes.count }
-            return counter
+    }
+
+    /// Says in which parts the vector is summed; all workers of all ranks call it alike, before the
+    /// first step. Only worlds of several ranks have buckets, and only the tree.
+    ///
+    /// - Parameter starts: where each bucket begins: descending multiples of 16, not in `0 ..< complete`.
+    package func divide(intoBuckets starts: [Int]) {
+        precondition(
+            starts.allSatisfy { $0 % 16 == 0 && $0 >= complete && $0 < length }
+                && zip(starts, starts.dropFirst()).allSatisfy(>), "buckets follow each other")
+        guard plan.world.ranks > 1, plan.world.arithmetic != .mpi else { return }
+        let ends = [length] + starts
+        buckets = zip(starts, ends).map { $0..<$1 }
+        ranksSum = makeRanksSum()
+    }
+
+    private func makeRanksSum() -> GradientExchange? {
+        guard let exchange = communicator.exchange, plan.world.arithmetic != .mpi else {
+            return nil
         }
-        // Halving receives up to half of the vector; slices, one of each node of every rank.
-        arrivalStride =
-            plan.doubling ? stride : (stride / world.ranks / 16 + 1) * 16
-        arrivals =
-            communicator.buffer(
-                of: Float.self,
-                count: speaks ? max(plan.final.inputs.count, 1) * arrivalStride : 0
-            ).pointer
+        let oneNode = plan.ranks[plan.world.rank].results.count == 1
+        return GradientExchange(
+            exchange, plan: plan, buckets: buckets + [0..<(buckets.last?.lowerBound ?? length)],
+            result: result, nodes: { oneNode ? result : rankNodes + $0 * stride },
+            buffer: { communicator.buffer(of: Float.self, count: $0).pointer })
     }
 
     /// Node `index` of this worker: `length` values.
@@ -148,8 +163,9 @@ package final class GradientReduction {
     package func sum(update: (Range<Int>) -> Void) throws(CollectiveError) {
         communicator.collectiveTimer?.began(.gradients)
         defer { communicator.collectiveTimer?.ended(.gradients) }
-        let fingerprint = Fingerprint(
-            step: communicator.step, layer: -1, kind: .gradients, length: length)
+        let rest = begun == 0 ? length : buckets[begun - 1].lowerBound
+        begun = 0
+        let fingerprint = fingerprint(rest)
         try completeTogether?()
         if plan.world.ranks > 1 || complete < length || completeTogether == nil {
             // A rank's own slices need nobody; what is folded or sent on must be there.
@@ -165,26 +181,39 @@ package final class GradientReduction {
             for slice in completeSlices { chunks(of: slice, update) }
             return
         }
-        let oneNode = plan.ranks[plan.world.rank].results.count == 1
-        if !writesResult && complete < length {
-            let shared = threadZeroRankNodes()
-            foldRank(
-                slice, output: { oneNode ? result : shared + $0 * stride }, done: { _ in })
-            try communicator.meetTeam(nodes, fingerprint)
-        }
+        try foldRank(complete..<rest)
         if let exchange = communicator.exchange {
-            if plan.world.arithmetic == .mpi {
+            if let ranksSum {
+                try ranksSum.finish(step: communicator.step)
+            } else {
                 try exchange.sum(
                     UnsafeMutableBufferPointer(start: result, count: length), fingerprint)
-            } else if plan.doubling {
-                try halveAndDouble(exchange, fingerprint, result)
-            } else {
-                try exchangeSlices(exchange, fingerprint, result, oneNode: oneNode)
             }
         }
         try communicator.meetTeam(nodes, fingerprint)
         chunks(of: slice, update)
         for slice in completeSlices { chunks(of: slice, update) }
+    }
+
+    /// Sums `buckets[index]` over the rank and starts to sum it over all ranks, which goes on beside
+    /// what follows. All workers call it for every bucket in order, as soon as all of its gradients
+    /// are in their nodes, and then `sum`, which takes those that were left out.
+    package func sum(bucket index: Int) throws(CollectiveError) {
+        communicator.collectiveTimer?.began(.gradients)
+        defer { communicator.collectiveTimer?.ended(.gradients) }
+        precondition(index == begun, "buckets are summed in order")
+        begun += 1
+        let bucket = buckets[index]
+        try communicator.meetTeam(nodes, fingerprint(bucket.count))
+        try foldRank(bucket)
+        try ranksSum?.start(bucket: index, step: communicator.step)
+    }
+
+    /// Goes on with the buckets that are under way, as far as that needs no waiting.
+    package func progress() throws(CollectiveError) { try ranksSum?.progress() }
+
+    private func fingerprint(_ length: Int) -> Fingerprint {
+        Fingerprint(step: communicator.step, layer: -1, kind: .gradients, length: length)
     }
 
     private func chunks(of slice: Range<Int>, _ body: (Range<Int>) -> Void) {
@@ -198,19 +227,25 @@ package final class GradientReduction {
 
     /// The part of `complete ..< length` that thread `thread` of the rank folds; cut at cache lines.
     package func slice(ofThread thread: Int) -> Range<Int> {
-        let part = Self.part(
-            thread, of: communicator.world.threadsPerRank, length: length - complete)
-        return complete + part.lowerBound..<complete + part.upperBound
+        slice(complete..<length, ofThread: thread)
     }
 
-    private static func part(_ index: Int, of parts: Int, length: Int) -> Range<Int> {
-        let lines = (length + 15) / 16
-        return min(
-            index * lines / parts * 16, length)..<min(
-                (index + 1) * lines / parts * 16, length)
+    private func slice(_ range: Range<Int>, ofThread thread: Int) -> Range<Int> {
+        range.part(thread, of: communicator.world.threadsPerRank)
     }
 
     // MARK: inside the rank
+
+    /// Folds `range` into what the ranks exchange, each worker its slice.
+    private func foldRank(_ range: Range<Int>) throws(CollectiveError) {
+        guard !writesResult, !range.isEmpty else { return }
+        let oneNode = plan.ranks[plan.world.rank].results.count == 1
+        let shared = threadZeroRankNodes()
+        foldRank(
+            slice(range, ofThread: communicator.thread),
+            output: { oneNode ? result : shared + $0 * stride }, done: { _ in })
+        try communicator.meetTeam(nodes, fingerprint(range.count))
+    }
 
     private func foldRank(
         _ slice: Range<Int>, output: (Int) -> UnsafeMutablePointer<Float>,
@@ -239,107 +274,5 @@ package final class GradientReduction {
         let first = plan.world.rank * plan.world.threadsPerRank
         return UnsafeMutablePointer(mutating: published(0))
             + plan.workers[first].results.count * stride
-    }
-
-    // MARK: between ranks
-
-    /// Recursive halving at distances 1, 2, 4, …, as the tree has it, then doubling back.
-    private func halveAndDouble(
-        _ exchange: RankExchange, _ fingerprint: Fingerprint,
-        _ vector: UnsafeMutablePointer<Float>
-    ) throws(CollectiveError) {
-        var kept = 0..<length
-        var distance = 1
-        while distance < exchange.ranks {
-            let peer = exchange.rank ^ distance
-            let (lower, upper) = Self.halves(of: kept)
-            let keepsLower = exchange.rank < peer
-            let mine = keepsLower ? lower : upper
-            try exchange.open(fingerprint, with: peer)
-            try exchange.send(bytes(of: vector, keepsLower ? upper : lower), to: peer)
-            try exchange.receive(into: bytes(into: arrivals, mine), from: peer)
-            try exchange.wait(fingerprint)
-            let own = vector + mine.lowerBound
-            let other = arrivals + mine.lowerBound
-            add(
-                left: keepsLower ? own : other, right: keepsLower ? other : own,
-                count: mine.count, into: own)
-            kept = mine
-            distance *= 2
-        }
-        while distance > 1 {
-            distance /= 2
-            let peer = exchange.rank ^ distance
-            // The halves of the round of this distance, from the top again.
-            var whole = 0..<length
-            var step = 1
-            while step < distance {
-                let (lower, upper) = Self.halves(of: whole)
-                whole = exchange.rank & step == 0 ? lower : upper
-                step *= 2
-            }
-            let (lower, upper) = Self.halves(of: whole)
-            let keepsLower = exchange.rank < peer
-            try exchange.send(bytes(of: vector, keepsLower ? lower : upper), to: peer)
-            try exchange.receive(into: bytes(into: vector, keepsLower ? upper : lower), from: peer)
-            try exchange.wait(fingerprint)
-        }
-    }
-
-    private static func halves(of range: Range<Int>) -> (Range<Int>, Range<Int>) {
-        let half = part(0, of: 2, length: range.count).upperBound
-        let middle = range.lowerBound + half
-        return (range.lowerBound..<middle, middle..<range.upperBound)
-    }
-
-    /// Each rank finishes one slice of the tree from everybody's nodes, then passes it on.
-    private func exchangeSlices(
-        _ exchange: RankExchange, _ fingerprint: Fingerprint,
-        _ result: UnsafeMutablePointer<Float>, oneNode: Bool
-    ) throws(CollectiveError) {
-        let (rank, ranks) = (exchange.rank, exchange.ranks)
-        func part(_ rank: Int) -> Range<Int> { Self.part(rank, of: ranks, length: length) }
-        func ownNode(_ index: Int) -> UnsafeMutablePointer<Float> {
-            oneNode ? result : rankNodes + index * stride
-        }
-        let mine = part(rank)
-        try exchange.open(fingerprint)
-        for peer in 0..<ranks where peer != rank {
-            for node in plan.shared[peer].indices {
-                let place = arrivals + (firstArrival[peer] + node) * arrivalStride
-                try exchange.receive(
-                    into: bytes(into: place, 0..<mine.count), from: peer)
-            }
-            for node in plan.shared[rank] {
-                try exchange.send(bytes(of: ownNode(node), part(peer)), to: peer)
-            }
-        }
-        try exchange.wait(fingerprint)
-        for (index, node) in plan.shared[rank].enumerated() {
-            let place = arrivals + (firstArrival[rank] + index) * arrivalStride
-            place.update(from: ownNode(node) + mine.lowerBound, count: mine.count)
-        }
-        finalFold.run(
-            0..<mine.count, input: { UnsafePointer(arrivals + $0 * arrivalStride) },
-            output: { _ in result + mine.lowerBound }, done: { _ in })
-        for peer in 0..<ranks where peer != rank {
-            try exchange.receive(into: bytes(into: result, part(peer)), from: peer)
-            try exchange.send(bytes(of: result, mine), to: peer)
-        }
-        try exchange.wait(fingerprint)
-    }
-
-    private func bytes(
-        of vector: UnsafeMutablePointer<Float>, _ range: Range<Int>
-    ) -> UnsafeRawBufferPointer {
-        UnsafeRawBufferPointer(
-            start: vector + range.lowerBound, count: range.count * MemoryLayout<Float>.stride)
-    }
-
-    private func bytes(
-        into vector: UnsafeMutablePointer<Float>, _ range: Range<Int>
-    ) -> UnsafeMutableRawBufferPointer {
-        UnsafeMutableRawBufferPointer(
-            start: vector + range.lowerBound, count: range.count * MemoryLayout<Float>.stride)
     }
 }

@@ -10,8 +10,8 @@ final class RankExchange {
     static let headerBytes = 32
     static let inlineBytes = frameBytes - headerBytes
 
-    private static let frameTag: Int32 = 1
-    private static let payloadTag: Int32 = 2
+    private let frameTag: Int32
+    private let payloadTag: Int32
 
     let transport: any RankTransport
     private let timeout: Double
@@ -21,8 +21,14 @@ final class RankExchange {
     private let everyoneElse: [Int]
     private var hasFailed = false
 
-    init(transport: any RankTransport, timeout: Double, interrupted: @escaping () -> Bool) {
+    /// - Parameter line: exchanges of different lines do not hear each other.
+    init(
+        transport: any RankTransport, line: Int32 = 0, timeout: Double,
+        interrupted: @escaping () -> Bool
+    ) {
         self.transport = transport
+        frameTag = 2 * line + 1
+        payloadTag = 2 * line + 2
         self.timeout = timeout
         self.interrupted = interrupted
         let bytes = transport.ranks * Self.frameBytes
@@ -37,7 +43,7 @@ final class RankExchange {
     deinit {
         // After a failure receives may still be pending, and the library may yet write here: the
         // process is about to end, and its frames end with it.
-        guard !hasFailed else { return }
+        guard !hasFailed, (try? transport.isComplete()) == true else { return }
         outgoing.deallocate()
         incoming.deallocate()
     }
@@ -71,6 +77,28 @@ final class RankExchange {
         try wait(fingerprint)
     }
 
+    /// A second line to the same ranks, on which exchanges go on beside those of this one.
+    func beside() -> RankExchange {
+        RankExchange(
+            transport: transport.beside(), line: 1, timeout: timeout, interrupted: interrupted)
+    }
+
+    /// Whether all that was started is complete; never waits.
+    func isComplete() throws(CollectiveError) -> Bool { try transport.isComplete() }
+
+    /// Starts an `open` with some peers: `checkOpening` follows when it is complete.
+    func startOpening(
+        _ fingerprint: Fingerprint, with peers: [Int]
+    ) throws(CollectiveError) {
+        let nothing = UnsafeRawBufferPointer(start: nil, count: 0)
+        for peer in peers { try openFrame(to: peer, fingerprint, nothing) }
+    }
+
+    /// Whether those peers are in the same collective.
+    func checkOpening(_ fingerprint: Fingerprint, with peers: [Int]) throws(CollectiveError) {
+        for peer in peers { try check(frameFrom: peer, fingerprint) }
+    }
+
     /// Meets every other rank with frames that carry no payload: a barrier, or the opening of a
     /// collective whose payload follows with `send`, `receive` and `wait`.
     func open(_ fingerprint: Fingerprint) throws(CollectiveError) {
@@ -78,23 +106,19 @@ final class RankExchange {
         try frames(with: everyoneElse, fingerprint, sending: nothing)
     }
 
-    /// Opens a collective with one peer; see `open(_:)`.
-    func open(_ fingerprint: Fingerprint, with peer: Int) throws(CollectiveError) {
-        try openFrame(to: peer, fingerprint, UnsafeRawBufferPointer(start: nil, count: 0))
-        try wait(fingerprint)
-        try check(frameFrom: peer, fingerprint)
-    }
+    /// Every rank but this one.
+    var peers: [Int] { everyoneElse }
 
     /// Starts sending payload after an `open`.
     func send(_ bytes: UnsafeRawBufferPointer, to peer: Int) throws(CollectiveError) {
-        if !bytes.isEmpty { try transport.send(bytes, to: peer, tag: Self.payloadTag) }
+        if !bytes.isEmpty { try transport.send(bytes, to: peer, tag: payloadTag) }
     }
 
     /// Starts receiving payload after an `open`.
     func receive(
         into bytes: UnsafeMutableRawBufferPointer, from peer: Int
     ) throws(CollectiveError) {
-        if !bytes.isEmpty { try transport.receive(into: bytes, from: peer, tag: Self.payloadTag) }
+        if !bytes.isEmpty { try transport.receive(into: bytes, from: peer, tag: payloadTag) }
     }
 
     /// Waits for all that was started.
@@ -158,10 +182,10 @@ final class RankExchange {
         try transport.receive(
             into: UnsafeMutableRawBufferPointer(
                 start: incoming + peer * Self.frameBytes, count: Self.frameBytes),
-            from: peer, tag: Self.frameTag)
+            from: peer, tag: frameTag)
         try transport.send(
             UnsafeRawBufferPointer(start: frame, count: Self.frameBytes), to: peer,
-            tag: Self.frameTag)
+            tag: frameTag)
     }
 
     private func check(

@@ -26,6 +26,14 @@ package protocol RankTransport: AnyObject {
     ///   soon as `interrupted` says true; `.transport` when the library reports an error.
     func wait(seconds: Double, interrupted: () -> Bool) throws(CollectiveError)
 
+    /// Whether every started message is complete; never waits.
+    ///
+    /// - Throws: `.transport` when the library reports an error.
+    func isComplete() throws(CollectiveError) -> Bool
+
+    /// Messages of the same ranks that are completed apart from this one's; their tags must differ.
+    func beside() -> any RankTransport
+
     /// Element-wise sum over ranks, in place, in whatever order the library takes: the baseline
     /// `collectives: "mpi"`. Started and tested like messages, never blocking in the library.
     func sum(

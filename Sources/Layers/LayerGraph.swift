@@ -120,29 +120,62 @@ public final class LayerGraph {
     /// - Returns: the input gradient, if one is needed, valid until the next `backward`.
     @discardableResult
     public func backward(_ outputGradient: Tensor, _ pass: Pass) throws -> Tensor? {
-        for group in backwardGroups {
-            try run(group, pass, gradient: outputGradient)
+        try backward(outputGradient, pass, follower: nil)
+    }
+
+    /// As `backward`, telling `follower` how far it has come.
+    @discardableResult
+    package func backward(
+        _ outputGradient: Tensor, _ pass: Pass, follower: (any BackwardFollower)?
+    ) throws -> Tensor? {
+        for (stage, group) in backwardGroups.enumerated() {
+            try run(group, pass, gradient: outputGradient, follower: follower)
             for layer in group.meetings {
                 try layer.meetBackward(pass)
                 finished?(layer.kind)
+            }
+            if let follower {
+                try follower.finished(stage: stage)
+                finished?(.product)
             }
         }
         return needsInputGradient ? inputGradient ?? outputGradient : nil
     }
 
-    private func run(_ group: Group, _ pass: Pass, gradient: Tensor?) throws {
+    /// The layers that work in each stage of `backward`. A layer's parameters have their gradients
+    /// after the last stage that it works in.
+    package var backwardStages: [[any Layer]] {
+        backwardGroups.map { group in
+            (group.actions + group.weights).map(\.layer) + group.meetings
+        }
+    }
+
+    private func run(
+        _ group: Group, _ pass: Pass, gradient: Tensor?, follower: (any BackwardFollower)? = nil
+    ) throws {
         guard let input else { preconditionFailure("backward follows forward") }
         for block in group.blocks[pass.shape.index] {
             for action in group.actions {
                 try action.run(input, gradient, block, pass)
                 finished?(action.layer.kind)
             }
+            try follower?.worked()
         }
         for action in group.weights {
             try action.run(input, gradient, Block(pass.shape), pass)
             finished?(action.layer.kind)
+            try follower?.worked()
         }
     }
+}
+
+/// Learns how far a backward pass has come.
+package protocol BackwardFollower: AnyObject {
+    /// A piece of work is done.
+    func worked() throws
+
+    /// All of stage `stage` is done: see `LayerGraph.backwardStages`.
+    func finished(stage: Int) throws
 }
 
 // MARK: what runs

@@ -73,6 +73,21 @@
             } while offset < bytes.count
         }
 
+        package func isComplete() throws(CollectiveError) -> Bool {
+            // MPI may have ended where nothing is under way.
+            if bn_mpi_requests_count(requests) == 0 { return true }
+            var done: Int32 = 0
+            var peer: Int32 = -1
+            let code = bn_mpi_test(requests, &done, &peer)
+            try check(code, peer: Int(peer))
+            return done != 0
+        }
+
+        package func beside() -> any RankTransport {
+            MPITransport(
+                rank: rank, ranks: ranks, yieldsEarly: yieldsEarly, chunkBytes: chunkBytes)
+        }
+
         package func wait(seconds: Double, interrupted: () -> Bool) throws(CollectiveError) {
             var tests = 0
             var last: UInt64 = 0

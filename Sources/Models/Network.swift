@@ -2,7 +2,7 @@ public import Collectives
 import Kernels
 public import Layers
 public import Normalization
-import TensorCore
+package import TensorCore
 
 /// One worker's network: layers over the rank's replica, planned for every batch that will come.
 public final class Network {
@@ -23,6 +23,8 @@ public final class Network {
 
     /// The sum of all workers' gradients.
     package let gradientReduction: GradientReduction
+
+    private let buckets: GradientBuckets?
 
     /// The batches it is planned for, by index.
     public let shapes: [BatchShape]
@@ -132,6 +134,7 @@ public final class Network {
                 layers.finished?(.product)
             }
         }
+        buckets = GradientBuckets(reduction, layout: layout, layers: layers)
         let world = communicator.world
         let takesRank = layers.layers.contains { ($0 as? InputLinear)?.computesPanels ?? false }
         inputShards = takesRank ? world.shards(ofRank: world.rank, of: shards) : mine
@@ -167,6 +170,13 @@ public final class Network {
             if least == communicator.thread { mine.append(layer) }
         }
         return mine
+    }
+
+    /// Gradients of this worker's shards, from those of the logits (without another, the loss's),
+    /// into its nodes of the tree. Between ranks finished parts are summed meanwhile:
+    /// `gradientReduction.sum` must follow.
+    package func backward(_ pass: Pass, from logitsGradient: Tensor? = nil) throws {
+        try layers.backward(logitsGradient ?? loss.logitsGradient, pass, follower: buckets)
     }
 
     /// Makes the copies of the weights that passes read, after parameters have changed and the team

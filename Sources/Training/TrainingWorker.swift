@@ -156,7 +156,7 @@ final class TrainingWorker {
 
     /// Gradients of the worker's shards, into its nodes of the tree.
     func backward(_ pass: Pass) throws {
-        try network.layers.backward(network.loss.logitsGradient, pass)
+        try network.backward(pass)
     }
 
     /// The gradients' sum, and the update of the parameters and running statistics.

@@ -146,11 +146,12 @@ struct ReductionTests {
     }
 
     static func gradient(
-        _ communicator: Communicator, shards: Int, result: SharedResult
+        _ communicator: Communicator, shards: Int, result: SharedResult, buckets: [Int] = []
     ) throws {
         let length = result.length
         let reduction = GradientReduction(
             communicator, shards: shards, length: length, result: result.pointer)
+        reduction.divide(intoBuckets: buckets)
         var height = 0
         let spare = UnsafeMutablePointer<Float>.allocate(capacity: reduction.depth * length)
         defer { spare.deallocate() }
@@ -169,6 +170,20 @@ struct ReductionTests {
                     left: slot(height - 2), right: slot(height - 1), count: length,
                     into: slot(height - 2))
                 height -= 1
+            }
+        }
+        for (index, bucket) in reduction.buckets.enumerated() {
+            // What lies before a bucket is still being computed when its sum begins.
+            let front = (0..<reduction.nodeCount).map { node in
+                (0..<bucket.lowerBound).map { reduction.node(node)[$0] }
+            }
+            for node in front.indices {
+                reduction.node(node).update(repeating: .nan, count: bucket.lowerBound)
+            }
+            try reduction.sum(bucket: index)
+            for _ in 0..<communicator.worker { try reduction.progress() }
+            for (node, values) in front.enumerated() {
+                reduction.node(node).update(from: values, count: values.count)
             }
         }
         var updated = 0
@@ -190,6 +205,29 @@ struct ReductionTests {
             }
             for outcome in outcomes { try outcome.get() }
             for result in results { #expect(result.values == expected, "\(ranks)×\(threads)") }
+        }
+    }
+
+    @Test(
+        "gradients summed in buckets have the bits of the plain fold",
+        arguments: [[4992], [4096, 1024, 1008, 16], [2048, 0]])
+    func buckets(starts: [Int]) throws {
+        let length = 5003
+        for shards in [5, 8, 12] {
+            let expected = foldReference(
+                (0..<shards).map { shardValues($0, length).map(Float.init) }, 0..<shards
+            ) { left, right, _, _ in zip(left, right).map(+) }
+            for (ranks, threads) in testWorlds where ranks * threads <= shards {
+                let results = (0..<ranks).map { _ in SharedResult(length) }
+                let outcomes = runWorld(ranks: ranks, threads: threads) {
+                    for _ in 0..<2 {
+                        try Self.gradient(
+                            $0, shards: shards, result: results[$0.world.rank], buckets: starts)
+                    }
+                }
+                for outcome in outcomes { try outcome.get() }
+                for result in results { #expect(result.values == expected, "\(ranks)×\(threads)") }
+            }
         }
     }
 

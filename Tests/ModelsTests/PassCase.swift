@@ -148,7 +148,11 @@ struct PassCase: Sendable {
         var part = Result()
         let (x, dy) = (tensor(input), tensor(outputGradient))
         part.output = try graph.forward(x, pass).elements
-        part.inputGradient = try graph.backward(dy, pass)?.elements ?? []
+        if needsInputGradient {
+            part.inputGradient = try graph.backward(dy, pass)?.elements ?? []
+        } else {
+            try network.backward(pass, from: dy)
+        }
         try network.gradientReduction.sum { _ in }
         if network.sharedStatisticsLength == 0 && communicator.thread == 0 {
             for layer in network.normalizations {

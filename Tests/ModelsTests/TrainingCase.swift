@@ -111,7 +111,7 @@ struct TrainingCase: Sendable {
             try metrics.finish()
             part.losses.append(metrics.result(ofGroup: 0)[0] / Double(samples))
             if step == 0 { part.logits = logits.elements }
-            try network.layers.backward(network.loss.logitsGradient, pass)
+            try network.backward(pass)
             try network.gradientReduction.sum { _ in }
             // Everybody reads the gradients before anybody updates, and the other way round.
             try communicator.teamBarrier()

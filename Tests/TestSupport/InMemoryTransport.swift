@@ -72,23 +72,28 @@ package final class InMemoryNetwork: Sendable {
             pending.append((bytes, rank, tag))
         }
 
+        func beside() -> any RankTransport { Transport(network, rank: rank) }
+
+        func isComplete() throws(CollectiveError) -> Bool {
+            var still: [(into: UnsafeMutableRawBufferPointer, from: Int, tag: Int32)] = []
+            for (into, from, tag) in pending {
+                let blocked = still.contains { $0.from == from && $0.tag == tag }
+                if !blocked, let bytes = network.take(from: from, to: rank, tag: tag) {
+                    guard bytes.count == into.count else {
+                        throw .transport("expected \(into.count) bytes, got \(bytes.count)")
+                    }
+                    into.copyBytes(from: bytes)
+                } else {
+                    still.append((into, from, tag))
+                }
+            }
+            pending = still
+            return pending.isEmpty
+        }
+
         func wait(seconds: Double, interrupted: () -> Bool) throws(CollectiveError) {
             let start = ContinuousClock.now
-            while !pending.isEmpty {
-                var still: [(into: UnsafeMutableRawBufferPointer, from: Int, tag: Int32)] = []
-                for (into, from, tag) in pending {
-                    let blocked = still.contains { $0.from == from && $0.tag == tag }
-                    if !blocked, let bytes = network.take(from: from, to: rank, tag: tag) {
-                        guard bytes.count == into.count else {
-                            throw .transport("expected \(into.count) bytes, got \(bytes.count)")
-                        }
-                        into.copyBytes(from: bytes)
-                    } else {
-                        still.append((into, from, tag))
-                    }
-                }
-                pending = still
-                if pending.isEmpty { return }
+            while !(try isComplete()) {
                 if interrupted() { throw .peerFailed }
                 if ContinuousClock.now - start > .seconds(seconds) {
                     throw .timeout(
