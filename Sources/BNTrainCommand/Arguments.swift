@@ -61,6 +61,9 @@ struct Arguments: Equatable, Sendable {
     var output: String?
 
     // report
+    /// The file of `--claims`.
+    var claims: String?
+
     /// The folder of `--svg`.
     var svg: String?
 
@@ -281,7 +284,10 @@ private struct ArgumentReader {
                     option: option.name, commands: option.commands.map(\.name),
                     key: takesSettings ? option.key : nil))
         }
-        let expected = command.operands
+        var expected = command.operands
+        if arguments.claims != nil {
+            expected = .init("[DIR]", 0...1, "one folder that holds sweeps' results, such as runs")
+        }
         guard expected.count.contains(operands.count) else {
             if expected.count == 0...0 { throw error(.unexpectedFile(operands[0])) }
             throw error(.wrongFileCount(expected: expected.meaning, found: operands.count))

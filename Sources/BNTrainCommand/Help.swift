@@ -265,6 +265,10 @@ enum Help {
                 ("bn-train report runs/synthetic-digits-1", "one run"),
                 ("bn-train report runs/bn runs/no-bn -o both.html", "two side by side"),
                 ("bn-train report runs/bn --svg charts", "its charts as files, too"),
+                (
+                    "bn-train report --claims configs/experiments/claims.json5",
+                    "what textbooks say, and what was measured"
+                ),
             ]
         case .sweep:
             [

@@ -247,6 +247,14 @@ extension DatasetPair {
     static func load(
         _ configuration: RunConfiguration, threads: Int
     ) throws(DatasetError) -> DatasetPair {
+        let pair = try loadUnchanged(configuration, threads: threads)
+        guard let shift = configuration.data.testShift else { return pair }
+        return pair.shiftingTest(brightness: shift.brightness, contrast: shift.contrast)
+    }
+
+    private static func loadUnchanged(
+        _ configuration: RunConfiguration, threads: Int
+    ) throws(DatasetError) -> DatasetPair {
         switch configuration.data.source {
         case .syntheticDigits(let samples, let testSamples):
             SyntheticDigits.pair(

@@ -222,6 +222,10 @@ enum OptionTable {
         text("--kernel", "NAME", [.bench], \.kernel, "measures one kernel instead of steps"),
         text("--shape", "SHAPE", [.bench], \.shape, "the kernel's shape, such as 64x56x56x64"),
         text(
+            "--claims", "FILE", [.report], \.claims,
+            "instead of a page, a table of claims about BN and what the sweeps in DIR (runs) say of "
+                + "each; -o puts it into a page between <!-- claims --> and <!-- end of claims -->"),
+        text(
             "--svg", "DIR", [.report], \.svg, "also writes each chart as an SVG file, into DIR"),
         flag(
             "--quick", [.sweep], \.quick,

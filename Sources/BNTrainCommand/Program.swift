@@ -71,7 +71,9 @@ private func run(_ launch: Launch, environment: [String: String]) throws -> Int3
         return try InspectCommand.run(
             arguments.files, json: arguments.json, speaks: launch.speaks)
     case .sweep: return try SweepCommand(launch).run()
-    case .report: return try ReportCommand(launch).run()
+    case .report:
+        if let claims = arguments.claims { return try ClaimsCommand(launch).run(claims) }
+        return try ReportCommand(launch).run()
     case .doctor:
         return try DoctorCommand.run(
             arguments, session: launch.session, environment: environment)

@@ -130,11 +130,14 @@ enum StatisticsChoice: String, CaseIterable, Sendable {
 extension RunPlan {
     /// The samples of a test batch in which a statistics group would have one value a channel; nil
     /// where there is none.
-    fileprivate var testBatchWithSingleValue: Int? {
-        guard network.fewestNormalizedPositions == 1 else { return nil }
-        let (size, count) = (configuration.batch.size, split.test.count)
+    var testBatchWithSingleValue: Int? {
+        guard network.isNormalized, network.fewestNormalizedPositions == 1 else { return nil }
+        let size = configuration.batch.size
         let group = network.normalization.scope.groupSize(shards: shards)
-        return [min(size, count), count % size].first { samples in
+        let counts = [split.validation.count, split.test.count].flatMap {
+            [min(size, $0), $0 % size]
+        }
+        return counts.first { samples in
             let batch = ShardedBatch(samples: samples, shards: shards)
             return stride(from: 0, to: shards, by: group).contains {
                 batch.samples(ofShards: $0..<$0 + group).count == 1

@@ -101,11 +101,13 @@ struct ReportCommand {
             do {
                 let configuration = try run.configuration(launch.arguments.settings)
                 let source = configuration.data.source
+                // Shifted test samples are those of their run alone.
+                let isShared = configuration.data.testShift == nil
                 let data =
-                    try sets[source]
+                    try (isShared ? sets[source] : nil)
                     ?? DatasetPair.load(configuration, threads: launch.machine.cores)
                 // Drawn digits depend on the seed.
-                if case .syntheticDigits = source {} else { sets[source] = data }
+                if case .syntheticDigits = source {} else if isShared { sets[source] = data }
                 let file = try SafetensorsFile(contentsOf: run.file("final.safetensors"))
                 if let digest = file.metadata["parameters_digest"], let last = run.lastDigest,
                     digest != last

@@ -12,12 +12,16 @@ enum ReportError: Error, Equatable {
     case damagedConfiguration(path: String, reason: String)
     /// A line of `metrics.jsonl` before the last is damaged.
     case damagedMetrics(path: String, line: Int, reason: String)
+    /// `table.json` of a sweep is damaged.
+    case damagedTable(path: String, reason: String)
+    /// A page without a place for the claims.
+    case noPlaceForClaims(String)
 
     var code: ExitCode {
         switch self {
         case .missingFolder, .noRun: .missingFile
-        case .notAFolder: .usage
-        case .damagedConfiguration, .damagedMetrics: .badData
+        case .notAFolder, .noPlaceForClaims: .usage
+        case .damagedConfiguration, .damagedMetrics, .damagedTable: .badData
         }
     }
 }
@@ -38,6 +42,13 @@ extension ReportError: CustomStringConvertible {
         case .damagedMetrics(let path, let line, let reason):
             "line \(line) of '\(visible(path))' is damaged: \(visible(reason)); copy the run again, "
                 + "or delete the line"
+        case .damagedTable(let path, let reason):
+            "'\(visible(path))' is damaged: \(visible(reason)); run the sweep again, which finds its "
+                + "finished runs"
+        case .noPlaceForClaims(let path):
+            "'\(visible(path))' has no lines \(ClaimsCommand.markers.0) and "
+                + "\(ClaimsCommand.markers.1): add them where the table belongs, or give another file "
+                + "with -o"
         }
     }
 }

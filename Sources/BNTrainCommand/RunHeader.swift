@@ -99,7 +99,10 @@ struct RunHeader {
             case .cutout(let size): "cutout of \(size) × \(size)"
             }
         }.joined(separator: ", ")
-        return text + "\(grouped(split.test.count)) test; scaled to \(scaling)"
+        let shift = plan.configuration.data.testShift.map {
+            " (brightness \($0.brightness), contrast × \($0.contrast))"
+        }
+        return text + "\(grouped(split.test.count)) test\(shift ?? ""); scaled to \(scaling)"
             + (augmentation.isEmpty ? "" : "; augmented: \(augmentation)")
             + (plan.configuration.data.shuffle ? "" : "; file order")
     }

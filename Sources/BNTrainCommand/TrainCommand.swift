@@ -25,14 +25,25 @@ struct TrainCommand {
         let run = try launch.resolve(scaledAsIn: resumption?.checkpoint?.file ?? initial) {
             try resumption?.configuration(arguments) ?? loadConfiguration()
         }
-        var trainer = try launch.agree { try makeTrainer(run, resumption) }
+        var trainer = try launch.agree {
+            if run.plan.evaluationStatistics == .batch,
+                let samples = run.plan.testBatchWithSingleValue
+            {
+                throw StatisticsError.singleValue(
+                    samples: samples, batch: run.plan.configuration.batch.size)
+            }
+            return try makeTrainer(run, resumption)
+        }
         if let initial { try start(trainer, from: initial) }
         trainer.plantedFault = PlantedFaults.present.fault
         trainer.host = launch.session.hostName
         let files = try launch.onRankZero { try openFolder(trainer, resumption) }
         defer { files?.lock.release() }
         if let files {
-            for line in RunHeader(run, machine: launch.machine, folder: files.folder.path).lines {
+            for line in RunHeader(
+                run, machine: launch.machine, folder: files.folder.path,
+                statistics: run.plan.evaluationStatistics
+            ).lines {
                 launch.say(line)
             }
             if let line = resumption?.line { launch.say(line) }

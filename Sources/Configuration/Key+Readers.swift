@@ -96,6 +96,19 @@ extension Reader where Value == RunConfiguration.Data.Scaling {
     }
 }
 
+extension Reader where Value == RunConfiguration.Data.TestShift {
+    static let testShift = Reader { (value, key) throws(ConfigurationError) in
+        guard case .object(let members) = value.content else {
+            throw value.error(key: key, expected: "{ brightness: …, contrast: … } or null")
+        }
+        let values = try object(members, of: value, keys: ["brightness", "contrast"], key)
+        let brightness = Reader<Double>.number("a number from -1 to 1") { (-1...1).contains($0) }
+        return RunConfiguration.Data.TestShift(
+            brightness: try brightness.read(values[0], key + ".brightness"),
+            contrast: try Reader<Double>.positive.read(values[1], key + ".contrast"))
+    }
+}
+
 extension Reader where Value == [RunConfiguration.Data.Augmentation] {
     static let augmentations = Reader { (value, key) throws(ConfigurationError) in
         try list(of: Reader<RunConfiguration.Data.Augmentation>.augmentation, upTo: 16, value, key)

@@ -118,6 +118,11 @@ enum Keys {
     static let validation = Key(
         "data.validation", default: "0", .whole(0...1_000_000_000),
         doc: "Hold out the last so many of them, to evaluate on during training.")
+    static let testShift = Key(
+        "data.testShift", default: "null", .testShift,
+        doc:
+            "Changes the test samples: { brightness: 0.2, contrast: 0.5 } makes x of 0…1 0.5·(x − ½) + ½ + 0.2; null: as they are."
+    )
     static let augment = Key(
         "data.augment", default: "[]", .augmentations,
         doc:
@@ -232,6 +237,11 @@ enum Keys {
     static let everySteps = Key(
         "evaluate.everySteps", default: "1000", .whole(1...1_000_000_000_000),
         doc: "Steps between evaluations.")
+    static let evaluationStatistics = Key<RunConfiguration.Evaluate.Statistics>(
+        "evaluate.statistics", default: "\"moving\"", .name,
+        doc:
+            "BN's in evaluations: \"moving\", each \"batch\"'s own, or the training samples', \"paper\" or \"exact\"; the run stays the same."
+    )
     static let probeSteps = Key(
         "probes.everySteps", default: "null", .whole(1...1_000_000_000_000),
         doc: "Steps between probes, of the first step on; null: none.")
@@ -275,11 +285,13 @@ enum Keys {
         initialization, initializationScale,
         normalization, groups, scope, momentum, epsilon, runningVariance, affine, dataName,
         directory,
-        samples, testSamples, scaling, shuffle, dropLast, limit, validation, augment, batchSize,
+        samples, testSamples, scaling, shuffle, dropLast, limit, validation, testShift, augment,
+        batchSize,
         shards, labelSmoothing, optimizer, learningRate, optimizerMomentum, nesterov, betas,
         trustCoefficient, optimizerEpsilon, weightDecay, decayAll, clipNorm, schedule, warmupSteps,
         scaleWithBatch, milestones, factor, minimum, pctStart, divFactor, finalDivFactor,
-        minimumMomentum, freeze, steps, epochs, everySteps, probeSteps, landscape, checkpointSteps,
+        minimumMomentum, freeze, steps, epochs, everySteps, evaluationStatistics, probeSteps,
+        landscape, checkpointSteps,
         checkpointEpochs,
         checkpointMinutes, keep, checkpointFailure, checkReplicas, auditShards, tensorboard,
         collectives,

@@ -105,7 +105,9 @@ extension RunConfiguration {
         schedule = try Schedule(settings)
         freeze = try settings.value(Keys.freeze)
         length = try Length(settings)
-        evaluate = Evaluate(everySteps: try settings.value(Keys.everySteps))
+        evaluate = Evaluate(
+            everySteps: try settings.value(Keys.everySteps),
+            statistics: try settings.value(Keys.evaluationStatistics))
         probes = Probes(
             everySteps: try settings.optional(Keys.probeSteps),
             landscape: try settings.value(Keys.landscape))
@@ -189,6 +191,7 @@ extension RunConfiguration.Data {
         dropLast = try settings.value(Keys.dropLast)
         limit = try settings.optional(Keys.limit)
         validation = try settings.value(Keys.validation)
+        testShift = try settings.optional(Keys.testShift)
         augment = try settings.value(Keys.augment)
     }
 

@@ -50,7 +50,13 @@ extension RunConfiguration {
             ("schedule", schedule.json),
             ("freeze", .list(freeze.map(JSON.string))),
             length.json,
-            ("evaluate", .object([("everySteps", .whole(evaluate.everySteps))])),
+            (
+                "evaluate",
+                .object([
+                    ("everySteps", .whole(evaluate.everySteps)),
+                    ("statistics", .string(evaluate.statistics.rawValue)),
+                ])
+            ),
             (
                 "probes",
                 .object([
@@ -167,6 +173,15 @@ extension RunConfiguration.Data {
                 ("dropLast", .flag(dropLast)),
                 ("limit", limit.map(JSON.whole) ?? .literal("null")),
                 ("validation", .whole(validation)),
+                (
+                    "testShift",
+                    testShift.map {
+                        .object([
+                            ("brightness", .number($0.brightness)),
+                            ("contrast", .number($0.contrast)),
+                        ])
+                    } ?? .literal("null")
+                ),
                 ("augment", .list(augment.map(\.json))),
             ])
     }

@@ -265,6 +265,9 @@ public struct RunConfiguration: Sendable, Hashable {
         /// The last so many of those are held out of training for validation.
         public var validation: Int
 
+        /// What is done to the test samples, and to them alone; nil for nothing.
+        public var testShift: TestShift?
+
         /// The random changes to training samples, in order.
         public var augment: [Augmentation]
 
@@ -321,17 +324,6 @@ public struct RunConfiguration: Sendable, Hashable {
             case fixed(mean: [Double], deviation: [Double])
         }
 
-        /// How features become uncorrelated.
-        public enum Whitening: String, Sendable, Hashable, CaseIterable {
-            /// Turned to the principal components.
-            case pca
-            /// Turned there and back: pixels stay pixels.
-            case zca
-
-            /// The ε where none is given.
-            static let defaultEpsilon = 0.01
-        }
-
         /// A random change to a training sample, after scaling.
         public enum Augmentation: Sendable, Hashable {
             /// A window of the image's size, cut out at random after padding with zeros.
@@ -372,6 +364,21 @@ public struct RunConfiguration: Sendable, Hashable {
     public struct Evaluate: Sendable, Hashable {
         /// Steps between evaluations.
         public var everySteps: Int
+
+        /// What BN normalises by in evaluations.
+        public var statistics: Statistics
+
+        /// Statistics for inference.
+        public enum Statistics: String, Sendable, Hashable, CaseIterable {
+            /// The running statistics that training leaves.
+            case moving
+            /// Those of each batch that is evaluated.
+            case batch
+            /// Those of the training samples for the present weights, averaged over batches.
+            case paper
+            /// The same, layer by layer, over all samples.
+            case exact
+        }
     }
 
     /// What is measured on the way; it changes no bit of the run.

@@ -56,6 +56,15 @@ public final class Dataset: Sendable {
                 file: source, index: index, label: Int(labels[index]), classes: classes)
         }
     }
+
+    /// The same samples with other pixels.
+    init(_ other: Dataset, pixels: [UInt8]) {
+        precondition(pixels.count == other.images.count, "extents disagree")
+        (name, height, width) = (other.name, other.height, other.width)
+        (channels, classes, count) = (other.channels, other.classes, other.count)
+        images = pixels
+        labels = other.labels
+    }
 }
 
 /// The training and the test samples of one source: same image size, same classes.

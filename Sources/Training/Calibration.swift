@@ -28,23 +28,12 @@ extension Trainer {
         _ method: PopulationMethod, batches: Int? = nil, in world: World,
         transport: (any RankTransport)? = nil, timeout: Double = 300, spinning: Bool = true
     ) throws(WorkerFailure) -> Calibration {
-        var settings = plan.network.normalization
-        settings.unbiasedRunningVariance = true
-        // Exact moments are those of all samples, whoever shares statistics in training.
-        if method == .exact { settings.scope = .global }
-        let network = NetworkSpecification(
-            name: plan.network.name, input: plan.network.input, classes: plan.network.classes,
-            nodes: plan.network.nodes, normalization: settings)
-        let copy = replica.copied(to: network.layout(shards: plan.shards))
-        let order = CalibrationOrder(plan, batches: batches, method)
+        let population = Population(plan, method, batches: batches)
+        let (copy, order) = (population.replica, population.order)
+        copy.take(replica)
         try Team.run(world, transport: transport, timeout: timeout, spinning: spinning) {
             communicator in
-            let worker = try CalibrationWorker(
-                plan, network, replica: copy, order, communicator: communicator)
-            switch method {
-            case .paper: try worker.averageBatches()
-            case .exact: try worker.measureLayers()
-            }
+            try CalibrationWorker(plan, population, communicator: communicator).measure()
         }
         let move = largestMove(to: copy)
         replica.statistics.update(from: copy.statistics, count: plan.layout.statisticsLength)
@@ -68,16 +57,36 @@ extension Trainer {
     }
 }
 
+/// What population statistics are taken with, and into; shared by the workers of a rank.
+struct Population: Sendable {
+    let method: PopulationMethod
+    let network: NetworkSpecification
+    /// Parameters and statistics, laid out for the network in the method's scope.
+    let replica: Replica
+    fileprivate let order: CalibrationOrder
+
+    init(_ plan: RunPlan, _ method: PopulationMethod, batches: Int? = nil) {
+        self.method = method
+        var settings = plan.network.normalization
+        settings.unbiasedRunningVariance = true
+        // Exact moments are those of all samples, whoever shares statistics in training.
+        if method == .exact { settings.scope = .global }
+        network = NetworkSpecification(
+            name: plan.network.name, input: plan.network.input, classes: plan.network.classes,
+            nodes: plan.network.nodes, normalization: settings)
+        replica = Replica(network.layout(shards: plan.shards))
+        order = CalibrationOrder(plan, batches: batches, method)
+    }
+}
+
 extension Replica {
-    /// The same parameters and statistics, laid out for the same network in another scope.
-    fileprivate func copied(to layout: ModelLayout) -> Replica {
-        let copy = Replica(layout)
-        for parameter in self.layout.parameters {
+    /// Takes over the parameters and statistics of the same network in another scope.
+    func take(_ other: Replica) {
+        for parameter in other.layout.parameters {
             guard let target = layout.parameter(parameter.name) else { continue }
-            copy.setValues(values(of: parameter), of: target)
+            setValues(other.values(of: parameter), of: target)
         }
-        copy.statistics.update(from: statistics, count: layout.statisticsLength)
-        return copy
+        statistics.update(from: other.statistics, count: layout.statisticsLength)
     }
 }
 
@@ -99,25 +108,25 @@ private struct CalibrationOrder: Sendable {
 }
 
 /// One worker's part in taking statistics of the training samples. Lives on its worker's thread.
-private final class CalibrationWorker {
+final class CalibrationWorker {
     private let plan: RunPlan
     private let network: Network
     private let order: CalibrationOrder
+    private let method: PopulationMethod
     private let communicator: Communicator
     private let shards: Range<Int>
     private let input: Tensor
     /// What groups other than the whole batch contribute; nil in scope global.
     private let shared: StatisticsReduction?
 
-    init(
-        _ plan: RunPlan, _ specification: NetworkSpecification, replica: Replica,
-        _ order: CalibrationOrder, communicator: Communicator
-    ) throws {
+    init(_ plan: RunPlan, _ population: Population, communicator: Communicator) throws {
         self.plan = plan
-        self.order = order
+        order = population.order
+        method = population.method
         self.communicator = communicator
         network = try Network(
-            specification, replica: replica, communicator: communicator, shards: plan.shards,
+            population.network, replica: population.replica, communicator: communicator,
+            shards: plan.shards,
             batches: Set(order.counts).sorted(by: >).map { ($0, false) })
         shards = communicator.world.shards(ofWorker: communicator.worker, of: plan.shards)
         input = Tensor(
@@ -131,6 +140,20 @@ private final class CalibrationWorker {
                 moments: false, kind: .metrics, layer: -1)
         // Team-mates read this worker's tensors.
         communicator.keep(self)
+    }
+
+    /// Sets the replica's running statistics to those of the training samples.
+    func measure() throws {
+        switch method {
+        case .paper: try averageBatches()
+        case .exact: try measureLayers()
+        }
+    }
+
+    /// The same for parameters that have changed since.
+    func measureAnew() throws {
+        try network.prepareWeights()
+        try measure()
     }
 
     /// Calls `body` for each batch, its samples loaded.
@@ -152,7 +175,7 @@ private final class CalibrationWorker {
     // MARK: paper
 
     /// Σ m·μ and Σ m·(m/(m − 1))·σ² of every layer over all groups of all batches, over Σ m.
-    func averageBatches() throws {
+    private func averageBatches() throws {
         let layers = network.normalizations
         var sums = layers.map { [Double](repeating: 0, count: 2 * $0.channelCount) }
         try forEachBatch { pass in
@@ -206,7 +229,7 @@ private final class CalibrationWorker {
 
     /// Moments of what each layer is given when those before it normalise as in inference; layers
     /// that meet at the same time do not depend on each other.
-    func measureLayers() throws {
+    private func measureLayers() throws {
         for layer in network.normalizations { layer.isCalibrating = false }
         for meeting in network.layers.meetings {
             let layers = meeting.compactMap { $0 as? BatchNorm }

@@ -82,13 +82,21 @@ public struct Trainer: Sendable {
         let hosts = HostNames(host, ranks: world.ranks)
         let check = ReplicaCheck(plan, replica, state, world: world, hosts: hosts)
         let audits = AuditTable(plan, world: world, hosts: hosts)
-        return try Team.run(world, transport: transport, timeout: timeout, spinning: spinning) {
-            communicator in
+        let method =
+            plan.network.isNormalized ? plan.configuration.evaluate.statistics.population : nil
+        let population = method.map { Population(plan, $0) }
+        return try Team.run(
+            world, transport: transport, timeout: timeout, spinning: spinning
+        ) { communicator in
             let speaks = communicator.isSpeaker
             let keeper =
                 speaks ? checkpoints.map { CheckpointKeeper($0, plan, replica, state) } : nil
             let worker = try makeWorker(communicator)
             worker.wantsToStop = wantsToStop
+            worker.evaluationStatistics = try population.map {
+                try EvaluationStatistics(
+                    plan, $0, replica: replica, communicator: communicator)
+            }
             do {
                 try hosts.exchange(communicator)
                 return try train(
@@ -193,8 +201,16 @@ public struct Trainer: Sendable {
         _ worker: TrainingWorker, after report: StepReport, isLast: Bool, progress: inout Progress
     ) throws -> EvaluationReport {
         let (validation, test) = (plan.split.validation, plan.split.test)
-        let heldOut = validation.count > 0 ? try worker.evaluate(validation) : nil
-        let tested = isLast || heldOut == nil ? try worker.evaluate(test) : nil
+        let byBatches = plan.evaluationStatistics == .batch
+        func evaluations() throws -> (heldOut: Evaluation?, tested: Evaluation?) {
+            let mode: Mode = byBatches ? .calibration : .inference
+            let heldOut = validation.count > 0 ? try worker.evaluate(validation, mode: mode) : nil
+            return (
+                heldOut, isLast || heldOut == nil ? try worker.evaluate(test, mode: mode) : nil
+            )
+        }
+        let (heldOut, tested) =
+            try worker.evaluationStatistics?.during(evaluations) ?? evaluations()
         // The last update may be the one that diverged; all workers see the same numbers.
         for evaluation in [heldOut, tested].compactMap({ $0 }) where !evaluation.loss.isFinite {
             throw TrainingError.diverged(

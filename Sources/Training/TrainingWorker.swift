@@ -39,6 +39,9 @@ final class TrainingWorker {
     /// Whether the run is to stop after the step: some rank wants it, and all know.
     private(set) var isStopping = false
 
+    /// What evaluations normalise by, where it is not the running statistics.
+    var evaluationStatistics: EvaluationStatistics?
+
     /// Asked once a step, on thread 0 of each rank: whether to stop.
     var wantsToStop: (@Sendable () -> Bool)?
 

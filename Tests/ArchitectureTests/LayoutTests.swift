@@ -70,7 +70,7 @@ struct LayoutTests {
         let folder = Repository.folder.appending(path: "configs/experiments")
         let files = try FileManager.default.contentsOfDirectory(atPath: folder.path)
         let text = try Repository.text("configs/experiments/README.md")
-        for file in files where file.hasSuffix(".json5") {
+        for file in files where file.hasSuffix(".json5") && file != "claims.json5" {
             #expect(throws: Never.self, "\(file)") {
                 let path = folder.appending(path: file).path
                 let whole = try SweepConfiguration.load(file: path)
@@ -79,6 +79,22 @@ struct LayoutTests {
                 #expect(!whole.question.isEmpty)
             }
             #expect(text.contains("bn-train sweep configs/experiments/\(file)"), "\(file)")
+        }
+    }
+
+    @Test("claims name sweeps that there are, and pictures")
+    func claims() throws {
+        let folder = Repository.folder.appending(path: "configs/experiments")
+        let claims = try ClaimsConfiguration.load(
+            file: folder.appending(path: "claims.json5").path)
+        #expect(claims.claims.count > 10)
+        for claim in claims.claims {
+            let paths = [claim.sweep.map { "\($0).json5" }, claim.picture].compactMap { $0 }
+            for path in paths where !path.isEmpty {
+                #expect(
+                    FileManager.default.fileExists(atPath: folder.appending(path: path).path),
+                    "\(path)")
+            }
         }
     }
 

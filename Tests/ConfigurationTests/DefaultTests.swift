@@ -173,6 +173,7 @@ let variants: [[String]] = [
     ["data.scaling=standardize", "data.limit=1000", "data.validation=100", "data.samples=1e3"],
     ["data.scaling=standardizeFeatures"], ["data.scaling=pca"], ["data.scaling=zca"],
     ["data.scaling={whiten: 'zca', epsilon: 1e-6}", "model.name=lenet"],
+    ["data.testShift={brightness: -0.25, contrast: 1.5}", "evaluate.statistics=exact"],
     ["data.scaling=none", "batch={size: 128, shards: 8}", "evaluate.everySteps=7"],
     ["optimizer={momentum: 0.9, nesterov: true, weightDecay: 1e-4, decayAll: true}"],
     ["optimizer={name: 'adam', betas: [0, 0.5], epsilon: 1e-30, clipNorm: 0.1}"],

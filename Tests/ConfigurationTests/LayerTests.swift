@@ -200,6 +200,7 @@ struct LayerTests {
                     "dropLast": false,
                     "limit": null,
                     "validation": 0,
+                    "testShift": null,
                     "augment": []
                   },
                   "batch": {
@@ -226,7 +227,8 @@ struct LayerTests {
                   "freeze": [],
                   "epochs": 10,
                   "evaluate": {
-                    "everySteps": 1000
+                    "everySteps": 1000,
+                    "statistics": "moving"
                   },
                   "probes": {
                     "everySteps": null,

@@ -231,6 +231,13 @@ extension Refusal {
                                              ^
             """#),
         Refusal(
+            #"{ data: { testShift: { brightness: 2, contrast: 1 } } }"#,
+            #"""
+            run.json5:1:36: data.testShift.brightness: expected a number from -1 to 1, found 2
+                { data: { testShift: { brightness: 2, contrast: 1 } } }
+                                                   ^
+            """#),
+        Refusal(
             #"{ data: { scaling: { mean: [1, 2], std: [1] } } }"#,
             #"""
             run.json5:1:20: data.scaling: expected one mean and one std a channel, 1 of each, \#

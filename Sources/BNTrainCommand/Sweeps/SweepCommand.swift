@@ -98,6 +98,13 @@ private struct SweepSummary {
                 "validation_accuracy": spread(row.validation), "test_accuracy": spread(row.test),
                 "steps_to_threshold": spread(row.steps), "reached_threshold": .int(row.reached),
                 "steps_per_second": spread(row.speed), "failure": .string(row.failure),
+                "measures": .object(
+                    JSONObject(
+                        SweepConfiguration.Measure.allCases.compactMap { measure in
+                            Reports.Spread(runs.compactMap { $0.measure(measure) }).map {
+                                .init(name: measure.rawValue, value: spread($0))
+                            }
+                        })),
                 "published_validation": number(row.published?.validation),
                 "published_test": number(row.published?.test),
                 "runs": .array(

@@ -82,6 +82,11 @@ public struct SweepConfiguration: Sendable {
         case testLoss, trainLoss
         /// Speed.
         case stepsPerSecond
+        /// The probes' effective smoothness along the gradient, the median over the run.
+        case smoothness
+        /// How far the mean of what a layer is given moves from one probe to the next, in its
+        /// deviations, the median over layers and probes.
+        case inputShift
     }
 
     /// All runs: cells by seeds.

@@ -26,12 +26,15 @@ public struct SweepRecord: Sendable {
         public var stepsPerSecond: Double?
         /// Why it failed, in one line; nil for a run that ended well.
         public var failure: String?
+        /// What was measured on the way.
+        public var probes: [RunRecord.Probe]
 
         /// A run.
         public init(
             seed: UInt64, path: String, evaluations: [RunRecord.Evaluation],
-            stepsPerSecond: Double?, failure: String?
+            stepsPerSecond: Double?, failure: String?, probes: [RunRecord.Probe] = []
         ) {
+            self.probes = probes
             self.seed = seed
             self.path = path
             self.evaluations = evaluations
@@ -54,8 +57,8 @@ public struct SweepRecord: Sendable {
             }?.step
         }
 
-        /// A number of the finished run.
-        func measure(_ measure: SweepConfiguration.Measure) -> Double? {
+        /// A number of the finished run; nil where it has none.
+        public func measure(_ measure: SweepConfiguration.Measure) -> Double? {
             guard failure == nil else { return nil }
             switch measure {
             case .testAccuracy: return last("test_accuracy")
@@ -70,7 +73,26 @@ public struct SweepRecord: Sendable {
             case .testLoss: return last("test_loss")
             case .trainLoss: return last("train_loss")
             case .stepsPerSecond: return stepsPerSecond
+            case .smoothness:
+                return Spread(probes.filter { $0.kind == "landscape: smoothness" }.map(\.value))?
+                    .median
+            case .inputShift: return Spread(inputShifts)?.median
             }
+        }
+
+        /// By layer and probe, from the one before: |Δ mean| / √variance.
+        private var inputShifts: [Double] {
+            let means = probes.filter { $0.kind == "pre-activations: mean" }
+            let variances = probes.filter { $0.kind == "pre-activations: variance" }
+            var last: [String: (mean: Double, deviation: Double)] = [:]
+            var shifts: [Double] = []
+            for (mean, variance) in zip(means, variances) where variance.value > 0 {
+                if let before = last[mean.part] {
+                    shifts.append(abs(mean.value - before.mean) / before.deviation)
+                }
+                last[mean.part] = (mean.value, variance.value.squareRoot())
+            }
+            return shifts
         }
     }
 }

@@ -15,7 +15,7 @@ extension Report {
             origin: origin,
             sections: [
                 Self.table(of: sweep, notes: notes), Self.figures(of: sweep),
-                Self.curves(of: sweep), Self.common(sweep),
+                Self.curves(of: sweep), Self.probes(of: sweep), Self.common(sweep),
                 system.isEmpty
                     ? nil
                     : Section(
@@ -218,6 +218,45 @@ extension Report {
             colors: chart.series.map { Optional($0.color) })
     }
 
+    // MARK: Probes
+
+    /// The most lines of a chart of probes.
+    private static let mostProbed = 8
+
+    /// What was measured on the way, of the last layer that has it, in each cell's first run.
+    private static func probes(of sweep: SweepRecord) -> Section? {
+        var kinds: [String] = []
+        for probe in sweep.runs.compactMap(\.first).flatMap(\.probes)
+        where !kinds.contains(probe.kind) {
+            kinds.append(probe.kind)
+        }
+        guard !kinds.isEmpty, sweep.runs.count <= mostProbed else { return nil }
+        let blocks = kinds.enumerated().map { number, kind -> Block in
+            var part = ""
+            let series = zip(sweep.configuration.cells, sweep.runs).enumerated().map {
+                index, cell -> Chart.Series in
+                let own = cell.1.first?.probes.filter { $0.kind == kind } ?? []
+                part = own.last?.part ?? part
+                let points = own.filter { $0.part == own.last?.part }
+                    .map { Chart.Point(Double($0.step), $0.value, range: $0.range) }
+                return Chart.Series(cell.0.name, points, color: index).thinned()
+            }
+            let values = series.flatMap { $0.points.map(\.y) }
+            let chart = Chart(
+                id: "probe-\(number + 1)",
+                title: part.isEmpty ? kind : "\(kind), the last layer's (\(part))",
+                x: .init("steps", range: 0...lastStep(of: sweep)),
+                y: .init(
+                    kind,
+                    isLogarithmic: (values.min() ?? 0) > 0
+                        && (values.max() ?? 0) > 100 * (values.min() ?? 0)
+                        && series.allSatisfy { $0.points.allSatisfy { $0.range == nil } }),
+                series: series)
+            return .chart(chart, ends(of: chart))
+        }
+        return Section("Probes, of each cell's first seed", blocks)
+    }
+
     // MARK: Configuration
 
     private static func common(_ sweep: SweepRecord) -> Section? {
@@ -249,6 +288,8 @@ extension SweepConfiguration.Measure {
         case .testLoss: "test loss"
         case .trainLoss: "train loss"
         case .stepsPerSecond: "steps a second"
+        case .smoothness: "effective smoothness along the gradient"
+        case .inputShift: "shift of a layer's inputs, in deviations"
         }
     }
 }
