@@ -14,12 +14,14 @@ enum ReportError: Error, Equatable {
     case damagedMetrics(path: String, line: Int, reason: String)
     /// `table.json` of a sweep is damaged.
     case damagedTable(path: String, reason: String)
+    /// There is no such file of claims.
+    case missingClaims(String)
     /// A page without a place for the claims.
     case noPlaceForClaims(String)
 
     var code: ExitCode {
         switch self {
-        case .missingFolder, .noRun: .missingFile
+        case .missingFolder, .noRun, .missingClaims: .missingFile
         case .notAFolder, .noPlaceForClaims: .usage
         case .damagedConfiguration, .damagedMetrics, .damagedTable: .badData
         }
@@ -45,6 +47,9 @@ extension ReportError: CustomStringConvertible {
         case .damagedTable(let path, let reason):
             "'\(visible(path))' is damaged: \(visible(reason)); run the sweep again, which finds its "
                 + "finished runs"
+        case .missingClaims(let path):
+            "there is no file of claims '\(visible(path))': give one such as "
+                + "configs/experiments/claims.json5"
         case .noPlaceForClaims(let path):
             "'\(visible(path))' has no lines \(ClaimsCommand.markers.0) and "
                 + "\(ClaimsCommand.markers.1): add them where the table belongs, or give another file "

@@ -20,6 +20,9 @@ struct ClaimsCommand {
     private func write(_ file: String) throws {
         let arguments = launch.arguments
         let folder = arguments.files.first ?? "runs"
+        guard FileManager.default.fileExists(atPath: file) else {
+            throw ReportError.missingClaims(file)
+        }
         let claims = try ClaimsConfiguration.load(file: file)
         var sweeps: [String: SweepNumbers] = [:]
         for name in Set(claims.claims.compactMap(\.sweep)).sorted() {
