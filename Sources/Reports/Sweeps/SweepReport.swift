@@ -204,7 +204,7 @@ extension Report {
         }
     }
 
-    private static func ends(of chart: Chart) -> Table {
+    private static func ends(of chart: Chart, ranges: String = "over seeds") -> Table {
         let rows = chart.series.map { line -> [String] in
             let last = line.points.last
             let show: (Double) -> String = chart.y.isShare ? { percent($0) } : { measure($0) }
@@ -214,7 +214,7 @@ extension Report {
             ]
         }
         return Table(
-            ["", "last", "over seeds"], rows, numbers: [1, 2],
+            ["", "last", ranges], rows, numbers: [1, 2],
             colors: chart.series.map { Optional($0.color) })
     }
 
@@ -252,7 +252,7 @@ extension Report {
                         && (values.max() ?? 0) > 100 * (values.min() ?? 0)
                         && series.allSatisfy { $0.points.allSatisfy { $0.range == nil } }),
                 series: series)
-            return .chart(chart, ends(of: chart))
+            return .chart(chart, ends(of: chart, ranges: "from … to"))
         }
         return Section("Probes, of each cell's first seed", blocks)
     }
