@@ -268,8 +268,8 @@ extension DatasetPair {
 }
 
 /// Faults that tests plant through the environment: BN_TRAIN_PLANT is "throw=WORKER@STEP",
-/// "flip=RANK@STEP@TENSOR" or "misplaced-tree". Tests must be able to see a worker fail, a bit of a
-/// replica flip, and the promise broken.
+/// "flip=RANK@STEP@TENSOR", "nan=SHARD@STEP@LAYER" or "misplaced-tree". Tests must be able to see a
+/// worker fail, a bit of a replica flip, a value that is none, and the promise broken.
 struct PlantedFaults {
     var misplacesTree = false
     var fault: PlantedFault?
@@ -289,6 +289,9 @@ struct PlantedFaults {
         case "flip" where words.count == 3:
             faults.fault = .replica(
                 rank: numbers[0], step: numbers[1], tensor: String(words[2]), index: 3, bit: 7)
+        case "nan" where words.count == 3:
+            faults.fault = .notANumber(
+                shard: numbers[0], step: numbers[1], layer: String(words[2]))
         default: break
         }
         return faults

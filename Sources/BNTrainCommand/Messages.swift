@@ -151,7 +151,7 @@ private struct Finding {
 
     private init(_ error: TrainingError, at place: Place) {
         switch error {
-        case .diverged: self.init(error.description, .diverged)
+        case .diverged, .rollback: self.init(error.description, .diverged)
         case .replicasDiffer, .shardDiffers: self.init(error.description, .replicasDisagree)
         case .failed(let step, let epoch, let cause):
             var place = place

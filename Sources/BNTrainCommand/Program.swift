@@ -53,7 +53,7 @@ public func runBNTrain(_ words: [String], environment: [String: String]) -> Neve
 private func isKnownToAll(_ error: any Error, _ ending: Ending) -> Bool {
     guard let failure = error as? WorkerFailure else { return !ending.isOneWorkers }
     switch failure.error as? TrainingError {
-    case .diverged, .replicasDiffer, .shardDiffers: return true
+    case .diverged, .rollback, .replicasDiffer, .shardDiffers: return true
     case .failed, .planted, nil: return false
     }
 }

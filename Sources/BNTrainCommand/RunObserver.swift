@@ -30,16 +30,57 @@ final class RunObserver: TrainingObserver, @unchecked Sendable {
 
     func saved(_ report: CheckpointReport) {
         if let failure = report.failure {
-            let text =
-                "bn-train: warning: saving after step \(report.step) failed, and training goes on: "
-                + Ending.text(of: failure)
-            if let bar { bar.line(text) } else { Console.error(text + "\n") }
+            warn(
+                "saving after step \(report.step) failed, and training goes on: "
+                    + Ending.text(of: failure))
             return
         }
         saves.count += 1
         saves.pause += report.pauseSeconds
         saves.longestPause = max(saves.longestPause, report.pauseSeconds)
         saves.writing += report.writerSeconds
+    }
+
+    func skipped(_ report: StepReport, _ found: NonFinite) throws {
+        try log.append(
+            record(
+                "skipped", found, step: report.step,
+                [.init(name: "learning_rate", value: .double(report.learningRate))]))
+        warn("step \(report.step) is skipped: \(found.place)")
+    }
+
+    /// The run has gone back to `step`, because a later step was not finite.
+    func rolledBack(
+        to step: Int, from later: Int, _ found: NonFinite, learningRateScale: Double
+    ) throws {
+        // A line of the first step that is done again: who resumes before it takes it back.
+        try log.append(
+            record(
+                "rollback", found, step: step + 1,
+                [
+                    .init(name: "from_step", value: .int(later)),
+                    .init(name: "learning_rate_scale", value: .double(learningRateScale)),
+                ]))
+        warn(
+            "step \(later) is not finite (\(found.place)): the run goes on from step \(step) with "
+                + "\(learningRateScale) of the learning rate")
+    }
+
+    private func record(
+        _ event: String, _ found: NonFinite, step: Int, _ more: [JSONObject.Member]
+    ) -> JSONObject {
+        JSONObject(
+            [
+                .init(name: "event", value: .string(event)), .init(name: "step", value: .int(step)),
+                .init(name: "not_finite", value: .string(found.value.rawValue)),
+                .init(name: "layer", value: found.layer.map { .string($0) } ?? .null),
+                .init(name: "shard", value: found.shard.map { .int($0) } ?? .null),
+            ] + more)
+    }
+
+    private func warn(_ text: String) {
+        let line = "bn-train: warning: " + text
+        if let bar { bar.line(line) } else { Console.error(line + "\n") }
     }
 
     func stepped(_ report: StepReport) { bar?.update(report) }

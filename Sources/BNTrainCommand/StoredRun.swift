@@ -99,7 +99,8 @@ struct StoredRun {
     }
 
     private mutating func add(_ line: JSONValue) {
-        guard let object = line.object, let step = line["step"]?.int else { return }
+        guard let object = line.object, let step = line["step"]?.int, line["event"] == nil
+        else { return }
         if let kind = line["probe"]?.string {
             for member in object.members where !["probe", "step", "epoch"].contains(member.name) {
                 // The landscape is that of the whole network: its members are no layers.

@@ -48,20 +48,28 @@ struct TrainCommand {
             }
             if let line = resumption?.line { launch.say(line) }
         }
-        let observer = files.map {
-            RunObserver(
-                log: $0.log, events: $0.events, totalSteps: run.plan.totalSteps,
-                showsProgress: !arguments.quiet)
+        func makeObserver(_ log: MetricsLog?) -> RunObserver? {
+            files.map {
+                RunObserver(
+                    log: log ?? $0.log, events: $0.events, totalSteps: run.plan.totalSteps,
+                    showsProgress: !arguments.quiet)
+            }
         }
-        let outcome = try trainer.run(
-            in: run.world, transport: launch.session.transport, timeout: arguments.timeout,
-            spinning: run.spinning, observer: observer,
-            checkpoints: files.map { Checkpointing($0.folder, place: place) },
-            wantsToStop: { [speaks = launch.speaks] in
-                // One clock decides for all.
-                bn_stop_signal() != 0
-                    || speaks && deadline.map { ContinuousClock.now >= $0 } == true
-            })
+        var observer = makeObserver(nil)
+        var rollbacks = Rollbacks(launch, run, folder: files?.folder)
+        var result = train(trainer, run, files?.folder, observer, deadline)
+        while case .failure(let failure) = result,
+            let back = try rollbacks.next(after: failure, of: trainer)
+        {
+            trainer = back.trainer
+            observer?.finish()
+            observer = makeObserver(back.log)
+            try observer?.rolledBack(
+                to: back.step, from: back.later, back.found,
+                learningRateScale: trainer.learningRateScale)
+            result = train(trainer, run, files?.folder, observer, deadline)
+        }
+        let outcome = try result.get()
         observer?.finish()
         if outcome.stop != nil {
             if let files { reportStop(outcome, run, files.folder) }
@@ -77,6 +85,26 @@ struct TrainCommand {
         }
         if let files { report(outcome, run, files.folder, observer?.saves) }
         return 0
+    }
+
+    private func train(
+        _ trainer: Trainer, _ run: Launch.Run, _ folder: RunFolder?, _ observer: RunObserver?,
+        _ deadline: ContinuousClock.Instant?
+    ) -> Result<TrainingOutcome, WorkerFailure> {
+        do throws(WorkerFailure) {
+            return .success(
+                try trainer.run(
+                    in: run.world, transport: launch.session.transport,
+                    timeout: launch.arguments.timeout, spinning: run.spinning, observer: observer,
+                    checkpoints: folder.map { Checkpointing($0, place: place) },
+                    wantsToStop: { [speaks = launch.speaks] in
+                        // One clock decides for all.
+                        bn_stop_signal() != 0
+                            || speaks && deadline.map { ContinuousClock.now >= $0 } == true
+                    }))
+        } catch {
+            return .failure(error)
+        }
     }
 
     private var place: ComputingPlace { ComputingPlace(launch.machine) }

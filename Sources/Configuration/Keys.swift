@@ -270,6 +270,15 @@ enum Keys {
         "watch.auditShards", default: "0", .whole(0...1_000_000_000_000),
         for: Condition(path: "collectives", names: ["tree"]),
         doc: "Steps from one to the next of which another worker repeats a shard; 0: none.")
+    static let nonFinite = Key<RunConfiguration.Watch.NonFinite>(
+        "watch.nonFinite", default: "\"stop\"", .name,
+        doc: "Where loss or gradients are NaN or Inf: \"stop\", \"skip\" the step, or \"rollback\"."
+    )
+    static let rollbackFactor = Key(
+        "watch.rollbackFactor", default: "0.5",
+        .number("a number above 0 and at most 1") { $0 > 0 && $0 <= 1 },
+        for: Condition(path: "watch.nonFinite", names: ["rollback"]),
+        doc: "\"rollback\": the learning rate is multiplied by this from the last checkpoint on.")
     static let tensorboard = Key(
         "tensorboard", default: "false", .flag,
         doc:
@@ -293,8 +302,8 @@ enum Keys {
         minimumMomentum, freeze, steps, epochs, everySteps, evaluationStatistics, probeSteps,
         landscape, checkpointSteps,
         checkpointEpochs,
-        checkpointMinutes, keep, checkpointFailure, checkReplicas, auditShards, tensorboard,
-        collectives,
+        checkpointMinutes, keep, checkpointFailure, checkReplicas, auditShards, nonFinite,
+        rollbackFactor, tensorboard, collectives,
     ]
 
     /// The sections and what they hold.

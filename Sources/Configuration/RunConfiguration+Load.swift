@@ -119,7 +119,9 @@ extension RunConfiguration {
             onError: try settings.value(Keys.checkpointFailure))
         watch = Watch(
             checkReplicas: try settings.value(Keys.checkReplicas),
-            auditShards: try settings.value(Keys.auditShards))
+            auditShards: try settings.value(Keys.auditShards),
+            nonFinite: try settings.value(Keys.nonFinite),
+            rollbackFactor: try settings.value(Keys.rollbackFactor))
         tensorboard = try settings.value(Keys.tensorboard)
         collectives = try settings.value(Keys.collectives)
     }

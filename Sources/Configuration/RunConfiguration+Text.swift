@@ -273,9 +273,12 @@ extension RunConfiguration.Checkpoint {
 
 extension RunConfiguration.Watch {
     fileprivate var json: JSON {
-        .object([
+        var members: [(String, JSON)] = [
             ("checkReplicas", .whole(checkReplicas)), ("auditShards", .whole(auditShards)),
-        ])
+            ("nonFinite", .string(nonFinite.rawValue)),
+        ]
+        if nonFinite == .rollback { members.append(("rollbackFactor", .number(rollbackFactor))) }
+        return .object(members)
     }
 }
 

@@ -109,6 +109,11 @@ public struct StepSettings: Sendable, Equatable {
     /// Its momentum μ, for Adam β1.
     public let momentum: Double
 
+    /// The same with another learning rate.
+    public func scaled(by factor: Double) -> StepSettings {
+        StepSettings(step: step, learningRate: learningRate * factor, momentum: momentum)
+    }
+
     /// The settings of a step.
     public init(step: Int, learningRate: Double, momentum: Double) {
         precondition(step >= 1, "steps are counted from 1")

@@ -20,7 +20,7 @@ final class OptimizerState: Sendable {
 
     init(
         _ optimizer: Optimizer, replica: Replica, decayAll: Bool,
-        isFrozen: (Parameter) -> Bool = { _ in false }
+        measuresGradient: Bool = false, isFrozen: (Parameter) -> Bool = { _ in false }
     ) {
         self.optimizer = optimizer
         self.replica = replica
@@ -44,7 +44,7 @@ final class OptimizerState: Sendable {
         }
         self.runs = runs
         norms =
-            optimizer.needsNorms
+            optimizer.needsNorms || measuresGradient
             ? ParameterNorms(
                 tensors: extents.map { parameter, range in
                     ParameterNorms.Tensor(

@@ -55,6 +55,14 @@ struct Progress {
         window.accuracy += report.accuracy
     }
 
+    /// A step that was not done: its loss counts for nothing.
+    mutating func skip(_ report: StepReport) {
+        samples += report.samples
+        lastStep = report.step
+        let place = (report.step - 1) % losses.count
+        losses[place] = losses[(place + losses.count - 1) % losses.count]
+    }
+
     /// Stops the clock: what follows is no training.
     mutating func pause() {
         seconds = secondsSoFar

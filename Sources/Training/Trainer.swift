@@ -4,7 +4,6 @@ import Datasets
 public import Layers
 import Models
 import Optimization
-import TensorCore
 
 /// Trains: config → data → steps → evaluations, in any world, to the same bits.
 public struct Trainer: Sendable {
@@ -16,8 +15,14 @@ public struct Trainer: Sendable {
 
     private let state: OptimizerState
 
+    /// Memory for what one shard contributes to the gradient, for the step that is not finite.
+    private let contribution: Contribution
+
     /// Where the run begins: after step 0, or a checkpoint's.
     private var start: (step: Int, progress: Progress.Saved?) = (0, nil)
+
+    /// What learning rates are multiplied by: less than 1 after rollbacks.
+    public var learningRateScale = 1.0
 
     /// What this rank's host calls itself, for alarms that name a host.
     public var host = ""
@@ -32,9 +37,12 @@ public struct Trainer: Sendable {
         replica.initialize(
             plan.initialization, seed: plan.configuration.seed,
             zeroScales: plan.network.zeroScales)
+        contribution = Contribution(
+            count: plan.configuration.watch.nonFinite == .stop ? 0 : plan.layout.reduced)
         state = OptimizerState(
             plan.optimizer, replica: replica,
             decayAll: plan.configuration.optimizer.decayAll,
+            measuresGradient: plan.configuration.watch.nonFinite != .stop,
             isFrozen: { plan.network.isFrozen($0.name) })
     }
 
@@ -50,6 +58,7 @@ public struct Trainer: Sendable {
         try replica.load(file)
         try state.load(file, plan.layout)
         start = (checkpoint.state.step, checkpoint.state.progress)
+        learningRateScale = checkpoint.state.learningRateScale
     }
 
     /// A run that starts from the parameters and running statistics of a saved model.
@@ -90,7 +99,11 @@ public struct Trainer: Sendable {
         ) { communicator in
             let speaks = communicator.isSpeaker
             let keeper =
-                speaks ? checkpoints.map { CheckpointKeeper($0, plan, replica, state) } : nil
+                speaks
+                ? checkpoints.map {
+                    CheckpointKeeper(
+                        $0, plan, replica, state, learningRateScale: learningRateScale)
+                } : nil
             let worker = try makeWorker(communicator)
             worker.wantsToStop = wantsToStop
             worker.evaluationStatistics = try population.map {
@@ -128,8 +141,15 @@ public struct Trainer: Sendable {
             let isProbed = probing?.isDue(step) == true
             let report = try self.step(
                 step, worker, probing: isProbed ? probing : nil, audit: audit)
-            if isProbed, let report = probing?.report { try observer?.probed(report) }
-            progress.add(report)
+            if isProbed, report.skipped == nil, let report = probing?.report {
+                try observer?.probed(report)
+            }
+            if let found = report.skipped {
+                progress.skip(report)
+                try observer?.skipped(report, found)
+            } else {
+                progress.add(report)
+            }
             observer?.stepped(report)
             let isLast = step == plan.totalSteps
             plantInReplica(step, communicator, check)
@@ -168,33 +188,55 @@ public struct Trainer: Sendable {
         worker.communicator.step = step
         let (batch, pass) = worker.batch(atStep: step)
         let settings = plan.optimizer.settings(step: step, of: plan.totalSteps)
+            .scaled(by: learningRateScale)
         let rate = settings.learningRate
+        func report(skipped: NonFinite? = nil) -> StepReport {
+            StepReport(
+                step: step, epoch: batch.epoch, loss: worker.loss,
+                accuracy: worker.correct / Double(pass.samples), learningRate: rate,
+                samples: pass.samples, skipped: skipped)
+        }
         do {
             try plant(step, worker.communicator)
             worker.load(batch)
             profile?.add(to: \.data)
+            plantInInput(step, worker, pass)
             let landscape = try probing?.before(pass, learningRate: rate)
             audit?.begin(step, fault: plantedFault)
             try worker.forward(pass)
             guard worker.loss.isFinite else {
-                throw TrainingError.diverged(
-                    step: step, epoch: batch.epoch,
-                    layer: try worker.firstDivergedLayer(pass), learningRate: rate)
+                audit?.cancel()
+                let found = try worker.firstNonFiniteOutput(pass)
+                return report(skipped: try goOn(without: found, step, batch.epoch, rate))
             }
             plantInShard(step, worker, pass)
             try worker.backward(pass)
             try audit?.computeAgain(batch, step: step)
-            try worker.update(pass, at: settings)
+            guard try worker.update(pass, at: settings) else {
+                audit?.cancel()
+                let found = try worker.firstNonFiniteGradient(
+                    pass, contribution: contribution.pointer
+                ) { plantInShard(step, worker, pass) }
+                return report(skipped: try goOn(without: found, step, batch.epoch, rate))
+            }
             try audit?.compare(step, epoch: batch.epoch)
             profile?.add(to: \.update)
             try probing?.after(pass, step: step, epoch: batch.epoch, landscape: landscape)
         } catch {
             throw failure(error, step: step, epoch: batch.epoch)
         }
-        return StepReport(
-            step: step, epoch: batch.epoch, loss: worker.loss,
-            accuracy: worker.correct / Double(pass.samples), learningRate: rate,
-            samples: pass.samples)
+        return report()
+    }
+
+    /// What is done about a step that is not finite: skips it, or ends this course.
+    private func goOn(
+        without found: NonFinite, _ step: Int, _ epoch: Int, _ rate: Double
+    ) throws(TrainingError) -> NonFinite {
+        switch plan.configuration.watch.nonFinite {
+        case .stop: throw .diverged(step: step, epoch: epoch, found: found, learningRate: rate)
+        case .rollback: throw .rollback(step: step, epoch: epoch, found: found, learningRate: rate)
+        case .skip: return found
+        }
     }
 
     private func evaluate(
@@ -213,8 +255,12 @@ public struct Trainer: Sendable {
             try worker.evaluationStatistics?.during(evaluations) ?? evaluations()
         // The last update may be the one that diverged; all workers see the same numbers.
         for evaluation in [heldOut, tested].compactMap({ $0 }) where !evaluation.loss.isFinite {
+            let found = NonFinite(value: .loss, layer: nil, shard: nil)
+            if plan.configuration.watch.nonFinite != .skip {
+                _ = try goOn(without: found, report.step, report.epoch, report.learningRate)
+            }
             throw TrainingError.diverged(
-                step: report.step, epoch: report.epoch, layer: nil,
+                step: report.step, epoch: report.epoch, found: found,
                 learningRate: report.learningRate)
         }
         return progress.evaluated(
@@ -227,39 +273,9 @@ public struct Trainer: Sendable {
     private func failure(_ error: any Error, step: Int, epoch: Int) -> any Error {
         if let error = error as? CollectiveError, error == .peerFailed { return error }
         switch error as? TrainingError {
-        case .diverged, .shardDiffers: return error
+        case .diverged, .rollback, .shardDiffers: return error
         default: break
         }
         return TrainingError.failed(step: step, epoch: epoch, cause: error)
-    }
-
-    private func plant(_ step: Int, _ communicator: Communicator) throws {
-        guard case .thrown(communicator.worker, step) = plantedFault else { return }
-        throw TrainingError.planted
-    }
-
-    private func plantInShard(_ step: Int, _ worker: TrainingWorker, _ pass: Pass) {
-        guard case .activation(let shard, step, let name, let index, let bit) = plantedFault
-        else { return }
-        let mine = worker.communicator.world.shards(
-            ofWorker: worker.communicator.worker, of: plan.shards)
-        guard mine.contains(shard) else { return }
-        let rows = pass.shardRows[shard - mine.lowerBound]
-        let layer = worker.network.layers.layers.first { $0.name == name }
-        let columns = layer?.outputs ?? plan.network.classes
-        let values = layer?.output ?? worker.network.loss.logitsGradient
-        guard !rows.isEmpty else { return }
-        let value = values.pointer + rows.lowerBound * columns + index % (rows.count * columns)
-        value.pointee = Float(bitPattern: value.pointee.bitPattern ^ 1 << UInt32(bit))
-    }
-
-    private func plantInReplica(
-        _ step: Int, _ communicator: Communicator, _ check: ReplicaCheck?
-    ) {
-        guard
-            case .replica(communicator.world.rank, step, let tensor, let index, let bit) =
-                plantedFault
-        else { return }
-        check?.flip(bit: bit, ofValue: index, in: tensor, communicator)
     }
 }

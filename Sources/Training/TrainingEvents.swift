@@ -12,6 +12,8 @@ public struct StepReport: Sendable {
     public let learningRate: Double
     /// Samples of the batch.
     public let samples: Int
+    /// Why the step was skipped; nil where it was done.
+    public var skipped: NonFinite? = nil
 }
 
 /// Loss and accuracy over a whole set of samples, with inference statistics.
@@ -83,6 +85,8 @@ public protocol TrainingObserver: Sendable {
     func probed(_ report: ProbeReport) throws
     /// A checkpoint was written, or could not be.
     func saved(_ report: CheckpointReport)
+    /// A step was skipped. What it throws ends the run.
+    func skipped(_ report: StepReport, _ found: NonFinite) throws
 }
 
 extension TrainingObserver {
@@ -90,13 +94,18 @@ extension TrainingObserver {
     public func probed(_ report: ProbeReport) throws {}
     /// Does nothing.
     public func saved(_ report: CheckpointReport) {}
+    /// Does nothing.
+    public func skipped(_ report: StepReport, _ found: NonFinite) throws {}
 }
 
 /// What ends a training run from within.
 public enum TrainingError: Error, Sendable {
-    /// The loss is no longer finite. `layer` is the first layer of the step's forward pass whose
-    /// output is not; nil where only the loss is not, or an evaluation's after the step.
-    case diverged(step: Int, epoch: Int, layer: String?, learningRate: Double)
+    /// The loss is no longer finite.
+    case diverged(step: Int, epoch: Int, found: NonFinite, learningRate: Double)
+
+    /// Loss or gradient are no longer finite, and the run shall go back to its last checkpoint; an
+    /// error where there is none.
+    case rollback(step: Int, epoch: Int, found: NonFinite, learningRate: Double)
 
     /// After a step the ranks' replicas have not the same bits. `ranks` are those that are not like
     /// the majority of `others`; all of them where there is none, and `others` is 0. `tensor` is the
@@ -121,11 +130,14 @@ extension TrainingError: CustomStringConvertible {
     /// What, where, what to do; one line.
     public var description: String {
         switch self {
-        case .diverged(let step, let epoch, let layer, let rate):
-            let place = layer.map { "layer \($0) was the first to give NaN or Inf" }
-            return "training diverged at step \(step) (epoch \(epoch)): "
-                + (place ?? "the loss of finite logits, or of an evaluation, is not finite")
-                + "; lower optimizer.learningRate (now \(rate)), add schedule.warmupSteps, "
+        case .rollback(let step, let epoch, let found, let rate):
+            return
+                "training diverged at step \(step) (epoch \(epoch)): \(found.place); there is no "
+                + "whole checkpoint to go back to: set checkpoint.everySteps, or lower "
+                + "optimizer.learningRate (now \(rate))"
+        case .diverged(let step, let epoch, let found, let rate):
+            return "training diverged at step \(step) (epoch \(epoch)): \(found.place); lower "
+                + "optimizer.learningRate (now \(rate)), add schedule.warmupSteps, "
                 + "or check the data's scaling"
         case .replicasDiffer(let step, let epoch, let tensor, let ranks, let others):
             let names = ranks.map(\.description)

@@ -29,7 +29,7 @@ final class TrainingWorker {
     private let metrics: StatisticsReduction
     /// Loss and correct answers of an evaluation.
     private let evaluation: StatisticsReduction
-    /// One flag for each layer: who gave a value that is not finite.
+    /// One flag for each layer, or each shard: who gave a value that is not finite.
     private let flags: StatisticsReduction
 
     /// What the last step came to, over the global batch.
@@ -86,7 +86,7 @@ final class TrainingWorker {
         }
         metrics = reduction(Self.ownMetrics + network.sharedStatisticsLength)
         evaluation = reduction(2)
-        flags = reduction(network.layers.layers.count)
+        flags = reduction(max(network.layers.layers.count, shards))
         // Team-mates read this worker's tensors.
         communicator.keep(self)
     }
@@ -163,9 +163,13 @@ final class TrainingWorker {
     }
 
     /// The gradients' sum, and the update of the parameters and running statistics.
-    func update(_ pass: Pass, at step: StepSettings) throws {
+    ///
+    /// - Returns: false where the gradient is not finite and the run shall go on without it: then
+    ///   nothing is updated, on any worker.
+    @discardableResult
+    func update(_ pass: Pass, at step: StepSettings) throws -> Bool {
         if let norms = state.norms {
-            try update(at: step, by: norms)
+            guard try update(at: step, by: norms) else { return false }
         } else {
             // The collective: the sum over all shards; each worker gets and updates its slice.
             try network.gradientReduction.sum { range in state.update(range, at: step) }
@@ -179,17 +183,23 @@ final class TrainingWorker {
         // Nobody reads parameters before all slices are written.
         try communicator.teamBarrier()
         try network.prepareWeights()
+        return true
     }
 
     /// The gradients' sum, and the update by a rule that needs norms of all of it.
-    private func update(at step: StepSettings, by norms: ParameterNorms) throws {
+    private func update(at step: StepSettings, by norms: ParameterNorms) throws -> Bool {
         try network.gradientReduction.sum { _ in }
         // Norms are of the whole gradient, which the team has summed in slices.
         try communicator.teamBarrier()
         norms.measure(myChunks)
         // Every worker adds up all chunks, once all are measured.
         try communicator.teamBarrier()
+        // All ranks have the same norm of the same sum.
+        if plan.configuration.watch.nonFinite != .stop, !norms.gradientNorm.isFinite {
+            return false
+        }
         state.update(chunks: myChunks, of: norms, at: step)
+        return true
     }
 
     private func commitStatistics(_ pass: Pass) {
@@ -205,23 +215,21 @@ final class TrainingWorker {
         replica.batchesTracked += 1
     }
 
-    /// The first layer whose output, of the last forward pass, is not finite on some worker. All
-    /// workers call it for the same step, because all have the same loss.
-    func firstDivergedLayer(_ pass: Pass) throws -> String? {
-        let bad = network.layers.layers.map {
-            anyNonFinite(values: $0.output.pointer, count: pass.rows * $0.outputs)
-        }
+    /// Shards of a batch, and the first of this worker's.
+    var shards: Int { plan.shards }
+    var firstShard: Int { myShards.lowerBound }
+
+    /// The first index for which some worker's `isSet` says true, for one of its shards by position;
+    /// alike on all workers.
+    func firstFlag(_ pass: Pass, isSet: (_ position: Int, _ index: Int) -> Bool) throws -> Int? {
         flags.begin(ShardedBatch(samples: pass.samples, shards: plan.shards))
         for position in pass.shardRows.indices {
-            for (index, isBad) in bad.enumerated() {
-                flags.leaf[index] = position == 0 && isBad ? 1 : 0
-            }
+            for index in 0..<flags.length { flags.leaf[index] = isSet(position, index) ? 1 : 0 }
             flags.push()
         }
         try flags.finish()
         let result = flags.result(ofGroup: 0)
-        let first = network.layers.layers.indices.first { result[$0] > 0 }
-        return first.map { network.layers.layers[$0].name }
+        return (0..<flags.length).first { result[$0] > 0 }
     }
 
     // MARK: evaluation

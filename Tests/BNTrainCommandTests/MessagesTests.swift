@@ -185,11 +185,12 @@ private struct Surprise: Error, CustomStringConvertible {
     @Test("all ranks diverge alike: no worker is named, and the code is 73, wrapped or not")
     func diverged() {
         let error = TrainingError.diverged(
-            step: 7, epoch: 2, layer: "layers.3", learningRate: 0.5)
+            step: 7, epoch: 2, found: NonFinite(value: .loss, layer: "layers.3", shard: 5),
+            learningRate: 0.5)
         let text =
             "training diverged at step 7 (epoch 2): layer layers.3 was the first to give NaN or "
-            + "Inf; lower optimizer.learningRate (now 0.5), add schedule.warmupSteps, or check "
-            + "the data's scaling"
+            + "Inf, in shard 5; lower optimizer.learningRate (now 0.5), add "
+            + "schedule.warmupSteps, or check the data's scaling"
         expect(error, text, 73)
         let wrapped = TrainingError.failed(step: 7, epoch: 2, cause: error)
         expect(WorkerFailure(worker: 1, error: error), text, 73)

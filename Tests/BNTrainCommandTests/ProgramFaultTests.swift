@@ -92,6 +92,105 @@ extension ProgramTests {
                 try place.names(in: "run") == ["checkpoints", "config.json", "metrics.jsonl"])
         }
 
+        @Test(
+            "a step whose loss is no number is skipped, and the run goes on, alike in every world")
+        func skipped() throws {
+            let place = try Workplace()
+            let words =
+                Workplace.short + [
+                    "--quiet", "--json", "--set", "watch.nonFinite=skip", "--out", "run",
+                    "--overwrite",
+                ]
+            let environment = ["BN_TRAIN_PLANT": "nan=3@25@input"]
+            var digests: Set<String> = []
+            for (ranks, threads) in [(0, 1), (0, 3), (3, 1)] {
+                let more = words + ["--threads", "\(threads)"]
+                let result =
+                    try ranks == 0
+                    ? place.run(more, environment: environment)
+                    : place.run(ranks: ranks, more, environment: environment)
+                #expect(result.status == 0)
+                #expect(
+                    result.ourErrors
+                        == "bn-train: warning: step 25 is skipped: layer layers.0 was the first to "
+                        + "give NaN or Inf, in shard 3")
+                digests.insert(try #require(try result.lastObject()["parameters_digest"]?.string))
+                let lines = try place.text(of: "run/metrics.jsonl").split(separator: "\n")
+                #expect(
+                    lines.filter { $0.contains("event") } == [
+                        #"{"event":"skipped","step":25,"not_finite":"loss","layer":"layers.0","#
+                            + #""shard":3,"learning_rate":0.5}"#
+                    ])
+            }
+            #expect(digests.count == 1)
+            let whole = try place.run(words)
+            #expect(try whole.lastObject()["parameters_digest"]?.string != digests.first)
+            // The report knows such lines.
+            try place.run(["report", "run", "-o", "r.html", "--quiet"]).expectSuccess()
+        }
+
+        @Test(
+            "a run goes back to its last checkpoint with a smaller rate, and on from later ones with it"
+        )
+        func rollback() throws {
+            let place = try Workplace()
+            let words =
+                Workplace.short + [
+                    "--quiet", "--json", "--set", "watch.nonFinite=rollback", "--set",
+                    "watch.rollbackFactor=0.25", "--set", "checkpoint.everySteps=10", "--out",
+                    "run",
+                    "--overwrite",
+                ]
+            let environment = ["BN_TRAIN_PLANT": "nan=6@25@loss"]
+            var digests: Set<String> = []
+            for (ranks, threads) in [(0, 2), (2, 1)] {
+                let more = words + ["--threads", "\(threads)"]
+                let result =
+                    try ranks == 0
+                    ? place.run(more, environment: environment)
+                    : place.run(ranks: ranks, more, environment: environment)
+                #expect(result.status == 0)
+                #expect(
+                    result.ourErrors
+                        == "bn-train: warning: step 25 is not finite (the gradient of layer layers.6 "
+                        + "was the first with NaN or Inf, in shard 6): the run goes on from step 20 "
+                        + "with 0.25 of the learning rate")
+                digests.insert(try #require(try result.lastObject()["parameters_digest"]?.string))
+                let lines = try place.text(of: "run/metrics.jsonl").split(separator: "\n")
+                    .map { try JSONValue(parsing: Array($0.utf8)) }
+                #expect(lines.map { $0["step"]?.int } == [20, 21, 40])
+                #expect(lines[1]["event"]?.string == "rollback")
+                #expect(lines[1]["from_step"]?.int == 25)
+                #expect(lines[1]["learning_rate_scale"]?.double == 0.25)
+                #expect(lines[2]["learning_rate"]?.double == 0.125)
+            }
+            #expect(digests.count == 1)
+            // The smaller rate is in the checkpoints after it.
+            for step in [40, 30] {
+                try? FileManager.default.removeItem(atPath: place.file("run/final.safetensors"))
+                let resumed = try place.run([
+                    "--resume", "run/checkpoints/step-30.safetensors", "--quiet", "--json",
+                    "--threads", "\(step / 10 - 1)",
+                ])
+                #expect(
+                    try resumed.lastObject()["parameters_digest"]?.string == digests.first,
+                    "\(resumed.stderr)")
+            }
+        }
+
+        @Test("without a checkpoint there is nothing to go back to: code 73")
+        func noRollback() throws {
+            let place = try Workplace()
+            let words = Workplace.short + ["--quiet", "--set", "watch.nonFinite=rollback"]
+            let environment = ["BN_TRAIN_PLANT": "nan=0@5@input"]
+            let message =
+                "training diverged at step 5 (epoch 1): layer layers.0 was the first to give NaN or "
+                + "Inf, in shard 0; there is no whole checkpoint to go back to: set "
+                + "checkpoint.everySteps, or lower optimizer.learningRate (now 0.5)"
+            try place.run(words, environment: environment).expect(73, message)
+            try place.run(ranks: 3, words, environment: environment).expect(73, message)
+        }
+
         @Test("a bit that flips in a replica ends the job with the rank, its host and code 72")
         func replicas() throws {
             let place = try Workplace()
@@ -141,8 +240,8 @@ extension ProgramTests {
                 ]
             let message =
                 "training diverged at step 2 (epoch 1): layer layers.2 was the first to give NaN "
-                + "or Inf; lower optimizer.learningRate (now 1e+30), add schedule.warmupSteps, or "
-                + "check the data's scaling"
+                + "or Inf, in shard 0; lower optimizer.learningRate (now 1e+30), add "
+                + "schedule.warmupSteps, or check the data's scaling"
             try place.run(words).expect(73, message)
             try place.run(words + ["--threads", "3"]).expect(73, message)
             try place.run(ranks: 2, words).expect(73, message)

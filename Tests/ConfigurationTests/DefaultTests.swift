@@ -188,7 +188,8 @@ let variants: [[String]] = [
     ["schedule.kind=cosine", "schedule.minimum=1e-300", "schedule.warmupSteps=5"],
     ["probes={everySteps: 50, landscape: true}"],
     ["checkpoint={everySteps: 500, everyEpochs: 2, everyMinutes: 0.5, keep: 1, onError: 'stop'}"],
-    ["watch={checkReplicas: 0, auditShards: 100}"],
+    ["watch={checkReplicas: 0, auditShards: 100, nonFinite: 'skip'}"],
+    ["watch={nonFinite: 'rollback', rollbackFactor: 0.1}"],
     ["freeze=['layers.0', 'layers.1.weight']"],
     ["steps=12345", "collectives=mpi", "optimizer.learningRate=4.9e-324"],
 ]

@@ -243,7 +243,8 @@ struct LayerTests {
                   },
                   "watch": {
                     "checkReplicas": 500,
-                    "auditShards": 0
+                    "auditShards": 0,
+                    "nonFinite": "stop"
                   },
                   "tensorboard": false,
                   "collectives": "tree"

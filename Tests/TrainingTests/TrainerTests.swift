@@ -39,8 +39,8 @@ struct TrainerTests {
             ])
         let expected =
             "training diverged at step 2 (epoch 1): layer layers.2 was the first to give NaN or "
-            + "Inf; lower optimizer.learningRate (now 1e+30), add schedule.warmupSteps, or check "
-            + "the data's scaling"
+            + "Inf, in shard 0; lower optimizer.learningRate (now 1e+30), add "
+            + "schedule.warmupSteps, or check the data's scaling"
         for (ranks, threads) in testWorlds where ranks * threads <= 8 {
             let errors = errors(plan, ranks: ranks, threads: threads)
             #expect(
@@ -62,7 +62,8 @@ struct TrainerTests {
                 try Trainer(plan).run(
                     in: World(threadsPerRank: threads), spinning: false)
             }
-            guard case .diverged(2, 1, "layers.2", 1e30)? = error?.error as? TrainingError else {
+            let found = NonFinite(value: .loss, layer: "layers.2", shard: 0)
+            guard case .diverged(2, 1, found, 1e30)? = error?.error as? TrainingError else {
                 Issue.record("\(String(describing: error))")
                 continue
             }

@@ -7,6 +7,9 @@ package enum PlantedFault: Sendable {
     /// One bit of one value that a shard's samples have in a layer's output, or, with the name
     /// "loss", in the gradient of the logits; between the forward and the backward pass.
     case activation(shard: Int, step: Int, layer: String, index: Int, bit: Int)
+    /// NaN in a shard's first sample: in the input, or between the passes in the output of a layer or,
+    /// with the name "loss", in the gradient of the logits.
+    case notANumber(shard: Int, step: Int, layer: String)
     /// One bit of one value of what an audited shard contributes to the gradient of a parameter
     /// that is summed up shard by shard: all but the weights of fully connected layers.
     case gradient(shard: Int, step: Int, parameter: String, index: Int, bit: Int)

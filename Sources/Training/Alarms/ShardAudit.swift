@@ -261,6 +261,15 @@ final class ShardAudit {
         hash(again, network.replica.gradient, into: table.mine.count / 2)
     }
 
+    /// The step is not done: nothing is compared.
+    func cancel() {
+        guard present != nil else { return }
+        present = nil
+        worker.network.capture(nil)
+        worker.captureMetrics(nil, into: kept)
+        forEachNormalization { live, _, _ in live.capture(nil, into: kept) }
+    }
+
     /// After the update: compares what was kept with what was computed again.
     ///
     /// - Throws: `TrainingError.shardDiffers`, alike on all workers.

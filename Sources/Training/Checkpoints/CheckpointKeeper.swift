@@ -47,6 +47,7 @@ final class CheckpointKeeper {
     private let replica: Replica
     private let optimizer: OptimizerState
     private let folder: CheckpointFolder
+    private let learningRateScale: Double
 
     private var snapshot: CheckpointSnapshot?
     private let queue = DispatchQueue(label: "bn-train.checkpoints", qos: .utility)
@@ -61,8 +62,9 @@ final class CheckpointKeeper {
 
     init(
         _ checkpointing: Checkpointing, _ plan: RunPlan, _ replica: Replica,
-        _ optimizer: OptimizerState
+        _ optimizer: OptimizerState, learningRateScale: Double
     ) {
+        self.learningRateScale = learningRateScale
         self.checkpointing = checkpointing
         self.plan = plan
         self.replica = replica
@@ -137,7 +139,7 @@ final class CheckpointKeeper {
         return CheckpointJob(
             state: RunState(
                 plan, step: step, progress: progress.saved(afterStep: step),
-                place: checkpointing.place),
+                place: checkpointing.place, learningRateScale: learningRateScale),
             snapshot: snapshot, optimizer: optimizer, folder: folder,
             metrics: checkpointing.folder.metrics, keep: settings.keep, pause: pause)
     }

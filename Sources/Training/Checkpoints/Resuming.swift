@@ -84,6 +84,10 @@ public struct ConfigurationChange: Equatable, Sendable {
         if sections.contains(where: { key.hasPrefix($0) }) { return true }
         let keys = ["data.directory", "tensorboard", "watch.checkReplicas", "watch.auditShards"]
         if keys.contains(key) { return true }
+        // A run that would have stopped has met no such step so far.
+        if ["watch.nonFinite", "watch.rollbackFactor"].contains(key) {
+            return ["\"stop\"", "unset"].contains(old)
+        }
         guard ["steps", "epochs"].contains(key) else { return false }
         switch configuration.schedule.kind {
         case .constant, .step: return true

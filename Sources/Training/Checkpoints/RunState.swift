@@ -36,6 +36,8 @@ public struct RunState: Equatable, Sendable {
     public var configuration: String
     /// Shards of a batch.
     public var shards: Int
+    /// What learning rates are multiplied by: less than 1 after rollbacks.
+    public var learningRateScale: Double
     /// Means, times and the best evaluation so far.
     var progress: Progress.Saved
     /// "bn-train 0.1.0".
@@ -46,7 +48,11 @@ public struct RunState: Equatable, Sendable {
     /// The best evaluation of the run so far, by accuracy; nil before the first.
     public var best: BestEvaluation? { progress.best }
 
-    init(_ plan: RunPlan, step: Int, progress: Progress.Saved, place: ComputingPlace) {
+    init(
+        _ plan: RunPlan, step: Int, progress: Progress.Saved, place: ComputingPlace,
+        learningRateScale: Double = 1
+    ) {
+        self.learningRateScale = learningRateScale
         self.step = step
         (epoch, positionInEpoch) = plan.position(afterStep: step)
         trainingSamples = plan.split.training.count
@@ -82,6 +88,8 @@ extension RunState {
         static let seed = "seed"
         static let config = "config"
         static let shards = "shards"
+        /// Missing where it is 1.
+        static let scale = "learning_rate_scale"
         static let best = "best_metric"
         static let bestStep = "best_step"
         static let progress = "progress"
@@ -96,7 +104,7 @@ extension RunState {
     }
 
     var metadata: [String: String] {
-        [
+        var metadata = [
             "format": "pt", Field.format: Self.format, Field.step: "\(step)",
             Field.epoch: "\(epoch)", Field.position: "\(positionInEpoch)",
             Field.samples: "\(trainingSamples)", Field.seed: "\(seed)",
@@ -106,6 +114,8 @@ extension RunState {
             Field.progress: progress.json.text, Field.program: program, Field.cpu: place.cpu,
             Field.instructionSet: place.instructionSet, Field.oneDNN: place.oneDNN,
         ]
+        if learningRateScale != 1 { metadata[Field.scale] = "\(learningRateScale)" }
+        return metadata
     }
 
     init(_ metadata: [String: String], path: String) throws(CheckpointError) {
@@ -134,6 +144,10 @@ extension RunState {
         seed = try whole(Field.seed, from: 0)
         configuration = try text(Field.config)
         shards = try whole(Field.shards, from: 1)
+        let scale = metadata[Field.scale] ?? "1"
+        guard let learningRateScale = Double(scale), learningRateScale > 0, learningRateScale <= 1
+        else { throw .malformedField(path: path, field: Field.scale) }
+        self.learningRateScale = learningRateScale
         guard let json = try? JSONValue(parsing: try text(Field.progress)),
             let progress = Progress.Saved(json)
         else { throw .malformedField(path: path, field: Field.progress) }

@@ -1,0 +1,62 @@
+import Collectives
+import Layers
+import Models
+import TensorCore
+
+// Faults that tests plant: see `PlantedFault`.
+extension Trainer {
+    func plant(_ step: Int, _ communicator: Communicator) throws {
+        guard case .thrown(communicator.worker, step) = plantedFault else { return }
+        throw TrainingError.planted
+    }
+
+    /// Before the forward pass.
+    func plantInInput(_ step: Int, _ worker: TrainingWorker, _ pass: Pass) {
+        guard case .notANumber(let shard, step, "input") = plantedFault,
+            worker.network.inputShards.contains(shard)
+        else { return }
+        let batch = ShardedBatch(samples: pass.samples, shards: plan.shards)
+        let samples = batch.samples(ofShard: shard)
+        guard !samples.isEmpty else { return }
+        let first = batch.samples(ofShards: worker.network.inputShards).lowerBound
+        worker.input.row(samples.lowerBound - first).pointee = .nan
+    }
+
+    /// Between the forward and the backward pass.
+    func plantInShard(_ step: Int, _ worker: TrainingWorker, _ pass: Pass) {
+        let (shard, name, flip): (Int, String, (index: Int, bit: Int)?)
+        switch plantedFault {
+        case .activation(let of, step, let layer, let index, let bit):
+            (shard, name, flip) = (of, layer, (index, bit))
+        case .notANumber(let of, step, let layer) where layer != "input":
+            (shard, name, flip) = (of, layer, nil)
+        default: return
+        }
+        let mine = worker.communicator.world.shards(
+            ofWorker: worker.communicator.worker, of: plan.shards)
+        guard mine.contains(shard) else { return }
+        let rows = pass.shardRows[shard - mine.lowerBound]
+        let layer = worker.network.layers.layers.first { $0.name == name }
+        let columns = layer?.outputs ?? plan.network.classes
+        let values = layer?.output ?? worker.network.loss.logitsGradient
+        guard !rows.isEmpty else { return }
+        let first = values.pointer + rows.lowerBound * columns
+        guard let flip else {
+            first.pointee = .nan
+            return
+        }
+        let value = first + flip.index % (rows.count * columns)
+        value.pointee = Float(bitPattern: value.pointee.bitPattern ^ 1 << UInt32(flip.bit))
+    }
+
+    /// After the update.
+    func plantInReplica(
+        _ step: Int, _ communicator: Communicator, _ check: ReplicaCheck?
+    ) {
+        guard
+            case .replica(communicator.world.rank, step, let tensor, let index, let bit) =
+                plantedFault
+        else { return }
+        check?.flip(bit: bit, ofValue: index, in: tensor, communicator)
+    }
+}
