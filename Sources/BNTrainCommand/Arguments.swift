@@ -44,6 +44,9 @@ struct Arguments: Equatable, Sendable {
     var worlds = false
     var steps: Int?
 
+    // replay
+    var step: Int?
+
     // bench
     var model: String?
     var batch: Int?

@@ -162,6 +162,20 @@ enum Help {
                 + "stdout; runs/NAME holds it as table.md, table.csv and table.json, the page "
                 + "report.html, charts as SVG files, and a folder for each run. The same command again "
                 + "runs only what is not finished. A run that fails is a row of the table."
+        case .replay:
+            "Computes step S of a run again, from the nearest whole checkpoint before it or from the "
+                + "beginning, bit for bit, whatever world the run had: loss, gradient norms and "
+                + "activations of the step, and the digest after it, which is compared with "
+                + "metrics.jsonl where that has one (exit code 1 if it is another). Nothing in the "
+                + "run's folder changes. A run that started with --init needs --save-initial, or a "
+                + "checkpoint. --set data.directory=… names another place for the data."
+        case .bisect:
+            "Finds where two runs of one network part. Digests in metrics.jsonl (those of "
+                + "evaluations, and of every watch.digestSteps steps) say between which steps; both "
+                + "runs are then computed again from their checkpoints. Where they part here, too, "
+                + "the first step and tensor are named, with the settings that differ; where "
+                + "they do not, the run that left the course, and the first of its checkpoints that "
+                + "shows it. Exit code 1 where they part, 0 where no recorded digest differs."
         case .doctor:
             "Versions, instruction sets, cores and their binding, memory of the configured model, "
                 + "and warnings with what to do about each. Run it the way you train, under mpirun "
@@ -278,6 +292,13 @@ enum Help {
                     "data elsewhere"
                 ),
             ]
+        case .replay:
+            [
+                ("bn-train replay runs/long --step 31000", "one step"),
+                ("mpirun -n 2 bn-train replay runs/long --step 31000 --json", "for a script"),
+            ]
+        case .bisect:
+            [("bn-train bisect runs/here runs/there", "two runs that should be one")]
         case .doctor:
             [
                 ("bn-train doctor", "this machine"),

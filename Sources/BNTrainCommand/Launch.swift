@@ -219,6 +219,7 @@ extension Arguments {
         ] where isSet {
             words.append(word)
         }
+        if let step { words += ["--step", "\(step)"] }
         if let steps { words += ["--steps", "\(steps)"] }
         for (name, value) in [
             ("--method", method?.rawValue), ("--statistics", statistics?.rawValue),

@@ -24,7 +24,7 @@ enum ExitCode: Int32, CaseIterable {
     var meaning: String {
         switch self {
         case .done: "done"
-        case .different: "verify or inspect found a difference"
+        case .different: "verify, inspect, replay or bisect found a difference"
         case .usage: "command line, configuration, or a run that cannot start as asked"
         case .badData: "bad data set or model file"
         case .missingFile: "missing file or folder"
@@ -134,6 +134,7 @@ private struct Finding {
         case let error as BenchError: self.init(error.description, error.code)
         case let error as GetDataError: self.init(error.description, error.code)
         case let error as SweepError: self.init(error.description, error.code)
+        case let error as ReplayError: self.init(error.description, error.code)
         case let error as ReportError: self.init(error.description, error.code)
         case let error as PredictError: self.init(error.description, .usage)
         case let error as StatisticsError: self.init(error.description, .usage)

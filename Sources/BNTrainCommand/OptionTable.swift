@@ -1,7 +1,7 @@
 /// What the program is asked to do.
 enum Command: Hashable, Sendable {
-    case train, eval, predict, recalibrate, average, verify, bench, inspect, report, sweep, doctor,
-        getData
+    case train, eval, predict, recalibrate, average, verify, bench, inspect, report, sweep, replay,
+        bisect, doctor, getData
     /// About the program, a command or a topic; nil for the program.
     case help(topic: String?)
     case version
@@ -9,7 +9,7 @@ enum Command: Hashable, Sendable {
     /// The commands that do something, in the order of `--help`.
     static let all: [Command] = [
         .train, .eval, .predict, .recalibrate, .average, .verify, .bench, .inspect, .report, .sweep,
-        .doctor, .getData,
+        .replay, .bisect, .doctor, .getData,
     ]
 
     /// The word on the command line.
@@ -25,6 +25,8 @@ enum Command: Hashable, Sendable {
         case .inspect: "inspect"
         case .report: "report"
         case .sweep: "sweep"
+        case .replay: "replay"
+        case .bisect: "bisect"
         case .doctor: "doctor"
         case .getData: "get-data"
         case .help: "help"
@@ -45,6 +47,8 @@ enum Command: Hashable, Sendable {
         case .inspect: "header and tensors of a model file, or how two files differ"
         case .report: "a page on one run or several: curves, mistakes, filters, time"
         case .sweep: "runs of a grid of settings, side by side; one table and one page"
+        case .replay: "computes a step of a run again, bit for bit, and looks inside"
+        case .bisect: "the first step and tensor where two runs part"
         case .doctor: "versions, cores, binding, and what is slow or wrong here"
         case .getData: "downloads a well-known data set"
         case .help: "about a command, config or exit-codes"
@@ -62,6 +66,8 @@ enum Command: Hashable, Sendable {
             Operands("FILE INPUT…", 2...Int.max, "a model file and indices of test samples")
         case .inspect: Operands("FILE [FILE]", 1...2, "one or two model files")
         case .report: Operands("RUN…", 1...Int.max, "folders of runs, such as runs/NAME-1")
+        case .replay: Operands("RUN", 1...1, "the folder of a run, such as runs/NAME-1")
+        case .bisect: Operands("RUN RUN", 2...2, "the folders of two runs")
         case .sweep: Operands("FILE", 1...1, "a sweep file")
         case .getData:
             Operands(
@@ -114,14 +120,17 @@ enum OptionTable {
     private static let configured: [Command] = [
         .train, .eval, .predict, .recalibrate, .verify, .bench, .doctor,
     ]
-    private static let launched: [Command] = [.train, .eval, .recalibrate, .verify, .bench]
+    private static let launched: [Command] = [
+        .train, .eval, .recalibrate, .verify, .bench, .replay, .bisect,
+    ]
 
     static let options: [Option] = [
         text(
             "--config", "FILE", configured, \.config,
             "the configuration, JSON5; without it the embedded default (help config)"),
         Option(
-            name: "--set", valueName: "KEY=VALUE", commands: configured + [.report, .sweep],
+            name: "--set", valueName: "KEY=VALUE",
+            commands: configured + [.report, .sweep, .replay, .bisect],
             doc: "changes one key of the configuration; may be repeated, the later wins",
             key: nil,
             apply: { value, arguments in
@@ -129,7 +138,7 @@ enum OptionTable {
                 return true
             }, expected: "key.path=value"),
         whole(
-            "--threads", "N", configured + [.sweep], \.threads,
+            "--threads", "N", configured + [.sweep, .replay, .bisect], \.threads,
             1...Arguments.mostThreads,
             "threads of each rank; without it as many as there are cores, at most one a shard, "
                 + "and 1 under mpirun and for each run of a sweep",
@@ -195,6 +204,8 @@ enum OptionTable {
             "--print-config", [.train], \.printConfig,
             "prints the whole configuration as it would be used, and ends"),
         whole("--steps", "K", [.verify], \.steps, 1...1_000_000, "steps to compare", key: "steps"),
+        whole(
+            "--step", "S", [.replay], \.step, 1...1_000_000_000_000, "the step to compute again"),
         flag("--worlds", [.verify], \.worlds, "also runs the other worlds and compares digests"),
         text(
             "--model", "NAME", [.bench], \.model,

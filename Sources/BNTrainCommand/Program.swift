@@ -77,6 +77,8 @@ private func run(_ launch: Launch, environment: [String: String]) throws -> Int3
     case .doctor:
         return try DoctorCommand.run(
             arguments, session: launch.session, environment: environment)
+    case .replay: return try ReplayCommand(launch).run()
+    case .bisect: return try BisectCommand(launch).run()
     case .verify: return try VerifyCommand(launch).run()
     case .getData: return try GetDataCommand(launch: launch, environment: environment).run()
     case .help(let topic):

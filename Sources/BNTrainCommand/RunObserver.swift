@@ -41,6 +41,13 @@ final class RunObserver: TrainingObserver, @unchecked Sendable {
         saves.writing += report.writerSeconds
     }
 
+    func digested(step: Int, epoch: Int, digest: String) throws {
+        try log.append([
+            "event": "digest", "step": .int(step), "epoch": .int(epoch),
+            "parameters_digest": .string(digest),
+        ])
+    }
+
     func skipped(_ report: StepReport, _ found: NonFinite) throws {
         try log.append(
             record(

@@ -17,6 +17,9 @@ struct StoredRun {
     /// Whether it has a trained model.
     let hasModel: Bool
 
+    /// `parameters_digest` after each step of which metrics.jsonl has it.
+    private(set) var digests: [Int: String] = [:]
+
     /// `parameters_digest` of the last evaluation.
     private(set) var lastDigest: String?
 
@@ -99,8 +102,9 @@ struct StoredRun {
     }
 
     private mutating func add(_ line: JSONValue) {
-        guard let object = line.object, let step = line["step"]?.int, line["event"] == nil
-        else { return }
+        guard let object = line.object, let step = line["step"]?.int else { return }
+        if let digest = line["parameters_digest"]?.string { digests[step] = digest }
+        guard line["event"] == nil else { return }
         if let kind = line["probe"]?.string {
             for member in object.members where !["probe", "step", "epoch"].contains(member.name) {
                 // The landscape is that of the whole network: its members are no layers.

@@ -279,6 +279,9 @@ enum Keys {
         .number("a number above 0 and at most 1") { $0 > 0 && $0 <= 1 },
         for: Condition(path: "watch.nonFinite", names: ["rollback"]),
         doc: "\"rollback\": the learning rate is multiplied by this from the last checkpoint on.")
+    static let digestSteps = Key(
+        "watch.digestSteps", default: "null", .whole(1...1_000_000_000_000),
+        doc: "Steps between digests in metrics.jsonl, for bisect; null: at evaluations alone.")
     static let tensorboard = Key(
         "tensorboard", default: "false", .flag,
         doc:
@@ -303,7 +306,7 @@ enum Keys {
         landscape, checkpointSteps,
         checkpointEpochs,
         checkpointMinutes, keep, checkpointFailure, checkReplicas, auditShards, nonFinite,
-        rollbackFactor, tensorboard, collectives,
+        rollbackFactor, digestSteps, tensorboard, collectives,
     ]
 
     /// The sections and what they hold.

@@ -121,7 +121,8 @@ extension RunConfiguration {
             checkReplicas: try settings.value(Keys.checkReplicas),
             auditShards: try settings.value(Keys.auditShards),
             nonFinite: try settings.value(Keys.nonFinite),
-            rollbackFactor: try settings.value(Keys.rollbackFactor))
+            rollbackFactor: try settings.value(Keys.rollbackFactor),
+            digestSteps: try settings.optional(Keys.digestSteps))
         tensorboard = try settings.value(Keys.tensorboard)
         collectives = try settings.value(Keys.collectives)
     }

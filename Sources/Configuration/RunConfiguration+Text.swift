@@ -278,6 +278,7 @@ extension RunConfiguration.Watch {
             ("nonFinite", .string(nonFinite.rawValue)),
         ]
         if nonFinite == .rollback { members.append(("rollbackFactor", .number(rollbackFactor))) }
+        members.append(("digestSteps", digestSteps.map(JSON.whole) ?? .literal("null")))
         return .object(members)
     }
 }

@@ -13,13 +13,13 @@ public struct Trainer: Sendable {
     /// This rank's copy of the model, which training changes.
     public let replica: Replica
 
-    private let state: OptimizerState
+    let state: OptimizerState
 
     /// Memory for what one shard contributes to the gradient, for the step that is not finite.
     private let contribution: Contribution
 
     /// Where the run begins: after step 0, or a checkpoint's.
-    private var start: (step: Int, progress: Progress.Saved?) = (0, nil)
+    private(set) var start: (step: Int, progress: Progress.Saved?) = (0, nil)
 
     /// What learning rates are multiplied by: less than 1 after rollbacks.
     public var learningRateScale = 1.0
@@ -152,7 +152,7 @@ public struct Trainer: Sendable {
             }
             observer?.stepped(report)
             let isLast = step == plan.totalSteps
-            plantInReplica(step, communicator, check)
+            plantInReplica(step, communicator)
             if let check, check.isDue(step, isLast: isLast || worker.isStopping) {
                 // Before anything is reported or saved of the step.
                 try check.compare(step, epoch: report.epoch, communicator)
@@ -171,6 +171,12 @@ public struct Trainer: Sendable {
                 return progress.outcome(
                     stoppedAfter: report, digest: communicator.isSpeaker ? replica.digest : "",
                     checkpoint: saved?.path)
+            }
+            if let every = plan.configuration.watch.digestSteps, step % every == 0,
+                step % plan.configuration.evaluate.everySteps != 0, communicator.isSpeaker
+            {
+                // As for a checkpoint: team-mates only read until this worker goes on.
+                try observer?.digested(step: step, epoch: report.epoch, digest: replica.digest)
             }
             try keeper?.stepped(step, progress, observer)
         }

@@ -87,6 +87,8 @@ public protocol TrainingObserver: Sendable {
     func saved(_ report: CheckpointReport)
     /// A step was skipped. What it throws ends the run.
     func skipped(_ report: StepReport, _ found: NonFinite) throws
+    /// The digest after a step that was not evaluated. What it throws ends the run.
+    func digested(step: Int, epoch: Int, digest: String) throws
 }
 
 extension TrainingObserver {
@@ -94,6 +96,8 @@ extension TrainingObserver {
     public func probed(_ report: ProbeReport) throws {}
     /// Does nothing.
     public func saved(_ report: CheckpointReport) {}
+    /// Does nothing.
+    public func digested(step: Int, epoch: Int, digest: String) throws {}
     /// Does nothing.
     public func skipped(_ report: StepReport, _ found: NonFinite) throws {}
 }

@@ -88,7 +88,7 @@ struct ReadmeTests {
         case "bn-train":
             let names = [
                 "eval", "predict", "recalibrate", "average", "verify", "bench", "inspect", "report",
-                "sweep", "doctor", "get-data", "help",
+                "sweep", "replay", "bisect", "doctor", "get-data", "help",
             ]
             let word = words.count > 1 ? words[1] : ""
             if word.hasPrefix("-") || word.isEmpty || word == "train" { return try run(["train"]) }

@@ -189,7 +189,7 @@ let variants: [[String]] = [
     ["probes={everySteps: 50, landscape: true}"],
     ["checkpoint={everySteps: 500, everyEpochs: 2, everyMinutes: 0.5, keep: 1, onError: 'stop'}"],
     ["watch={checkReplicas: 0, auditShards: 100, nonFinite: 'skip'}"],
-    ["watch={nonFinite: 'rollback', rollbackFactor: 0.1}"],
+    ["watch={nonFinite: 'rollback', rollbackFactor: 0.1, digestSteps: 7}"],
     ["freeze=['layers.0', 'layers.1.weight']"],
     ["steps=12345", "collectives=mpi", "optimizer.learningRate=4.9e-324"],
 ]

@@ -244,7 +244,8 @@ struct LayerTests {
                   "watch": {
                     "checkReplicas": 500,
                     "auditShards": 0,
-                    "nonFinite": "stop"
+                    "nonFinite": "stop",
+                    "digestSteps": null
                   },
                   "tensorboard": false,
                   "collectives": "tree"

@@ -1,6 +1,5 @@
 import Collectives
 import Configuration
-import Kernels
 import Layers
 
 /// Compares the ranks' replicas: parameters, running statistics and what the optimizer keeps.
@@ -12,20 +11,13 @@ import Layers
 /// One a rank, shared by its workers, who hash the tensors between them; ranks exchange 8 bytes a
 /// tensor. Every rank sees all hashes and comes to the same finding.
 final class ReplicaCheck: Sendable {
-    /// A tensor of the replica, as it lies in memory.
-    private struct Tensor {
-        let name: String
-        let values: UnsafeMutablePointer<Float>
-        let count: Int
-    }
-
     private let everySteps: Int
     private let plan: RunPlan
     private let replica: Replica
     private let world: World
     private let hosts: HostNames
 
-    nonisolated(unsafe) private let tensors: [Tensor]
+    private let tensors: [StateTensor]
     // Written by the rank's workers, each its own tensors', between two meetings of the team.
     nonisolated(unsafe) private let mine: UnsafeMutableBufferPointer<UInt64>
     nonisolated(unsafe) private let all: UnsafeMutableBufferPointer<UInt64>
@@ -41,7 +33,7 @@ final class ReplicaCheck: Sendable {
         self.replica = replica
         self.world = world
         self.hosts = hosts
-        tensors = Self.tensors(replica, optimizer)
+        tensors = StateTensor.all(replica, optimizer)
         // The last one is the number of batches.
         mine = .allocate(capacity: tensors.count + 1)
         mine.initialize(repeating: 0)
@@ -52,35 +44,6 @@ final class ReplicaCheck: Sendable {
     deinit {
         mine.deallocate()
         all.deallocate()
-    }
-
-    private static func tensors(_ replica: Replica, _ optimizer: OptimizerState) -> [Tensor] {
-        let layout = replica.layout
-        var tensors = layout.entries.flatMap { entry -> [Tensor] in
-            switch entry {
-            case .parameter(let parameter):
-                return [
-                    Tensor(
-                        name: parameter.name,
-                        values: replica.parameters + parameter.range.lowerBound,
-                        count: parameter.range.count)
-                ]
-            case .statistics(let running):
-                return [("running_mean", running.mean), ("running_var", running.variance)].map {
-                    Tensor(
-                        name: "\(running.name).\($0)", values: replica.statistics + $1.lowerBound,
-                        count: $1.count)
-                }
-            }
-        }
-        for index in 0..<optimizer.bufferCount {
-            tensors += layout.parameters.map {
-                Tensor(
-                    name: optimizer.name(ofBuffer: index, $0),
-                    values: optimizer.buffer(index) + $0.range.lowerBound, count: $0.range.count)
-            }
-        }
-        return tensors
     }
 
     /// Whether the replicas are compared after `step`: every so many steps, before what is saved by
@@ -97,7 +60,7 @@ final class ReplicaCheck: Sendable {
         for index in stride(
             from: communicator.thread, to: tensors.count, by: world.threadsPerRank)
         {
-            mine[index] = bitHash(tensors[index].values, count: tensors[index].count)
+            mine[index] = tensors[index].hash
         }
         if communicator.thread == 0 {
             mine[tensors.count] = UInt64(truncatingIfNeeded: replica.batchesTracked)
@@ -116,17 +79,6 @@ final class ReplicaCheck: Sendable {
             tensor: first.map { $0 < tensors.count ? tensors[$0].name : "num_batches_tracked" }
                 ?? "",
             ranks: named.map { RankOnHost(rank: $0, host: hosts[$0]) }, others: others)
-    }
-
-    /// Plants a fault in the replica, for tests: flips one bit of one value. All workers call it, and
-    /// the one does it who then hashes the tensor.
-    func flip(bit: Int, ofValue index: Int, in name: String, _ communicator: Communicator) {
-        guard let number = tensors.firstIndex(where: { $0.name == name }),
-            number % world.threadsPerRank == communicator.thread
-        else { return }
-        let tensor = tensors[number]
-        let value = tensor.values + index % tensor.count
-        value.pointee = Float(bitPattern: value.pointee.bitPattern ^ 1 << UInt32(bit))
     }
 
     /// The hashes of rank `rank`.

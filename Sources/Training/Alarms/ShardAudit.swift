@@ -256,7 +256,7 @@ final class ShardAudit {
         let logits = try network.layers.forward(input, pass)
         let sums = network.loss.forward(logits, labels: labels, shard: 0, pass)
         (again[0], again[1]) = (sums.loss, Double(sums.correct))
-        try network.layers.backward(network.loss.logitsGradient, pass)
+        try network.backward(pass)
         try network.gradientReduction.sum { _ in }
         hash(again, network.replica.gradient, into: table.mine.count / 2)
     }

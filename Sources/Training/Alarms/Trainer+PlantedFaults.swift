@@ -49,14 +49,16 @@ extension Trainer {
         value.pointee = Float(bitPattern: value.pointee.bitPattern ^ 1 << UInt32(flip.bit))
     }
 
-    /// After the update.
-    func plantInReplica(
-        _ step: Int, _ communicator: Communicator, _ check: ReplicaCheck?
-    ) {
-        guard
-            case .replica(communicator.world.rank, step, let tensor, let index, let bit) =
-                plantedFault
+    /// After the update, by the worker who hashes the tensor where replicas are compared.
+    func plantInReplica(_ step: Int, _ communicator: Communicator) {
+        let world = communicator.world
+        guard case .replica(world.rank, step, let name, let index, let bit) = plantedFault
         else { return }
-        check?.flip(bit: bit, ofValue: index, in: tensor, communicator)
+        let tensors = StateTensor.all(replica, state)
+        guard let number = tensors.firstIndex(where: { $0.name == name }),
+            number % world.threadsPerRank == communicator.thread
+        else { return }
+        let value = tensors[number].values + index % tensors[number].count
+        value.pointee = Float(bitPattern: value.pointee.bitPattern ^ 1 << UInt32(bit))
     }
 }

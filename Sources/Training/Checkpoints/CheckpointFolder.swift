@@ -26,11 +26,14 @@ public struct CheckpointFolder: Equatable, Sendable {
         return steps.sorted()
     }
 
-    /// The newest whole checkpoint; `skipping` is called with what is wrong with newer ones.
+    /// The newest whole checkpoint after no more than `last` steps; `skipping` is called with what is
+    /// wrong with newer ones.
     ///
     /// - Returns: nil where there is none.
-    public func newestWhole(skipping: (String) -> Void) throws(FileError) -> Checkpoint? {
-        for step in try steps().reversed() {
+    public func newestWhole(
+        after last: Int = .max, skipping: (String) -> Void
+    ) throws(FileError) -> Checkpoint? {
+        for step in try steps().reversed() where step <= last {
             do {
                 let checkpoint = try Checkpoint(contentsOf: file(step: step))
                 guard checkpoint.state.step == step else {

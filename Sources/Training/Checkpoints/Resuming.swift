@@ -82,7 +82,10 @@ public struct ConfigurationChange: Equatable, Sendable {
     func isHarmless(in configuration: RunConfiguration) -> Bool {
         let sections = ["evaluate.", "probes.", "checkpoint."]
         if sections.contains(where: { key.hasPrefix($0) }) { return true }
-        let keys = ["data.directory", "tensorboard", "watch.checkReplicas", "watch.auditShards"]
+        let keys = [
+            "data.directory", "tensorboard", "watch.checkReplicas", "watch.auditShards",
+            "watch.digestSteps",
+        ]
         if keys.contains(key) { return true }
         // A run that would have stopped has met no such step so far.
         if ["watch.nonFinite", "watch.rollbackFactor"].contains(key) {
