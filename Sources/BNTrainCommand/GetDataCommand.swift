@@ -45,16 +45,6 @@ struct GetDataCommand {
         return fetched
     }
 
-    private func makeFolder(_ path: String) throws(FileError) {
-        do {
-            try FileManager.default.createDirectory(
-                atPath: path, withIntermediateDirectories: true)
-        } catch {
-            let code = ((error as NSError).userInfo[NSUnderlyingErrorKey] as? NSError)?.code
-            throw .io(path: path, operation: "create", code: Int32(code ?? Int(EACCES)))
-        }
-    }
-
     private func json(
         _ dataset: KnownDataset, _ directory: String, _ fetched: Set<String>
     ) -> JSONValue {

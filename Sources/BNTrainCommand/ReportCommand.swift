@@ -78,14 +78,7 @@ struct ReportCommand {
 
     /// Writes each chart as a file of its own, which is made if missing.
     static func write(_ charts: [Chart], to folder: String) throws {
-        do {
-            try FileManager.default.createDirectory(
-                atPath: folder, withIntermediateDirectories: true)
-        } catch {
-            let code = ((error as NSError).userInfo[NSUnderlyingErrorKey] as? NSError)?.code
-            throw FileError.io(
-                path: folder, operation: "create", code: Int32(code ?? Int(EACCES)))
-        }
+        try makeFolder(folder)
         for chart in charts {
             try writeAtomically(path: "\(folder)/\(chart.id).svg", text: chart.svgFile)
         }

@@ -61,14 +61,7 @@ struct SweepRun: Sendable {
     ///
     /// - Throws: `FileError` where the folder cannot be written to.
     func start(program: String, threads: Int) throws -> ChildProcess {
-        do {
-            try FileManager.default.createDirectory(
-                atPath: folder, withIntermediateDirectories: true)
-        } catch {
-            let code = ((error as NSError).userInfo[NSUnderlyingErrorKey] as? NSError)?.code
-            throw FileError.io(
-                path: folder, operation: "create", code: Int32(code ?? Int(EACCES)))
-        }
+        try makeFolder(folder)
         for name in Self.files { try? FileManager.default.removeItem(atPath: file(name)) }
         try writeAtomically(path: file("config.json"), text: text)
         return try ChildProcess(

@@ -166,14 +166,7 @@ struct SweepLock {
     ///
     /// - Throws: `SweepError.folderInUse`, `FileError`.
     init(_ folder: String) throws {
-        do {
-            try FileManager.default.createDirectory(
-                atPath: folder, withIntermediateDirectories: true)
-        } catch {
-            let code = ((error as NSError).userInfo[NSUnderlyingErrorKey] as? NSError)?.code
-            throw FileError.io(
-                path: folder, operation: "create", code: Int32(code ?? Int(EACCES)))
-        }
+        try makeFolder(folder)
         // Without O_CLOEXEC, so that runs hold it, too.
         let path = folder + "/.lock"
         file = open(path, O_RDWR | O_CREAT, 0o600)

@@ -64,7 +64,7 @@ public struct RunFolder: Equatable, Sendable {
 }
 
 /// Makes the folder `path` and those above it, as `mkdir -p` does.
-func makeFolder(_ path: String) throws(FileError) {
+package func makeFolder(_ path: String) throws(FileError) {
     if mkdir(path, 0o777) == 0 { return }
     switch errno {
     case EEXIST:
