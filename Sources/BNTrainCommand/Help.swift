@@ -281,7 +281,7 @@ enum Help {
                 ("bn-train report runs/bn --svg charts", "its charts as files, too"),
                 (
                     "bn-train report --claims configs/experiments/claims.json5",
-                    "what textbooks say, and what was measured"
+                    "what textbooks say, measured"
                 ),
             ]
         case .sweep:
