@@ -1,5 +1,5 @@
 import Configuration
-public import Datasets
+import Datasets
 import Layers
 import Normalization
 import TensorCore
