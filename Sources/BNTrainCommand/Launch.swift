@@ -269,8 +269,9 @@ extension DatasetPair {
 }
 
 /// Faults that tests plant through the environment: BN_TRAIN_PLANT is "throw=WORKER@STEP",
-/// "flip=RANK@STEP@TENSOR", "nan=SHARD@STEP@LAYER" or "misplaced-tree". Tests must be able to see a
-/// worker fail, a bit of a replica flip, a value that is none, and the promise broken.
+/// "flip=RANK@STEP@TENSOR", "nan=SHARD@STEP@LAYER", "TERM=RANK@STEP@PART", "USR1=RANK@STEP@PART" or
+/// "misplaced-tree". Tests must be able to see a worker fail, a bit of a replica flip, a value that is
+/// none, a signal in any part of a step, and the promise broken.
 struct PlantedFaults {
     var misplacesTree = false
     var fault: PlantedFault?
@@ -293,6 +294,12 @@ struct PlantedFaults {
         case "nan" where words.count == 3:
             faults.fault = .notANumber(
                 shard: numbers[0], step: numbers[1], layer: String(words[2]))
+        case "TERM" where words.count == 3, "USR1" where words.count == 3:
+            faults.fault = StepPart(rawValue: String(words[2])).map {
+                .signal(
+                    number: text.hasPrefix("TERM") ? SIGTERM : SIGUSR1, rank: numbers[0],
+                    step: numbers[1], part: $0)
+            }
         default: break
         }
         return faults

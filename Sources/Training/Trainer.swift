@@ -159,6 +159,7 @@ public struct Trainer: Sendable {
             }
             if isLast || step % plan.configuration.evaluate.everySteps == 0 {
                 progress.pause()
+                plantSignal(step, .evaluation, worker)
                 let evaluation = try evaluate(
                     worker, after: report, isLast: isLast, progress: &progress)
                 try observer?.evaluated(evaluation)
@@ -179,6 +180,7 @@ public struct Trainer: Sendable {
                 try observer?.digested(step: step, epoch: report.epoch, digest: replica.digest)
             }
             try keeper?.stepped(step, progress, observer)
+            plantSignal(step, .saving, worker)
         }
         try keeper?.finish(observer)
         return progress.outcome(
@@ -209,6 +211,7 @@ public struct Trainer: Sendable {
             plantInInput(step, worker, pass)
             let landscape = try probing?.before(pass, learningRate: rate)
             audit?.begin(step, fault: plantedFault)
+            plantSignal(step, .forward, worker)
             try worker.forward(pass)
             guard worker.loss.isFinite else {
                 audit?.cancel()
@@ -216,6 +219,7 @@ public struct Trainer: Sendable {
                 return report(skipped: try goOn(without: found, step, batch.epoch, rate))
             }
             plantInShard(step, worker, pass)
+            plantSignal(step, .backward, worker)
             try worker.backward(pass)
             try audit?.computeAgain(batch, step: step)
             guard try worker.update(pass, at: settings) else {

@@ -25,11 +25,12 @@ extension ProgramTests {
             return try result.lastObject()["parameters_digest"]
         }
 
-        /// Code 75, one line, one whole checkpoint of the step that it names.
+        /// Code 75, one line, one whole checkpoint of the step that it names, which is returned.
+        @discardableResult
         private func expectStopped(
             _ result: ProcessResult, _ place: Workplace,
             sourceLocation: SourceLocation = #_sourceLocation
-        ) throws {
+        ) throws -> Int {
             #expect(result.status == 75, "\(result.stderr)", sourceLocation: sourceLocation)
             // mpirun says that it hands a signal on.
             let lines = result.ourErrors.split(separator: "\n").filter {
@@ -55,6 +56,7 @@ extension ProgramTests {
             #expect(steps.max() == step)
             #expect(
                 try place.names(in: "run") == ["checkpoints", "config.json", "metrics.jsonl"])
+            return step
         }
 
         @Test("USR1, TERM and INT to a run of threads save it; it goes on to the same bits")
@@ -91,6 +93,33 @@ extension ProgramTests {
                 let result = try place.run(
                     ["--resume", "auto", "--out", "run", "--json", "--quiet", "--threads", "2"])
                 #expect(try digest(result) == expected)
+            }
+        }
+
+        @Test(
+            "TERM to one rank of four and USR1 to mpirun, in every part of a step: one stop, same bits",
+            arguments: ["TERM", "USR1"])
+        func parts(signal: String) throws {
+            let place = try Workplace()
+            let words =
+                Workplace.short + [
+                    "--set", "steps=200", "--set", "evaluate.everySteps=60", "--set",
+                    "checkpoint.everySteps=50", "--quiet",
+                ]
+            let expected = try digest(place.run(words + ["--json", "--out", "whole"]))
+            // The wish travels with the forward pass: what comes later ends the run a step later.
+            for (part, planted, stop) in [
+                ("forward", 90, 90), ("backward", 90, 91), ("evaluation", 120, 121),
+                ("saving", 150, 151),
+            ] {
+                try? FileManager.default.removeItem(atPath: place.file("run"))
+                let result = try place.run(
+                    ranks: 4, words + ["--out", "run"],
+                    environment: ["BN_TRAIN_PLANT": "\(signal)=2@\(planted)@\(part)"])
+                #expect(try expectStopped(result, place) == stop, "\(part)")
+                let resumed = try place.run(
+                    ["--resume", "auto", "--out", "run", "--json", "--quiet", "--threads", "3"])
+                #expect(try digest(resumed) == expected, "\(part)")
             }
         }
 

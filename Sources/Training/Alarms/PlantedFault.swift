@@ -13,4 +13,19 @@ package enum PlantedFault: Sendable {
     /// One bit of one value of what an audited shard contributes to the gradient of a parameter
     /// that is summed up shard by shard: all but the weights of fully connected layers.
     case gradient(shard: Int, step: Int, parameter: String, index: Int, bit: Int)
+    /// A signal that a rank gets in a part of a step: SIGUSR1 by way of its parent, mpirun, any
+    /// other from itself.
+    case signal(number: Int32, rank: Int, step: Int, part: StepPart)
+}
+
+/// Where in a step a signal comes.
+package enum StepPart: String, Sendable {
+    /// Before the forward pass.
+    case forward
+    /// Before the backward pass.
+    case backward
+    /// Before an evaluation.
+    case evaluation
+    /// Right after the writing of a checkpoint has begun.
+    case saving
 }

@@ -1,4 +1,5 @@
 import Collectives
+import Glibc
 import Layers
 import Models
 import TensorCore
@@ -47,6 +48,16 @@ extension Trainer {
         }
         let value = first + flip.index % (rows.count * columns)
         value.pointee = Float(bitPattern: value.pointee.bitPattern ^ 1 << UInt32(flip.bit))
+    }
+
+    /// Returns when the signal has come.
+    func plantSignal(_ step: Int, _ part: StepPart, _ worker: TrainingWorker) {
+        let communicator = worker.communicator
+        guard case .signal(let number, communicator.world.rank, step, part) = plantedFault,
+            communicator.thread == 0
+        else { return }
+        kill(number == SIGUSR1 ? getppid() : getpid(), number)
+        while worker.wantsToStop?() != true { usleep(1000) }
     }
 
     /// After the update, by the worker who hashes the tensor where replicas are compared.
