@@ -59,7 +59,7 @@ struct Arguments: Equatable, Sendable {
     var rounds: Int?
     var ranks: Int?
 
-    // recalibrate, report
+    // recalibrate, average, report
     /// The file of `-o`.
     var output: String?
 
@@ -70,7 +70,10 @@ struct Arguments: Equatable, Sendable {
     /// The folder of `--svg`.
     var svg: String?
 
-    // recalibrate, eval
+    // average
+    var keepsStatistics = false
+
+    // recalibrate, average, eval
     var method: PopulationMethod?
     var batches: Int?
     var statistics: StatisticsChoice?

@@ -1,7 +1,6 @@
-import Glibc
 import Training
 
-/// `bn-train average FILE…`: the mean of saved models.
+/// `bn-train average FILE…`: the mean of saved models, with BN's statistics of the training samples.
 struct AverageCommand {
     let launch: Launch
 
@@ -10,28 +9,35 @@ struct AverageCommand {
     func run() throws -> Int32 {
         let arguments = launch.arguments
         let target = arguments.output ?? "average.safetensors"
-        try launch.onRankZero {
-            if !arguments.overwrite, access(target, F_OK) == 0 {
-                throw FileError.fileExists(path: target)
-            }
-            let files = try arguments.files.map { try SafetensorsFile(contentsOf: $0) }
-            let average = try SafetensorsFile.average(files)
-            try average.write(to: target)
-            launch.say(
-                "average  of \(counted(files.count, "file")) in \(target); digest "
-                    + "\(average.parametersDigest.prefix(16))…")
-            launch.say(
-                "next     BN's statistics are averaged, too, and are not those of the averaged "
-                    + "weights: bn-train recalibrate \(target)")
-            if arguments.json {
-                Console.output(
-                    JSONValue.object([
-                        "command": "average", "files": .int(files.count),
-                        "parameters_digest": .string(average.parametersDigest),
-                        "checkpoint": .string(target),
-                    ]).text + "\n")
-            }
+        try launch.requireNew(target)
+        let average = try launch.agree {
+            try SafetensorsFile.average(
+                try arguments.files.map { try SafetensorsFile(contentsOf: $0) })
+        }
+        launch.say("average  of \(counted(arguments.files.count, "file"))")
+        if average.hasStatistics && !arguments.keepsStatistics {
+            // The mean of statistics is not the statistics of the mean.
+            try RecalibrateCommand(launch).recalibrate(average, path: target, into: target)
+            return 0
+        }
+        try launch.onRankZero { try average.write(to: target) }
+        launch.say("done     digest \(average.parametersDigest.prefix(16))…")
+        launch.say("next     bn-train eval \(target)")
+        if launch.speaks && arguments.json {
+            Console.output(
+                JSONValue.object([
+                    "command": "average", "files": .int(arguments.files.count),
+                    "parameters_digest": .string(average.parametersDigest),
+                    "checkpoint": .string(target),
+                ]).text + "\n")
         }
         return 0
+    }
+}
+
+extension SafetensorsFile {
+    /// Whether some layer has running statistics.
+    fileprivate var hasStatistics: Bool {
+        entries.contains { $0.name.hasSuffix(".running_mean") }
     }
 }

@@ -114,9 +114,9 @@ enum Help {
                 + "the data set is the one the model was trained on, or the one --set names."
         case .average:
             "The mean, value by value, of saved models of one network, such as the last checkpoints of "
-                + "a run (stochastic weight averaging); what optimizers keep is left out. BN's running "
-                + "statistics are averaged, too, and are not those of the averaged weights: recalibrate "
-                + "takes them anew."
+                + "a run (stochastic weight averaging); what optimizers keep is left out. The mean of "
+                + "BN's running statistics is not that of the averaged weights: they are taken anew "
+                + "from the training samples, as recalibrate does, or --keep-statistics."
         case .recalibrate:
             "Replaces the running statistics of a saved model by those of its training samples, and "
                 + "writes another file. They are read in the file's order, in the configured batches "
@@ -223,7 +223,10 @@ enum Help {
                     "bn-train average runs/a/checkpoints/step-*.safetensors -o mean.safetensors",
                     "those of a run"
                 ),
-                ("bn-train recalibrate mean.safetensors", "then BN's statistics"),
+                (
+                    "bn-train average a.safetensors b.safetensors --method exact",
+                    "statistics layer by layer"
+                ),
             ]
         case .recalibrate:
             [

@@ -118,10 +118,10 @@ struct Option: Sendable {
 /// All options. Parsing and `--help` are made from it.
 enum OptionTable {
     private static let configured: [Command] = [
-        .train, .eval, .predict, .recalibrate, .verify, .bench, .doctor,
+        .train, .eval, .predict, .recalibrate, .average, .verify, .bench, .doctor,
     ]
     private static let launched: [Command] = [
-        .train, .eval, .recalibrate, .verify, .bench, .replay, .bisect,
+        .train, .eval, .recalibrate, .average, .verify, .bench, .replay, .bisect,
     ]
 
     static let options: [Option] = [
@@ -188,14 +188,17 @@ enum OptionTable {
             "--overwrite", [.train, .recalibrate, .average], \.overwrite,
             "replaces a run that --out holds, or a file"),
         choice(
-            "--method", "NAME", [.recalibrate], \.method,
+            "--method", "NAME", [.recalibrate, .average], \.method,
             "\"paper\" (one pass, batches averaged) or \"exact\" (layer by layer); paper"),
+        flag(
+            "--keep-statistics", [.average], \.keepsStatistics,
+            "BN's statistics are the mean of the files', too, which needs no data"),
         choice(
             "--statistics", "NAME", [.eval], \.statistics,
             "BN's: \"moving\" (training's), \"batch\" (each test batch's), or the training set's, "
                 + "\"paper\" or \"exact\"; without it the file's"),
         whole(
-            "--batches", "N", [.recalibrate, .eval], \.batches, 1...1_000_000_000,
+            "--batches", "N", [.recalibrate, .average, .eval], \.batches, 1...1_000_000_000,
             "only the first so many batches of the training samples"),
         flag(
             "--save-initial", [.train], \.saveInitial,
@@ -251,7 +254,7 @@ enum OptionTable {
             "--strict", launched, \.strict,
             "ranks on different CPU types are an error instead of a warning"),
         flag(
-            "--quiet", launched + [.average, .report, .sweep, .getData], \.quiet,
+            "--quiet", launched + [.report, .sweep, .getData], \.quiet,
             "no header and no progress on stderr; errors remain"),
         flag("--json", Command.all, \.json, "the result as one JSON object, stdout's last line"),
     ]

@@ -17,14 +17,17 @@ struct RecalibrateCommand {
     func run() throws -> Int32 {
         let arguments = launch.arguments
         let path = arguments.files[0]
-        let method = arguments.method ?? .paper
-        let target = arguments.output ?? Self.defaultOutput(path, method)
-        try launch.onRankZero {
-            if !arguments.overwrite && FileManager.default.fileExists(atPath: target) {
-                throw FileError.fileExists(path: target)
-            }
-        }
+        let target = arguments.output ?? Self.defaultOutput(path, arguments.method ?? .paper)
+        try launch.requireNew(target)
         let file = try launch.agree { try SafetensorsFile(contentsOf: path) }
+        try recalibrate(file, path: path, into: target)
+        return 0
+    }
+
+    /// Writes `file`, which messages call `path`, with other statistics to `target`.
+    func recalibrate(_ file: SafetensorsFile, path: String, into target: String) throws {
+        let arguments = launch.arguments
+        let method = arguments.method ?? .paper
         let run = try launch.resolve(scaledAsIn: file) { try file.configuration(arguments) }
         let trainer = Trainer(run.plan)
         try launch.agree {
@@ -54,7 +57,7 @@ struct RecalibrateCommand {
         if launch.speaks && arguments.json {
             Console.output(
                 JSONValue.object([
-                    "command": "recalibrate", "method": .string(method.rawValue),
+                    "command": .string(arguments.command.name), "method": .string(method.rawValue),
                     "model": .string(run.plan.network.name),
                     "data": .string(run.plan.configuration.data.source.name),
                     "world": worldJSON(run.world), "shards": .int(run.plan.shards),
@@ -65,7 +68,6 @@ struct RecalibrateCommand {
                     "checkpoint": .string(target),
                 ]).text + "\n")
         }
-        return 0
     }
 
     /// "run/final.safetensors" and exact become "run/final.exact.safetensors".
@@ -73,6 +75,17 @@ struct RecalibrateCommand {
         let ending = ".safetensors"
         let stem = path.hasSuffix(ending) ? String(path.dropLast(ending.count)) : path
         return "\(stem).\(method.rawValue)\(ending)"
+    }
+}
+
+extension Launch {
+    /// Refuses a file that is there already, without --overwrite.
+    func requireNew(_ path: String) throws {
+        try onRankZero {
+            if !arguments.overwrite && FileManager.default.fileExists(atPath: path) {
+                throw FileError.fileExists(path: path)
+            }
+        }
     }
 }
 

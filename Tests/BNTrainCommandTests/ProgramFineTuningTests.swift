@@ -56,6 +56,17 @@ extension ProgramTests {
             #expect(digest == mean.parametersDigest)
             try place.run(["inspect", "mean.safetensors"]).expectSuccess()
             try place.run(["eval", "mean.safetensors"]).expectSuccess()
+            // The statistics are those that the training samples have with the mean weights.
+            try place.run(
+                ["average"] + files + ["-o", "kept.safetensors", "--keep-statistics"]
+            ).expectSuccess()
+            try place.run(["recalibrate", "kept.safetensors", "-o", "anew.safetensors"])
+                .expectSuccess()
+            #expect(try place.run(["inspect", "mean.safetensors", "anew.safetensors"]).status == 0)
+            #expect(try place.run(["inspect", "mean.safetensors", "kept.safetensors"]).status == 1)
+            let ranks = try place.run(
+                ranks: 3, ["average"] + files + ["-o", "three.safetensors", "--json"])
+            #expect(try ranks.lastObject()["parameters_digest"]?.string == digest)
             try place.run(["average"] + files + ["-o", "mean.safetensors"]).expect(
                 64,
                 "'mean.safetensors' exists already: give --overwrite to replace it or another file "
