@@ -225,7 +225,7 @@ enum Help {
                 ),
                 (
                     "bn-train average a.safetensors b.safetensors --method exact",
-                    "statistics layer by layer"
+                    "layer by layer"
                 ),
             ]
         case .recalibrate:

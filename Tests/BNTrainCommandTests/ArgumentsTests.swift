@@ -228,7 +228,7 @@ private func message(_ line: String) -> String {
             ),
             (
                 "inspect f --set seed=1",
-                "--set is an option of train, eval, predict, recalibrate, verify, bench, doctor, report, "
+                "--set is an option of train, eval, predict, recalibrate, average, verify, bench, doctor, report, "
                     + "sweep, replay, bisect, not of inspect: leave it out; see `bn-train inspect --help`"
             ),
             (
