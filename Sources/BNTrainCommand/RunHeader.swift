@@ -121,7 +121,7 @@ struct RunHeader {
     ) -> String {
         let placement =
             plan.configuration.model.name == .mlp
-            ? "\(plan.configuration.model.placement.rawValue) the activation; " : ""
+            ? Self.placement(plan.configuration.model.placement) + "; " : ""
         if let grouping = plan.network.groupNormalization?.grouping {
             let statistics =
                 switch grouping {
@@ -150,8 +150,19 @@ struct RunHeader {
             case .batch: "each test batch's own statistics"
             case .cumulative, nil: "plain averages over all batches"
             }
-        return "\(placement)\(scope); "
+        var noise = ""
+        if case .batch(let batch) = plan.configuration.model.normalization, batch.noise != nil {
+            noise = "noise behind it; "
+        }
+        return "\(placement)\(scope); \(noise)"
             + "inference uses \(inference)"
+    }
+
+    private static func placement(_ placement: RunConfiguration.Model.Placement) -> String {
+        switch placement {
+        case .before, .after: "\(placement.rawValue) the activation"
+        case .inputs: "on all layers' inputs"
+        }
     }
 
     private static func optimizerName(_ plan: RunPlan) -> String {

@@ -67,6 +67,22 @@ extension Reader where Value == RunConfiguration.BatchNormalization.Momentum {
     }
 }
 
+extension Reader where Value == RunConfiguration.BatchNormalization.Noise {
+    static let noise = Reader { (value, key) throws(ConfigurationError) in
+        guard case .object(let members) = value.content else {
+            throw value.error(
+                key: key, expected: "{ mean: …, deviation: …, spread: … } or null")
+        }
+        let values = try object(
+            members, of: value, keys: ["mean", "deviation", "spread"], key)
+        let deviation = Reader<Double>.number("a number of at least 1") { $0 >= 1 }
+        return RunConfiguration.BatchNormalization.Noise(
+            mean: try Reader<Double>.nonNegative.read(values[0], key + ".mean"),
+            deviation: try deviation.read(values[1], key + ".deviation"),
+            spread: try Reader<Double>.nonNegative.read(values[2], key + ".spread"))
+    }
+}
+
 extension Reader where Value == RunConfiguration.Data.Scaling {
     static let scaling = Reader { (value, key) throws(ConfigurationError) in
         if case .object(let members) = value.content {

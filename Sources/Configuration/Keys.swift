@@ -24,7 +24,9 @@ enum Keys {
     static let placement = Key<RunConfiguration.Model.Placement>(
         "model.placement", default: "\"before\"", .name,
         for: Condition(path: "model.name", names: ["mlp"]),
-        doc: "\"mlp\": where BN stands, \"before\" or \"after\" the activation.")
+        doc:
+            "\"mlp\": where BN stands: \"before\" or \"after\" the activation, or on all layers' \"inputs\"."
+    )
     static let stem = Key<RunConfiguration.Model.Stem>(
         "model.stem", default: "\"cifar\"", .name,
         for: Condition(
@@ -78,6 +80,12 @@ enum Keys {
     static let affine = Key(
         "model.normalization.affine", default: "true", .flag,
         doc: "Whether it learns a scale and a shift for each channel.")
+    static let noise = Key(
+        "model.normalization.noise", default: "null", .noise,
+        for: Condition(path: "model.normalization.kind", names: ["batch"]),
+        doc:
+            "BN: noise behind it in training, anew each step: { mean: 0.5, deviation: 1.25, spread: 0.1 } makes x s·x + m, s about 1 to 1.25, m about ±0.5, each ±0.1."
+    )
 
     // MARK: data
 
@@ -295,7 +303,7 @@ enum Keys {
     static let all: [any SettingKey] = [
         seed, modelName, hidden, activation, placement, stem, shortcut, zeroInitialBlocks, dropout,
         initialization, initializationScale,
-        normalization, groups, scope, momentum, epsilon, runningVariance, affine, dataName,
+        normalization, groups, scope, momentum, epsilon, runningVariance, affine, noise, dataName,
         directory,
         samples, testSamples, scaling, shuffle, dropLast, limit, validation, testShift, augment,
         batchSize,

@@ -54,9 +54,9 @@ extension RunConfiguration {
     ///
     /// - Parameter trainingSamples: those left after limit and validation.
     public func checkStatisticsGroups(trainingSamples: Int) throws(ConfigurationError) {
-        guard case .batch(let normalization) = model.normalization, !model.hidden.isEmpty else {
-            return
-        }
+        guard case .batch(let normalization) = model.normalization,
+            !model.hidden.isEmpty || model.placement == .inputs
+        else { return }
         let shards = resolvedShards
         let shardsPerGroup =
             switch normalization.scope {

@@ -162,7 +162,8 @@ extension RunConfiguration.Model {
                     momentum: try settings.value(Keys.momentum),
                     epsilon: try settings.value(Keys.epsilon),
                     runningVariance: try settings.value(Keys.runningVariance),
-                    affine: try settings.value(Keys.affine)))
+                    affine: try settings.value(Keys.affine),
+                    noise: try settings.optional(Keys.noise)))
         }
     }
 }

@@ -130,14 +130,25 @@ extension RunConfiguration.Normalization {
             case .weight(let weight): .number(weight)
             case .cumulative: .string("cumulative")
             }
-        return .object([
+        var members: [(String, JSON)] = [
             ("kind", .string("batch")),
             ("scope", scope),
             ("momentum", momentum),
             ("epsilon", .number(batch.epsilon)),
             ("runningVariance", .string(batch.runningVariance.rawValue)),
             ("affine", .flag(batch.affine)),
-        ])
+        ]
+        if let noise = batch.noise {
+            members.append(
+                (
+                    "noise",
+                    .object([
+                        ("mean", .number(noise.mean)), ("deviation", .number(noise.deviation)),
+                        ("spread", .number(noise.spread)),
+                    ])
+                ))
+        }
+        return .object(members)
     }
 }
 

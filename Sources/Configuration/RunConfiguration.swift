@@ -135,6 +135,8 @@ public struct RunConfiguration: Sendable, Hashable {
             case before
             /// Linear, activation, BN.
             case after
+            /// BN, Linear, activation, and BN before the last Linear, too.
+            case inputs
         }
     }
 
@@ -217,6 +219,19 @@ public struct RunConfiguration: Sendable, Hashable {
 
         /// Whether γ and β are learned; otherwise they stay 1 and 0.
         public var affine: Bool
+
+        /// The noise behind it in training; nil for none.
+        public var noise: Noise?
+
+        /// Noise behind BN: each value becomes s·x + m.
+        public struct Noise: Sendable, Hashable {
+            /// In each step a channel's m are about a number drawn uniformly from ± this.
+            public var mean: Double
+            /// In each step a channel's s are about a number drawn uniformly from 1 to this.
+            public var deviation: Double
+            /// How far about it: of s the standard deviation, of m half the width.
+            public var spread: Double
+        }
 
         /// Over which samples BN takes its statistics.
         public enum Scope: Sendable, Hashable {

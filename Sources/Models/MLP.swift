@@ -11,6 +11,8 @@ public struct MLP: Hashable, Sendable {
         case before
         /// Behind the activation; the product keeps its bias.
         case after
+        /// In front of every product, the first included; products keep their biases.
+        case inputs
     }
 
     /// Values of one input sample.
@@ -54,12 +56,14 @@ public struct MLP: Hashable, Sendable {
     public var specification: NetworkSpecification {
         var modules: [NetworkSpecification.Module] = []
         var columns = inputs
+        let normalizesInputs = normalization != nil && placement == .inputs
+        if normalizesInputs { modules.append(.batchNorm(channels: inputs)) }
         for width in hidden {
             let normalizesProduct = normalization != nil && placement == .before
             modules.append(.linear(inputs: columns, outputs: width, bias: !normalizesProduct))
             if normalizesProduct { modules.append(.batchNorm(channels: width)) }
             modules.append(.activation(activation, channels: width))
-            if normalization != nil && placement == .after {
+            if normalizesInputs || (normalization != nil && placement == .after) {
                 modules.append(.batchNorm(channels: width))
             }
             if dropout > 0 { modules.append(.dropout(rate: dropout, channels: width)) }

@@ -48,7 +48,7 @@ public final class Network {
     ///   - communicator: the worker's end of the world.
     ///   - shards: the number of shards of every batch.
     ///   - batches: sizes of the global batches that will come, and whether they train.
-    ///   - seed: of what is random in a pass: dropout.
+    ///   - seed: of what is random in a pass: dropout, noise.
     ///   - sharesInputs: whether the caller can bring the inputs of the whole rank where the network
     ///     would be faster with them: see `inputShards`.
     /// - Throws: `KernelError` where oneDNN cannot make a plan.
@@ -318,6 +318,10 @@ private struct Builder {
         case .dropout(let rate, let channels, let positions):
             return Dropout(
                 name: node.name, rate: rate, seed: seed, ordinal: index, columns: channels,
+                positions: positions, rows: rows)
+        case .noise(let distribution, let ordinal, let channels, let positions):
+            return Noise(
+                name: node.name, distribution, seed: seed, ordinal: ordinal, columns: channels,
                 positions: positions, rows: rows)
         }
     }

@@ -30,6 +30,8 @@ public struct NetworkSpecification: Hashable, Sendable {
         case paddedShortcut(ImageShape, channels: Int, stride: Int)
         /// Zeros for a share of all values.
         case dropout(rate: Double, channels: Int, positions: Int = 1)
+        /// Noise; `ordinal` tells it from the network's others.
+        case noise(Noise.Distribution, ordinal: Int, channels: Int, positions: Int = 1)
     }
 
     /// A module and what it takes. Value 0 is the network's input, value n the output of node n − 1.
@@ -207,7 +209,7 @@ public struct NetworkSpecification: Hashable, Sendable {
                 }
                 ordinal += 1
             case .activation, .maxPool, .averagePool, .globalAveragePool, .paddedShortcut,
-                .dropout:
+                .dropout, .noise:
                 break
             }
         }

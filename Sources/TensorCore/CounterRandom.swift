@@ -23,6 +23,8 @@ public struct CounterRandom: Sendable {
         case benchmark = 6
         /// Which shard a step's audit computes again, and who does; index = the step.
         case audit = 7
+        /// Noise behind normalisations; index = step, layer and sample.
+        case noise = 8
     }
 
     private let key: (UInt32, UInt32)

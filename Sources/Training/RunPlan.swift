@@ -174,6 +174,9 @@ extension NetworkSpecification {
         case .batch(let normalization):
             try self.init(
                 model, input: input, classes: classes, batchNorm: BatchNormSettings(normalization))
+            if let noise = normalization.noise {
+                self = addingNoise(Noise.Distribution(noise))
+            }
         case .sample(let normalization):
             // Networks are written with BN; other normalisations stand in the same places.
             self = try NetworkSpecification(
@@ -201,7 +204,7 @@ extension NetworkSpecification {
                 MLP(
                     inputs: input.count, hidden: model.hidden, classes: classes,
                     activation: ActivationKind(model.activation),
-                    placement: model.placement == .before ? .before : .after,
+                    placement: MLP.Placement(model.placement),
                     normalization: settings, dropout: model.dropout
                 ).specification
         case .lenet:
@@ -229,6 +232,16 @@ extension NetworkSpecification {
     }
 }
 
+extension MLP.Placement {
+    init(_ placement: RunConfiguration.Model.Placement) {
+        switch placement {
+        case .before: self = .before
+        case .after: self = .after
+        case .inputs: self = .inputs
+        }
+    }
+}
+
 extension ActivationKind {
     init(_ activation: RunConfiguration.Model.Activation) {
         switch activation {
@@ -236,6 +249,12 @@ extension ActivationKind {
         case .tanh: self = .tanh
         case .relu: self = .relu
         }
+    }
+}
+
+extension Noise.Distribution {
+    init(_ noise: RunConfiguration.BatchNormalization.Noise) {
+        self.init(mean: noise.mean, deviation: noise.deviation, spread: noise.spread)
     }
 }
 

@@ -195,6 +195,8 @@ extension ReferenceArchitecture.Module {
             self = .paddedShortcut(image, channels: channels, stride: stride)
         case .dropout(let rate, _, _):
             self = .dropout(rate: rate, seed: seed, ordinal: index)
+        case .noise(let distribution, let ordinal, let channels, _):
+            self = .noise(distribution, seed: seed, ordinal: ordinal, channels: channels)
         }
     }
 }

@@ -168,6 +168,7 @@ let variants: [[String]] = [
     ["model.normalization={kind: 'group', groups: 32}", "model.name=resnet18"],
     ["model.normalization.kind=group"],
     ["model.normalization.scope=shard", "model.normalization.runningVariance=biased"],
+    ["model.normalization.noise={mean: 0, deviation: 1, spread: 0.25}", "model.placement=inputs"],
     ["model.normalization.epsilon=0", "model.initialization={kind: 'normal'}"],
     ["data.scaling={mean: [0.1307], std: [0.3081]}", "data.shuffle=false", "data.dropLast=true"],
     ["data.scaling=standardize", "data.limit=1000", "data.validation=100", "data.samples=1e3"],

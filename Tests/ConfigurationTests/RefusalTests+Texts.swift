@@ -238,6 +238,21 @@ extension Refusal {
                                                    ^
             """#),
         Refusal(
+            #"{ model: { normalization: { noise: { mean: 0, deviation: 1, spread: 0 }, kind: 'none' } } }"#,
+            #"""
+            run.json5:1:36: model.normalization.noise has no effect here: remove it, or set \#
+            model.normalization.kind to "batch"
+                { model: { normalization: { noise: { mean: 0, deviation: 1, spread: 0 }, kind: 'none' } } }
+                                                   ^
+            """#),
+        Refusal(
+            #"{ model: { normalization: { noise: { mean: 0, deviation: 0.5, spread: 0 } } } }"#,
+            #"""
+            run.json5:1:58: model.normalization.noise.deviation: expected a number of at least 1, found 0.5
+                { model: { normalization: { noise: { mean: 0, deviation: 0.5, spread: 0 } } } }
+                                                                         ^
+            """#),
+        Refusal(
             #"{ data: { scaling: { mean: [1, 2], std: [1] } } }"#,
             #"""
             run.json5:1:20: data.scaling: expected one mean and one std a channel, 1 of each, \#

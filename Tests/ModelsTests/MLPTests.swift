@@ -43,6 +43,25 @@ struct MLPTests {
             ])
     }
 
+    @Test("on the inputs: BatchNorm1d in front of every Linear, which keep their biases")
+    func inputs() {
+        let mlp = MLP(inputs: 20, hidden: [7], classes: 3, placement: .inputs)
+        #expect(
+            Self.names(mlp) == [
+                "layers.0.weight [20]", "layers.0.bias [20]", "layers.0 running [20]",
+                "layers.1.weight [7, 20]", "layers.1.bias [7]",
+                "layers.3.weight [7]", "layers.3.bias [7]", "layers.3 running [7]",
+                "layers.4.weight [3, 7]", "layers.4.bias [3]",
+            ])
+        let linear = MLP(
+            inputs: 2, hidden: [], classes: 2, placement: .inputs,
+            normalization: BatchNormSettings(affine: false))
+        #expect(
+            Self.names(linear) == [
+                "layers.0 running [2]", "layers.1.weight [2, 2]", "layers.1.bias [2]",
+            ])
+    }
+
     @Test("without normalisation, for either placement", arguments: MLP.Placement.allCases)
     func none(placement: MLP.Placement) {
         let mlp = MLP(
@@ -55,7 +74,7 @@ struct MLPTests {
         #expect(!mlp.specification.isNormalized)
     }
 
-    @Test("without affine there are running statistics only", arguments: MLP.Placement.allCases)
+    @Test("without affine there are running statistics only", arguments: [MLP.Placement.before, .after])
     func withoutAffine(placement: MLP.Placement) {
         let mlp = MLP(
             inputs: 4, hidden: [3], classes: 2, placement: placement,
@@ -68,7 +87,7 @@ struct MLPTests {
         #expect(mlp.specification.isNormalized)
     }
 
-    @Test("no hidden layers are a linear classifier", arguments: MLP.Placement.allCases)
+    @Test("no hidden layers are a linear classifier", arguments: [MLP.Placement.before, .after])
     func linear(placement: MLP.Placement) {
         let mlp = MLP(inputs: 784, hidden: [], classes: 10, placement: placement)
         #expect(Self.names(mlp) == ["layers.0.weight [10, 784]", "layers.0.bias [10]"])

@@ -1,4 +1,5 @@
 import Kernels
+import Layers
 import Models
 import Normalization
 import TensorCore
@@ -78,6 +79,9 @@ enum OwnNetworks {
 
     /// The network named so.
     static func named(_ name: String) throws -> NetworkSpecification {
+        if let base = noisy[name] {
+            return try named(base).addingNoise(.init(mean: 0.5, deviation: 1.25, spread: 0.1))
+        }
         if let (base, settings) = sampleNormalized[name] {
             return try named(base).normalizingSamples(settings)
         }
@@ -86,7 +90,15 @@ enum OwnNetworks {
             name, input, settings: settings, isFirst: name.hasPrefix("first"), build)
     }
 
-    static let names = (Array(all.keys) + Array(sampleNormalized.keys)).sorted()
+    static let names =
+        (Array(all.keys) + Array(sampleNormalized.keys) + Array(noisy.keys)).sorted()
+
+    /// Networks with noise behind their BNs, by those without.
+    private static let noisy = [
+        "noise": "norm", "noise, flat": "norm-flat-36", "noise behind a sum": "norm-add-relu",
+        "noise in a block": "block-projection", "noise in a chain": "residual chain",
+        "first a noise": "first a norm",
+    ]
 
     /// Networks that normalise each sample by itself, by those with BN in their places.
     private static let sampleNormalized: [String: (String, GroupNormSettings)] = [

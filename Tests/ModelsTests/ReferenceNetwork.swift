@@ -1,3 +1,4 @@
+import Foundation
 import Kernels
 import Layers
 import Models
@@ -113,6 +114,11 @@ struct ReferenceNetwork {
             return y
         case .dropout(let rate, _, _):
             return zip(x, mask(index, rate, count: x.count)).map { $0 * $1 }
+        case .noise(let noise, let ordinal, let channels, _):
+            return x.indices.map { i in
+                let drawn = drawn(noise, ordinal, i, of: x.count, channels)
+                return drawn.factor * x[i] + drawn.summand
+            }
         }
     }
 
@@ -173,6 +179,32 @@ struct ReferenceNetwork {
                 index: UInt64(step) << 40 | UInt64(index) << 32 | UInt64(i / size))
             return random.uniform(at: i % size) < rate ? 0 : 1 / (1 - rate)
         }
+    }
+
+    /// s and m of value `index`, a pure function of seed, step, noise, sample and position.
+    private func drawn(
+        _ noise: Noise.Distribution, _ ordinal: Int, _ index: Int, of count: Int, _ channels: Int
+    ) -> (factor: Double, summand: Double) {
+        guard mode == .training else { return (1, 0) }
+        func words(_ place: Int, _ block: Int) -> [Double] {
+            let stream = CounterRandom(
+                seed: seed, purpose: .noise,
+                index: UInt64(step) << 40 | UInt64(ordinal) << 32 | UInt64(place))
+            let words = stream.words(block: UInt32(block))
+            return (0..<4).map { Double(words[$0]) / 4_294_967_296 }
+        }
+        let (size, c) = (count / samples, index % channels)
+        let channel = words(4_294_967_295, c / 2)
+        let own = words(index / size, index % size / 2)
+        let isSecond = index % size % 2
+        let radius = (-2 * log(1 - own[0])).squareRoot()
+        let normal = radius * (isSecond == 1 ? sin : cos)(2 * .pi * own[1])
+        let mean = (2 * channel[c % 2 * 2] - 1) * noise.mean
+        let deviation = 1 + channel[c % 2 * 2 + 1] * (noise.deviation - 1)
+        return (
+            deviation + noise.spread * normal,
+            mean + noise.spread * (2 * own[2 + isSecond] - 1)
+        )
     }
 
     // MARK: backward
@@ -290,6 +322,10 @@ struct ReferenceNetwork {
             image.forEachShortcut(samples, channels, stride) { dx[$0] += dy[$1] }
         case .dropout(let rate, _, _):
             return zip(dy, mask(index, rate, count: x.count)).map { $0 * $1 }
+        case .noise(let noise, let ordinal, let channels, _):
+            return dy.indices.map {
+                dy[$0] * drawn(noise, ordinal, $0, of: dy.count, channels).factor
+            }
         }
         return dx
     }

@@ -68,6 +68,7 @@ struct ConvolutionDigestTests {
             ["resnet20", "model.normalization.kind=none"],
             ["resnet20", "model.normalization.kind=group", "model.shortcut=A"],
             ["resnet20", "model.normalization.kind=instance"],
+            ["resnet20", TrainingTests.noise], ["mnist-cnn", TrainingTests.noise],
             ["lenet", "model.normalization.kind=layer"],
             ["lenet", "model.normalization={kind: \"group\", groups: 6, affine: false}"],
         ])

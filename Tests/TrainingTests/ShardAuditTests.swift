@@ -59,7 +59,7 @@ struct ShardAuditTests {
     func passes(scope: String) throws {
         // 64 outputs lie in panels; batches of 24 end in one of 7 or 17 on 8 shards.
         for more in [
-            ["model.hidden=[64, 17]", "model.dropout=0.2"],
+            ["model.hidden=[64, 17]", "model.dropout=0.2"], ["model.hidden=[17]", noise],
             [
                 "model.hidden=[17]", "model.placement=after", "optimizer.name=adam",
                 "optimizer.clipNorm=1", "loss.labelSmoothing=0.1",

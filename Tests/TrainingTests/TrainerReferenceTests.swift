@@ -8,6 +8,9 @@ import Testing
 
 @testable import Training
 
+/// The noise of Santurkar et al.
+let noise = "model.normalization.noise={mean: 0.5, deviation: 1.25, spread: 0.1}"
+
 @Suite("The trainer against one large batch in Float64")
 struct TrainerReferenceTests {
     /// The difference after a run of the trainer with `plan`, from `reference` after as many steps.
@@ -53,6 +56,9 @@ struct TrainerReferenceTests {
                 ]
             ),
             (6, "\"shard\"", ["model.normalization.affine=false", "data.scaling=standardize"]),
+            (5, "\"global\"", [noise]), (6, "{group: 2}", [noise, "model.placement=after"]),
+            (6, "\"global\"", ["model.placement=inputs", "model.activation=relu"]),
+            (6, "\"shard\"", ["model.placement=inputs", noise]),
             (7, "\"global\"", ["model.normalization.kind=none", "schedule.warmupSteps=4"]),
             (5, "\"global\"", ["model.normalization.kind=layer", "model.placement=after"]),
             (
@@ -114,7 +120,10 @@ struct TrainerReferenceTests {
             "model.normalization.epsilon=0.001", "model.normalization.scope=shard",
             "model.normalization.scope={group: 2}", "model.placement=after", "seed=2",
             "data.shuffle=false", "data.scaling=standardize", "model.activation=tanh",
-            "schedule.warmupSteps=2", "model.normalization.kind=layer",
+            "schedule.warmupSteps=2", "model.normalization.kind=layer", "model.placement=inputs",
+            "model.normalization.noise={mean: 0, deviation: 1, spread: 0.01}",
+            "model.normalization.noise={mean: 0.01, deviation: 1, spread: 0}",
+            "model.normalization.noise={mean: 0, deviation: 1.02, spread: 0}",
         ], ["sigmoid", "relu"])
     func bites(change: String, activation: String) throws {
         func plan(_ more: [String]) throws -> RunPlan {

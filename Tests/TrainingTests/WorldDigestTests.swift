@@ -117,6 +117,29 @@ struct WorldDigestTests {
         #expect(try SmallRun.digests(other, ranks: 1, threads: 1)[0] != alone)
     }
 
+    @Test(
+        "one digest over worlds with noise behind BN, which is not nothing",
+        arguments: ["before", "after", "inputs"], ["\"global\"", "\"shard\""])
+    func noise(placement: String, scope: String) throws {
+        func plan(_ more: [String]) throws -> RunPlan {
+            try SmallRun.plan(
+                shards: 6, scope: scope, hidden: "[17, 9]",
+                more: ["model.placement=\(placement)", "evaluate.everySteps=3"] + more)
+        }
+        let noisy = try plan([TrainingTests.noise])
+        let alone = try SmallRun.digests(noisy, ranks: 1, threads: 1)[0]
+        for (ranks, threads) in testWorlds where ranks * threads <= 6 {
+            for digest in try SmallRun.digests(noisy, ranks: ranks, threads: threads) {
+                #expect(digest == alone, "\(ranks)×\(threads)")
+            }
+        }
+        let without = try SmallRun.digests(plan([]), ranks: 1, threads: 1)[0]
+        #expect(without != alone)
+        // Noise of no width changes no bit: everything else stays where it was.
+        let none = "model.normalization.noise={mean: 0, deviation: 1, spread: 0}"
+        #expect(try SmallRun.digests(plan([none]), ranks: 1, threads: 1)[0] == without)
+    }
+
     @Test("one digest with augmentation on, with evaluations and short batches between")
     func augmented() throws {
         let augment =

@@ -45,8 +45,13 @@ final class Probing {
             guard let layer = node.layer as? any ActivatedLayer, layer.activationKind != .identity
             else { return nil }
             let count = min(Self.mostUnits, layer.outputs)
+            var input = node.input
+            // Noise stands behind a normalisation: this is what that one takes, as without noise.
+            if input > 0, nodes[input - 1].layer is Noise {
+                input = nodes[nodes[input - 1].input - 1].input
+            }
             return Probed(
-                layer: layer, input: node.input > 0 ? nodes[node.input - 1].layer : nil,
+                layer: layer, input: input > 0 ? nodes[input - 1].layer : nil,
                 units: (0..<count).map { $0 * layer.outputs / count })
         }
         samples = min(Self.mostSamples, plan.configuration.batch.size)

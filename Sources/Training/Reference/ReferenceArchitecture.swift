@@ -1,4 +1,5 @@
 import Kernels
+import Layers
 import TensorCore
 
 /// The network that a `ReferenceTrainer` trains: modules that take each other's outputs. Value 0 is
@@ -69,6 +70,7 @@ public struct ReferenceArchitecture: Equatable, Sendable {
         case globalAveragePool(channels: Int)
         case paddedShortcut(ImageShape, channels: Int, stride: Int)
         case dropout(rate: Double, seed: UInt64, ordinal: Int)
+        case noise(Noise.Distribution, seed: UInt64, ordinal: Int, channels: Int)
     }
 
     init(inputs: Int, nodes: [Node], normalization: Normalization?) {

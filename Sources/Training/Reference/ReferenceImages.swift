@@ -1,4 +1,6 @@
+import Glibc
 import Kernels
+import Layers
 import TensorCore
 
 // The layers for images as formulas in Float64, f beside fBackward, independent of every kernel.
@@ -251,4 +253,39 @@ func referenceDropoutMask(
         }
     }
     return mask
+}
+
+/// What each value of a batch is multiplied by in step `step`, and what is added: see `Noise`.
+func referenceNoise(
+    rows: Int, columns: Int, channels: Int, _ distribution: Noise.Distribution, seed: UInt64,
+    ordinal: Int, step: Int
+) -> (factor: ReferenceMatrix, summand: ReferenceMatrix) {
+    func stream(_ place: UInt64) -> CounterRandom {
+        CounterRandom(
+            seed: seed, purpose: .noise, index: UInt64(step) << 40 | UInt64(ordinal) << 32 | place)
+    }
+    func interval(_ low: Double, _ high: Double, _ random: CounterRandom, _ place: Int) -> Double {
+        random.uniform(in: low...high, at: place)
+    }
+    let (ofChannels, spread) = (stream(0xFFFF_FFFF), distribution.spread)
+    var factor = ReferenceMatrix(rows: rows, columns: columns)
+    var summand = factor
+    for row in 0..<rows {
+        let random = stream(UInt64(row))
+        for column in 0..<columns {
+            let c = column % channels
+            let mean = interval(-distribution.mean, distribution.mean, ofChannels, 2 * c)
+            let deviation = interval(1, distribution.deviation, ofChannels, 2 * c + 1)
+            // Four numbers serve two columns.
+            let start = column / 2 * 4
+            let angle = 2 * Double.pi * random.uniform(at: start + 1)
+            let normal =
+                (-2 * log(1 - random.uniform(at: start))).squareRoot()
+                * (column % 2 == 0 ? cos(angle) : sin(angle))
+            factor[row, column] = deviation + spread * normal
+            summand[row, column] =
+                mean + interval(-spread, spread, random, start + 2 + column % 2)
+        }
+    }
+    return (factor, summand)
 }

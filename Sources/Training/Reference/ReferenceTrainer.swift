@@ -239,6 +239,12 @@ public struct ReferenceTrainer: Sendable {
                 referenceDropoutMask(
                     rows: x.rows, columns: x.columns, rate: rate, seed: seed, ordinal: ordinal,
                     step: step))
+        case .noise(let distribution, let seed, let ordinal, let channels):
+            guard let step else { return x }
+            let noise = referenceNoise(
+                rows: x.rows, columns: x.columns, channels: channels, distribution, seed: seed,
+                ordinal: ordinal, step: step)
+            return x.times(noise.factor) + noise.summand
         }
     }
 
@@ -300,6 +306,11 @@ public struct ReferenceTrainer: Sendable {
                 rows: gradient.rows, columns: gradient.columns, rate: rate, seed: seed,
                 ordinal: ordinal, step: step)
             return (gradient.times(mask), [])
+        case .noise(let distribution, let seed, let ordinal, let channels):
+            let noise = referenceNoise(
+                rows: gradient.rows, columns: gradient.columns, channels: channels, distribution,
+                seed: seed, ordinal: ordinal, step: step)
+            return (gradient.times(noise.factor), [])
         }
     }
 

@@ -1,0 +1,150 @@
+import Glibc
+public import TensorCore
+
+/// Moves and scales all values at random in training: what puts distributions in motion again behind
+/// a batch normalisation.
+///
+///     y = s·x + m,  s from N(σ, spread²),  m uniform in μ ± spread
+///     μ uniform in ± mean,  σ uniform in 1…deviation, anew for each channel in each step
+///     dx = s·dy
+///
+/// All draws are pure functions of (seed, step, layer, channel or the sample's place in the global
+/// batch, position): the same in every world. Inference is without noise. Santurkar, Tsipras, Ilyas,
+/// Madry, "How does batch normalization help optimization?", 2018, "noisy" BatchNorm.
+///
+/// - input, output [N, C] or [N·H·W, C]
+public final class Noise: Layer {
+    /// Where the values' factors and summands come from.
+    public struct Distribution: Hashable, Sendable {
+        /// The largest |μ|; 0 or more.
+        public var mean: Double
+        /// The largest σ; 1 or more.
+        public var deviation: Double
+        /// How far values of a channel differ; 0 or more.
+        public var spread: Double
+
+        /// A distribution of distributions.
+        public init(mean: Double, deviation: Double, spread: Double) {
+            self.mean = mean
+            self.deviation = deviation
+            self.spread = spread
+        }
+    }
+
+    /// The name in messages.
+    public let name: String
+
+    /// Values of one sample.
+    public let outputs: Int
+
+    /// y, as the input.
+    public let output: Tensor
+
+    /// How many images a block should have; nil for values without positions.
+    public let samplesPerBlock: Int?
+    private let distribution: Distribution
+    private let seed: UInt64
+    private let ordinal: Int
+    private let channels: Int
+
+    /// s, as the output.
+    private let factor: Tensor
+
+    /// μ and σ of each channel in `drawnStep`, [2·C].
+    private let moments: UnsafeMutablePointer<Double>
+    private var drawnStep = -1
+
+    /// - Parameters:
+    ///   - ordinal: tells the noises of a network apart, below 256.
+    ///   - columns: channels, C.
+    ///   - positions: values a channel of one sample, H·W.
+    ///   - rows: the most samples of a pass.
+    public init(
+        name: String, _ distribution: Distribution, seed: UInt64, ordinal: Int, columns: Int,
+        positions: Int = 1, rows: Int
+    ) {
+        precondition(
+            distribution.mean >= 0 && distribution.deviation >= 1 && distribution.spread >= 0,
+            "a noise has no negative width")
+        precondition((0..<256).contains(ordinal), "a network has up to 256 noises")
+        self.name = name
+        self.distribution = distribution
+        self.seed = seed
+        self.ordinal = ordinal
+        channels = columns
+        outputs = columns * positions
+        output = Tensor(rows: rows * positions, columns: columns)
+        factor = Tensor(rows: rows * positions, columns: columns)
+        moments = alignedAllocation(of: Double.self, count: 2 * columns)
+        moments.initialize(repeating: 0, count: 2 * columns)
+        samplesPerBlock = positions > 1 ? imagesPerBlock(values: columns * positions) : nil
+    }
+
+    deinit { moments.deallocate() }
+
+    /// dx may be written over dy.
+    public var worksInPlace: Bool { true }
+
+    /// y, of the block's rows.
+    public func forward(_ input: Tensor, _ block: Block, _ pass: Pass) {
+        let first = block.rows.lowerBound * outputs
+        guard pass.mode == .training else {
+            (output.pointer + first).update(
+                from: input.pointer + first, count: block.rows.count * outputs)
+            return
+        }
+        if drawnStep != pass.step { drawMoments(pass.step) }
+        for row in block.rows { add(to: input, row, pass) }
+    }
+
+    /// The stream of sample `place`, or of the channels, whose place no sample has.
+    private func random(_ step: Int, _ place: UInt32) -> CounterRandom {
+        CounterRandom(
+            seed: seed, purpose: .noise,
+            index: UInt64(step) << 40 | UInt64(ordinal) << 32 | UInt64(place))
+    }
+
+    private func drawMoments(_ step: Int) {
+        let random = random(step, .max)
+        for c in 0..<channels {
+            moments[2 * c] = distribution.mean * (2 * random.uniform(at: 2 * c) - 1)
+            moments[2 * c + 1] =
+                1 + (distribution.deviation - 1) * random.uniform(at: 2 * c + 1)
+        }
+        drawnStep = step
+    }
+
+    private func add(to input: Tensor, _ row: Int, _ pass: Pass) {
+        let random = random(pass.step, UInt32(pass.shape.firstSample + row))
+        let (x, y) = (input.pointer + row * outputs, output.pointer + row * outputs)
+        let s = factor.pointer + row * outputs
+        var c = 0
+        // A block of four words: a pair of normal numbers by Box and Muller, and two uniform ones.
+        for place in stride(from: 0, to: outputs, by: 2) {
+            let words = random.words(block: UInt32(place / 2))
+            let radius = (-2 * log(1 - Double(words[0]) * 0x1p-32)).squareRoot()
+            let angle = 2 * Double.pi * (Double(words[1]) * 0x1p-32)
+            for lane in 0..<min(2, outputs - place) {
+                let normal = radius * (lane == 0 ? cos(angle) : sin(angle))
+                let uniform = 2 * (Double(words[2 + lane]) * 0x1p-32) - 1
+                let scale = Float(moments[2 * c + 1] + distribution.spread * normal)
+                s[place + lane] = scale
+                y[place + lane] =
+                    scale * x[place + lane]
+                    + Float(moments[2 * c] + distribution.spread * uniform)
+                c = c + 1 == channels ? 0 : c + 1
+            }
+        }
+    }
+
+    /// dx, of the block's rows.
+    public func backward(
+        _ input: Tensor, _ outputGradient: Tensor, into inputGradient: Tensor?, _ block: Block,
+        _ pass: Pass
+    ) {
+        guard let inputGradient else { return }
+        for i in block.rows.lowerBound * outputs..<block.rows.upperBound * outputs {
+            inputGradient.pointer[i] = outputGradient.pointer[i] * factor.pointer[i]
+        }
+    }
+}
