@@ -5,16 +5,38 @@ import Layers
 import Normalization
 import TensorCore
 
-/// The layer of synchronised batch normalisation, as networks run it.
+/// The layers of normalisation, as networks run them.
 extension KernelBench {
-    /// `batch_norm` and `batch_norm_relu`: forward and backward, with statistics over all shards, on
-    /// the threads of `--threads` (1).
-    func batchNormalization(_ extents: [Int]) throws -> Work {
+    /// Groups of `group_norm`: what `model.normalization.groups` is by default.
+    static let groups = 8
+
+    /// `batch_norm` and `batch_norm_relu`, with statistics over all shards, and `group_norm` (8
+    /// groups), `layer_norm` and `instance_norm`: forward and backward, on the threads of `--threads`
+    /// (1).
+    func normalization(_ extents: [Int]) throws -> Work {
         let threads = arguments.threads ?? 1
+        let (channels, positions) = (
+            extents[extents.count - 1], extents.dropFirst().dropLast().reduce(1, *)
+        )
+        let groups: Int? =
+            switch kernel {
+            case "group_norm": Self.groups
+            case "layer_norm": 1
+            case "instance_norm": channels
+            default: nil
+            }
+        if let groups {
+            guard channels % groups == 0 else {
+                throw BenchError.groupsDoNotDivide(channels: channels, groups: groups)
+            }
+            guard channels / groups * positions > 1 else {
+                throw BenchError.singleValueGroup(kernel: kernel, found: extents)
+            }
+        }
         let layer = NormalizationLayer(
-            samples: extents[0], positions: extents.dropFirst().dropLast().reduce(1, *),
-            channels: extents[extents.count - 1], shards: arguments.shards ?? min(8, extents[0]),
-            activation: kernel == "batch_norm_relu" ? .relu : .identity)
+            samples: extents[0], positions: positions, channels: channels,
+            shards: arguments.shards ?? min(8, extents[0]),
+            activation: kernel == "batch_norm_relu" ? .relu : .identity, groups: groups)
         guard layer.shards <= layer.samples else {
             throw BenchError.tooManyShards(layer.shards, samples: layer.samples)
         }
@@ -33,23 +55,28 @@ extension KernelBench {
     }
 }
 
-/// One layer of batch normalisation over a batch, [samples·positions, channels].
+/// One layer of normalisation over a batch, [samples·positions, channels].
 private struct NormalizationLayer: Sendable {
     let samples: Int
     let positions: Int
     let channels: Int
     let shards: Int
     let activation: ActivationKind
+    /// Of each sample's channels; nil for batch normalisation.
+    let groups: Int?
 
     /// Median seconds of forward and backward over `rounds` of `calls`, on a team.
     func medianSeconds(threads: Int, rounds: Int, calls: Int) throws -> Double {
+        let isReduced = groups != nil
         let replica = Replica(
             ModelLayout([
-                .parameter(name: "bn.weight", shape: [channels], role: .scale, isReduced: false),
-                .parameter(name: "bn.bias", shape: [channels], role: .shift, isReduced: false),
-                .statistics(name: "bn", channels: channels),
+                .parameter(
+                    name: "norm.weight", shape: [channels], role: .scale, isReduced: isReduced),
+                .parameter(
+                    name: "norm.bias", shape: [channels], role: .shift, isReduced: isReduced),
+                .statistics(name: "norm", channels: channels),
             ]))
-        if let scale = replica.layout.parameter("bn.weight") {
+        if let scale = replica.layout.parameter("norm.weight") {
             // dx takes dy's place: with γ = 1 it could grow from call to call.
             replica.setValues([Float](repeating: 0.25, count: channels), of: scale)
         }
@@ -75,17 +102,25 @@ private struct NormalizationLayer: Sendable {
             }, trains: true)
         let reduction = GradientReduction(
             communicator, shards: shards, length: layout.reduced, result: replica.gradient)
-        let layer = BatchNorm(
-            name: "bn", channels: channels, settings: BatchNormSettings(), activation: activation,
-            positions: positions, ordinal: 0, shards: shards, rows: range.count,
-            placement: .init(
-                scale: layout.parameter("bn.weight"), shift: layout.parameter("bn.bias"),
-                running: layout.statistics[0]),
-            communicator: communicator, replica: replica,
-            gradients: GradientAccumulator(
-                nodes: reduction.nodeShards.indices.map {
-                    .init(shards: reduction.nodeShards[$0], values: reduction.node($0))
-                }, merges: reduction.merges, depth: reduction.depth, largest: channels))
+        let gradients = GradientAccumulator(
+            nodes: reduction.nodeShards.indices.map {
+                .init(shards: reduction.nodeShards[$0], values: reduction.node($0))
+            }, merges: reduction.merges, depth: reduction.depth, largest: channels)
+        let (scale, shift) = (layout.parameter("norm.weight"), layout.parameter("norm.bias"))
+        let layer: any Layer =
+            if let groups {
+                GroupNorm(
+                    name: "norm", channels: channels, groups: groups, activation: activation,
+                    positions: positions, rows: range.count, scale: scale, shift: shift,
+                    replica: replica, gradients: gradients)
+            } else {
+                BatchNorm(
+                    name: "norm", channels: channels, settings: BatchNormSettings(),
+                    activation: activation, positions: positions, ordinal: 0, shards: shards,
+                    rows: range.count,
+                    placement: .init(scale: scale, shift: shift, running: layout.statistics[0]),
+                    communicator: communicator, replica: replica, gradients: gradients)
+            }
         let graph = try LayerGraph(
             chain: [layer], shapes: [shape], inputSize: channels * positions,
             needsInputGradient: true)

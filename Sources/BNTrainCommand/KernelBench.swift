@@ -3,8 +3,8 @@ import Kernels
 import TensorCore
 import Training
 
-/// `bn-train bench --kernel NAME --shape …`: one kernel on one thread, or batch normalisation on
-/// several, beside the machine's peak.
+/// `bn-train bench --kernel NAME --shape …`: one kernel on one thread, or a layer of normalisation
+/// on several, beside the machine's peak.
 struct KernelBench {
     let kernel: String
     let shape: String?
@@ -87,6 +87,8 @@ struct KernelBench {
         "conv_backward_weights": ([16, 32, 32, 16, 16, 3, 1], 4),
         "bn": ([30, 128], 2), "bn_backward": ([30, 128], 2),
         "batch_norm": ([128, 32, 32, 16], 2), "batch_norm_relu": ([128, 32, 32, 16], 2),
+        "layer_norm": ([128, 32, 32, 16], 2), "instance_norm": ([128, 32, 32, 16], 2),
+        "group_norm": ([128, 32, 32, 16], 2),
         "bn_add_relu": ([16, 32, 32, 16], 2), "bn_add_relu_backward": ([16, 32, 32, 16], 2),
         "max_pool": ([16, 28, 28, 6, 2, 2], 4), "max_pool_backward": ([16, 28, 28, 6, 2, 2], 4),
         "sgd": ([134_400], 1),
@@ -105,7 +107,8 @@ struct KernelBench {
             return try convolution(extents)
         case "max_pool", "max_pool_backward": return try maxPooling(extents)
         case "sgd": return sgd(extents)
-        case "batch_norm", "batch_norm_relu": return try batchNormalization(extents)
+        case "batch_norm", "batch_norm_relu", "layer_norm", "instance_norm", "group_norm":
+            return try normalization(extents)
         default: return bn(extents)
         }
     }
@@ -180,6 +183,8 @@ enum BenchError: Error, Equatable, CustomStringConvertible {
     case unknownKernel(String, known: [String])
     case wrongShape(kernel: String, found: String)
     case kernelDoesNotFit(kernel: String, found: [Int])
+    case groupsDoNotDivide(channels: Int, groups: Int)
+    case singleValueGroup(kernel: String, found: [Int])
     case tooManyThreads(Int, shards: Int)
     case tooManyShards(Int, samples: Int)
     case comparedUnderLauncher
@@ -205,6 +210,12 @@ enum BenchError: Error, Equatable, CustomStringConvertible {
             "the window of \(kernel) does not fit an image of --shape "
                 + "'\(found.map(String.init).joined(separator: "x"))': give one such as "
                 + Self.example(of: kernel)
+        case .groupsDoNotDivide(let channels, let groups):
+            "group_norm takes \(groups) groups, which do not divide the \(channels) channels of "
+                + "--shape: give a multiple of \(groups)"
+        case .singleValueGroup(let kernel, let found):
+            "\(kernel) would take the statistics of single values with --shape "
+                + "'\(found.map(String.init).joined(separator: "x"))': give one such as 64x56x56x64"
         case .tooManyThreads(let threads, let shards):
             "--threads \(threads) are more than the \(shards) shards: give --shards of at least "
                 + "\(threads), or fewer threads"
@@ -227,7 +238,8 @@ enum BenchError: Error, Equatable, CustomStringConvertible {
         case _ where kernel.hasPrefix("max_pool"):
             "16x28x28x6 (images, height, width, channels), or 16x28x28x6x3x2 "
                 + "(then kernel, stride)"
-        case _ where kernel.hasPrefix("bn") || kernel.hasPrefix("batch_norm"):
+        case _
+        where kernel.hasPrefix("bn") || kernel.hasSuffix("norm") || kernel.hasPrefix("batch_norm"):
             "30x128 (rows, channels) or 64x56x56x64"
         default: "134400"
         }

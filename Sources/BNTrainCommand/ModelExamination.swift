@@ -32,8 +32,7 @@ struct ModelExamination {
         var confusion = ConfusionMatrix(classes: names)
         var mistakes: [(prediction: Trainer.Prediction, said: Int)] = []
         for prediction in try trainer.predictTestSamples() {
-            let probabilities = prediction.probabilities
-            let said = probabilities.indices.max { probabilities[$0] < probabilities[$1] } ?? 0
+            let said = prediction.predicted
             confusion.counts[prediction.label][said] += 1
             if said != prediction.label { mistakes.append((prediction, said)) }
         }

@@ -33,10 +33,9 @@ struct PredictCommand {
         launch.say(header.normalization)
         let predictions = try trainer.predict(indices)
         for prediction in predictions {
-            let best = prediction.probabilities.enumerated().max { $0.element < $1.element }
             let shares = prediction.probabilities.map { fixed($0, digits: 3) }
             launch.say(
-                "sample \(prediction.index): class \(best?.offset ?? 0) "
+                "sample \(prediction.index): class \(prediction.predicted) "
                     + "(label \(prediction.label)); probabilities \(shares.joined(separator: " "))")
         }
         if arguments.json {

@@ -120,8 +120,11 @@ struct RunHeader {
         _ plan: RunPlan, _ statistics: InferenceStatistics?
     ) -> String {
         let placement =
-            plan.configuration.model.name == .mlp
-            ? Self.placement(plan.configuration.model.placement) + "; " : ""
+            switch plan.configuration.model.name {
+            case .mlp: Self.placement(plan.configuration.model.placement) + "; "
+            case .mnistCNN: "\(plan.configuration.model.placement.rawValue) the softmax; "
+            default: ""
+            }
         if let grouping = plan.network.groupNormalization?.grouping {
             let statistics =
                 switch grouping {

@@ -23,9 +23,9 @@ enum Keys {
         doc: "\"mlp\": what follows each hidden layer: \"sigmoid\", \"tanh\" or \"relu\".")
     static let placement = Key<RunConfiguration.Model.Placement>(
         "model.placement", default: "\"before\"", .name,
-        for: Condition(path: "model.name", names: ["mlp"]),
+        for: Condition(path: "model.name", names: ["mlp", "mnist-cnn"], meansTheSame: false),
         doc:
-            "\"mlp\": where BN stands: \"before\" or \"after\" the activation, or on all layers' \"inputs\"."
+            "BN \"before\" or \"after\" the activations, or on all \"inputs\"; \"mnist-cnn\": of the softmax."
     )
     static let stem = Key<RunConfiguration.Model.Stem>(
         "model.stem", default: "\"cifar\"", .name,

@@ -134,6 +134,11 @@ extension RunConfiguration.Model {
         hidden = try settings.value(Keys.hidden)
         activation = try settings.value(Keys.activation)
         placement = try settings.value(Keys.placement)
+        if name == .mnistCNN && placement == .inputs {
+            throw settings[Keys.placement.path].value.error(
+                key: Keys.placement.path,
+                expected: "\"before\" or \"after\" (the softmax) with model.name \"mnist-cnn\"")
+        }
         stem = try settings.value(Keys.stem)
         shortcut = try settings.value(Keys.shortcut)
         zeroInitialBlocks = try settings.value(Keys.zeroInitialBlocks)

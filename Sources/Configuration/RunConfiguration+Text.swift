@@ -79,8 +79,10 @@ extension RunConfiguration.Model {
             members += [
                 ("hidden", .list(hidden.map(JSON.whole))),
                 ("activation", .string(activation.rawValue)),
-                ("placement", .string(placement.rawValue)),
             ]
+        }
+        if name == .mlp || name == .mnistCNN {
+            members.append(("placement", .string(placement.rawValue)))
         }
         if name == .vgg11 || Name.large.contains(name) {
             members.append(("stem", .string(stem.rawValue)))

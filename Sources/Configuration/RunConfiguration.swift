@@ -61,7 +61,7 @@ public struct RunConfiguration: Sendable, Hashable {
         /// What follows each hidden layer.
         public var activation: Activation
 
-        /// Where BN stands.
+        /// Where BN stands: by the hidden layers' activations, or by the softmax of "mnist-cnn".
         public var placement: Placement
 
         /// How a network for images begins.

@@ -81,9 +81,39 @@ public func softmax(
     }
 }
 
+/// The gradient of what `softmax` was taken of: dx = p·(dy − Σ dy·p), the sum in Float64.
+///
+/// - Parameters:
+///   - probabilities: p, [rows, classes]
+///   - outputGradient: dy, [rows, classes]
+///   - logitsGradient: dx, [rows, classes]; may be `outputGradient`.
+public func softmaxBackward(
+    probabilities: UnsafePointer<Float>, outputGradient: UnsafePointer<Float>, rows: Int,
+    classes: Int, logitsGradient: UnsafeMutablePointer<Float>
+) {
+    for row in 0..<rows {
+        let (p, dy) = (probabilities + row * classes, outputGradient + row * classes)
+        let dx = logitsGradient + row * classes
+        var sum = SIMD16<Double>()
+        var c = 0
+        while c < classes {
+            let lanes = min(laneCount, classes &- c)
+            sum.addProduct(widen(loadLanes(p + c, lanes)), widen(loadLanes(dy + c, lanes)))
+            c &+= laneCount
+        }
+        let mean = Float(laneSum(sum))
+        c = 0
+        while c < classes {
+            let lanes = min(laneCount, classes &- c)
+            storeLanes(loadLanes(p + c, lanes) * (loadLanes(dy + c, lanes) - mean), dx + c, lanes)
+            c &+= laneCount
+        }
+    }
+}
+
 /// The largest of the values that are not NaN.
 @inline(__always)
-private func rowMaximum(_ x: UnsafePointer<Float>, _ classes: Int) -> Float {
+func rowMaximum(_ x: UnsafePointer<Float>, _ classes: Int) -> Float {
     var maximum = SIMD16<Float>(repeating: -.infinity)
     var c = 0
     while c < classes {
@@ -139,7 +169,7 @@ private func scaleRow(
 
 /// Σx in Float64.
 @inline(__always)
-private func rowSum(_ x: UnsafePointer<Float>, _ classes: Int) -> Double {
+func rowSum(_ x: UnsafePointer<Float>, _ classes: Int) -> Double {
     var sum = SIMD16<Double>()
     var c = 0
     while c < classes {

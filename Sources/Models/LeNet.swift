@@ -49,11 +49,24 @@ public struct LeNet: Hashable, Sendable {
 
 /// The network of one convolution that tutorials train on MNIST: 32 channels 3×3, pooling, the
 /// classes, and BN on the output. Names are `conv1, fc, bn`.
+///
+/// Behind the softmax, where tutorials print it, BN leaves values of any sign that sum to nothing in
+/// particular: the loss is then that of `OutputKind.proportions`.
 public struct OneConvolution: Hashable, Sendable {
+    /// Where normalisation stands.
+    public enum Placement: String, Hashable, Sendable, CaseIterable {
+        /// On the logits, before the softmax.
+        case before
+        /// On the probabilities, behind the softmax; the product keeps its bias.
+        case after
+    }
+
     /// One input image, at least 4×4.
     public var input: ImageShape
     /// Classes.
     public var classes: Int
+    /// Where normalisation stands.
+    public var placement: Placement
     /// Batch normalisation of the output, or nil for none.
     public var normalization: BatchNormSettings?
     /// The share of values dropped before the dense layer.
@@ -61,10 +74,11 @@ public struct OneConvolution: Hashable, Sendable {
 
     /// The network for these images.
     public init(
-        input: ImageShape, classes: Int,
+        input: ImageShape, classes: Int, placement: Placement = .before,
         normalization: BatchNormSettings? = BatchNormSettings(), dropout: Double = 0
     ) {
         self.dropout = dropout
+        self.placement = placement
         self.input = input
         self.classes = classes
         self.normalization = normalization
@@ -78,7 +92,9 @@ public struct OneConvolution: Hashable, Sendable {
         network.activation("relu")
         try network.maxPool("pool", size: 2)
         network.dropout("dropout", rate: dropout)
-        network.linear("fc", outputs: classes)
+        let isBehindSoftmax = normalization != nil && placement == .after
+        network.linear("fc", outputs: classes, bias: isBehindSoftmax ? true : nil)
+        if isBehindSoftmax { network.softmax("softmax") }
         network.batchNorm("bn")
         return network.specification
     }

@@ -18,8 +18,8 @@ public final class Network {
     /// Its normalisation layers, first to last.
     public let normalizations: [BatchNorm]
 
-    /// The loss behind the logits.
-    public let loss: SoftmaxCrossEntropy
+    /// The loss behind the outputs.
+    public let loss: CrossEntropy
 
     /// The sum of all workers' gradients.
     package let gradientReduction: GradientReduction
@@ -139,7 +139,8 @@ public final class Network {
         let takesRank = layers.layers.contains { ($0 as? InputLinear)?.computesPanels ?? false }
         inputShards = takesRank ? world.shards(ofRank: world.rank, of: shards) : mine
         normalizations = layers.layers.compactMap { $0 as? BatchNorm }
-        loss = SoftmaxCrossEntropy(classes: specification.classes, rows: rows)
+        loss = CrossEntropy(
+            of: specification.outputKind, classes: specification.classes, rows: rows)
         // The run's network makes the copies that both read.
         let packing =
             isAudit
@@ -172,11 +173,11 @@ public final class Network {
         return mine
     }
 
-    /// Gradients of this worker's shards, from those of the logits (without another, the loss's),
+    /// Gradients of this worker's shards, from those of the outputs (without another, the loss's),
     /// into its nodes of the tree. Between ranks finished parts are summed meanwhile:
     /// `gradientReduction.sum` must follow.
-    package func backward(_ pass: Pass, from logitsGradient: Tensor? = nil) throws {
-        try layers.backward(logitsGradient ?? loss.logitsGradient, pass, follower: buckets)
+    package func backward(_ pass: Pass, from outputGradient: Tensor? = nil) throws {
+        try layers.backward(outputGradient ?? loss.outputGradient, pass, follower: buckets)
     }
 
     /// Makes the copies of the weights that passes read, after parameters have changed and the team
@@ -315,6 +316,8 @@ private struct Builder {
         case .paddedShortcut(let image, let channels, let stride):
             return PaddedShortcut(
                 name: node.name, input: image, channels: channels, stride: stride, rows: rows)
+        case .softmax(let classes):
+            return Softmax(name: node.name, classes: classes, rows: rows)
         case .dropout(let rate, let channels, let positions):
             return Dropout(
                 name: node.name, rate: rate, seed: seed, ordinal: index, columns: channels,

@@ -168,6 +168,12 @@ public struct NetworkBuilder {
             shape: PaddedShortcut.output(of: value.shape, channels: channels, stride: stride))
     }
 
+    /// Probabilities of the classes, for what follows them; a loss of logits needs none.
+    public mutating func softmax(_ name: String) {
+        precondition(value.shape.positions == 1, "classes have no positions")
+        append(name, .softmax(classes: value.shape.channels), shape: value.shape)
+    }
+
     /// Dropout, unless `rate` is 0.
     public mutating func dropout(_ name: String, rate: Double) {
         guard rate > 0 else { return }

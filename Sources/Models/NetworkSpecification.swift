@@ -32,6 +32,8 @@ public struct NetworkSpecification: Hashable, Sendable {
         case dropout(rate: Double, channels: Int, positions: Int = 1)
         /// Noise; `ordinal` tells it from the network's others.
         case noise(Noise.Distribution, ordinal: Int, channels: Int, positions: Int = 1)
+        /// Probabilities of classes, for modules behind them.
+        case softmax(classes: Int)
     }
 
     /// A module and what it takes. Value 0 is the network's input, value n the output of node n − 1.
@@ -96,6 +98,12 @@ public struct NetworkSpecification: Hashable, Sendable {
     /// Whether the network has batch normalisation.
     public var isNormalized: Bool {
         nodes.contains { if case .batchNorm = $0.module { true } else { false } }
+    }
+
+    /// What the last module gives: proportions, where something follows a softmax.
+    public var outputKind: OutputKind {
+        nodes.contains { if case .softmax = $0.module { true } else { false } }
+            ? .proportions : .logits
     }
 
     /// The activation that is fused into node `index`, a normalisation, and where it stands: the
@@ -209,7 +217,7 @@ public struct NetworkSpecification: Hashable, Sendable {
                 }
                 ordinal += 1
             case .activation, .maxPool, .averagePool, .globalAveragePool, .paddedShortcut,
-                .dropout, .noise:
+                .dropout, .noise, .softmax:
                 break
             }
         }

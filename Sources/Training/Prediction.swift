@@ -13,7 +13,10 @@ extension Trainer {
         public let index: Int
         /// Its true class.
         public let label: Int
-        /// The probability of each class; they sum to 1.
+        /// The class with the (first) largest output.
+        public let predicted: Int
+        /// What the loss takes for the probability of each class. They sum to 1, unless the network
+        /// ends behind a softmax; see `CrossEntropy.probabilities`.
         public let probabilities: [Double]
     }
 
@@ -62,14 +65,16 @@ extension Trainer {
                     preconditionFailure("a run of \(run.count) samples was not planned")
                 }
                 plan.scaling.fill(input, from: plan.split.test, at: run)
-                let logits = try network.layers.forward(input, Pass(.inference, shape))
-                softmax(
-                    logits: logits.pointer, rows: run.count, classes: classes,
-                    probabilities: probabilities.pointer)
+                let outputs = try network.layers.forward(input, Pass(.inference, shape))
+                network.loss.probabilities(of: outputs, rows: run.count, into: probabilities)
                 for (row, index) in run.enumerated() {
                     predictions.append(
                         Prediction(
                             index: index, label: plan.split.test.label(at: index),
+                            predicted: (1..<classes).reduce(0) {
+                                let values = outputs.row(row)
+                                return values[$1] > values[$0] ? $1 : $0
+                            },
                             probabilities: (0..<classes).map {
                                 Double(probabilities.pointer[row * classes + $0])
                             }))

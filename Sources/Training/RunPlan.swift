@@ -213,7 +213,9 @@ extension NetworkSpecification {
             ).specification()
         case .mnistCNN:
             self = try OneConvolution(
-                input: input, classes: classes, normalization: settings, dropout: model.dropout
+                input: input, classes: classes,
+                placement: model.placement == .before ? .before : .after,
+                normalization: settings, dropout: model.dropout
             ).specification()
         case .vgg11:
             self = try VGG(

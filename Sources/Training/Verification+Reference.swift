@@ -197,6 +197,7 @@ extension ReferenceArchitecture.Module {
             self = .dropout(rate: rate, seed: seed, ordinal: index)
         case .noise(let distribution, let ordinal, let channels, _):
             self = .noise(distribution, seed: seed, ordinal: ordinal, channels: channels)
+        case .softmax: self = .softmax
         }
     }
 }

@@ -187,5 +187,33 @@ extension ProgramTests {
             ]).expect(
                 64, "--shards 6 are more than the 5 samples of --shape: give fewer shards")
         }
+
+        @Test("so do those that normalise each sample by itself", arguments: [1, 2])
+        func sampleLayers(threads: Int) throws {
+            let place = try Workplace()
+            for (kernel, shape) in [
+                ("group_norm", "5x3x2x16"), ("group_norm", "5x16"), ("layer_norm", "5x7"),
+                ("instance_norm", "5x3x2x7"),
+            ] {
+                let result = try place.run([
+                    "bench", "--kernel", kernel, "--shape", shape, "--shards", "3",
+                    "--threads", "\(threads)", "--seconds", "0.05", "--json",
+                ])
+                result.expectSuccess()
+                let object = JSONValue.object(try result.lastObject())
+                #expect(object["kernel"]?.string == kernel)
+                #expect((object["microseconds"]?.double ?? 0) > 0)
+            }
+            try place.run(["bench", "--kernel", "group_norm", "--shape", "5x3x2x12"]).expect(
+                64,
+                "group_norm takes 8 groups, which do not divide the 12 channels of --shape: give a "
+                    + "multiple of 8")
+            for (kernel, shape) in [("instance_norm", "5x7"), ("group_norm", "5x8")] {
+                try place.run(["bench", "--kernel", kernel, "--shape", shape]).expect(
+                    64,
+                    "\(kernel) would take the statistics of single values with --shape "
+                        + "'\(shape)': give one such as 64x56x56x64")
+            }
+        }
     }
 }

@@ -140,5 +140,32 @@ extension ProgramTests {
                 #expect(shares.count == 10 && abs(shares.reduce(0, +) - 1) < 1e-5)
             }
         }
+
+        @Test("a model that ends behind its softmax trains, evaluates, predicts and verifies")
+        func behindSoftmax() throws {
+            let place = try Workplace()
+            let words = [
+                "--set", "model.name=mnist-cnn", "--set", "model.placement=after",
+                "--set", "data.samples=200", "--set", "data.testSamples=40",
+                "--set", "batch.size=20", "--set", "batch.shards=2",
+                "--set", "optimizer.learningRate=1e-4",
+            ]
+            let run = try place.run(words + ["--set", "epochs=2", "--out", "run", "--json"])
+            run.expectSuccess()
+            #expect(run.stderr.contains("BN       after the softmax; scope global"))
+            let trained = try run.lastObject()
+            let evaluated = try place.run(["eval", "run/final.safetensors", "--json"]).lastObject()
+            for name in ["test_loss", "test_accuracy"] {
+                #expect(trained[name]?.double != nil && trained[name] == evaluated[name])
+            }
+            let result = try place.run(["predict", "run/final.safetensors", "3", "--json"])
+            result.expectSuccess()
+            let prediction = try #require(result.lastObject()["predictions"]?.array?.first)
+            for share in try #require(prediction["probabilities"]?.array).compactMap(\.double) {
+                #expect((0.99e-7...1).contains(share))
+            }
+            let verified = try place.run(["verify", "--steps", "5"] + words)
+            #expect(verified.status == 0, "\(verified.stderr)")
+        }
     }
 }

@@ -82,6 +82,14 @@ private let refusals = [
 
     // Values.
     NetworkRefusal(
+        "model.name=mnist-cnn", "model.placement=inputs",
+        message: """
+            --set: model.placement: expected "before" or "after" (the softmax) with model.name \
+            "mnist-cnn", found the string "inputs"
+                --set model.placement=inputs
+                                      ^
+            """),
+    NetworkRefusal(
         "model.name=lenet", "model.dropout=1",
         message: """
             --set: model.dropout: expected a number of at least 0 and below 1, found 1

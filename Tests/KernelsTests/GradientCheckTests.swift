@@ -61,4 +61,24 @@ struct GradientCheckTests {
             #expect(largestDifference(differences, expected) < 1e-8)
         }
     }
+
+    @Test(
+        "cross-entropy of proportions: outputs, of both signs, cut or not", arguments: [2, 3, 10],
+        [0, 0.2])
+    func proportions(classes: Int, smoothing: Double) {
+        for index in 0..<4 {
+            let outputs = doubles(normals(classes, mean: 0.5, index: UInt64(20 + index)))
+            for label in 0..<classes {
+                let gradient = proportionCrossEntropyReference(
+                    outputs: outputs, label: label, labelSmoothing: smoothing
+                ).gradient
+                let differences = Self.differences(outputs, step: 1e-6) {
+                    proportionCrossEntropyReference(
+                        outputs: $0, label: label, labelSmoothing: smoothing
+                    ).loss
+                }
+                #expect(largestDifference(differences, gradient, magnitude: 1) < 1e-6)
+            }
+        }
+    }
 }

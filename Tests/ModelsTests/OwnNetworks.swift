@@ -200,6 +200,15 @@ enum OwnNetworks {
                 $0.linear("fc2", outputs: 3)
             }
         ),
+        "softmax": (image(1, 1, 19), nil, { $0.softmax("softmax") }),
+        "a norm behind softmax": (
+            image(1, 1, 7), BatchNormSettings(),
+            {
+                $0.linear("fc", outputs: 5, bias: true)
+                $0.softmax("softmax")
+                $0.batchNorm("bn")
+            }
+        ),
         "norm-add-relu": (
             image(4, 3, 18), BatchNormSettings(),
             {

@@ -119,6 +119,15 @@ struct ReferenceNetwork {
                 let drawn = drawn(noise, ordinal, i, of: x.count, channels)
                 return drawn.factor * x[i] + drawn.summand
             }
+        case .softmax(let classes): return softmax(x, classes)
+        }
+    }
+
+    /// Each row's probabilities.
+    private func softmax(_ x: [Double], _ classes: Int) -> [Double] {
+        stride(from: 0, to: x.count, by: classes).flatMap { row in
+            let logits = Array(x[row..<row + classes])
+            return softmaxCrossEntropyReference(logits: logits, label: 0).probabilities
         }
     }
 
@@ -325,6 +334,12 @@ struct ReferenceNetwork {
         case .noise(let noise, let ordinal, let channels, _):
             return dy.indices.map {
                 dy[$0] * drawn(noise, ordinal, $0, of: dy.count, channels).factor
+            }
+        case .softmax(let classes):
+            let p = softmax(x, classes)
+            return p.indices.map { i in
+                let row = i / classes * classes..<i / classes * classes + classes
+                return p[i] * (dy[i] - row.reduce(0) { $0 + dy[$1] * p[$1] })
             }
         }
         return dx

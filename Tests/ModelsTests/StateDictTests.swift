@@ -146,6 +146,22 @@ struct StateDictTests {
                 "conv1.weight 32 1 3 3", "conv1.bias 32", "fc.weight 10 5408", "bn.weight 10",
                 "bn.bias 10", "bn.running_mean 10", "bn.running_var 10", "bn.num_batches_tracked",
             ])
+        #expect(one.outputKind == .logits)
+        // Behind the softmax the product before it keeps its bias; without BN there is no behind.
+        let behind = try OneConvolution(input: digits, classes: 10, placement: .after)
+            .specification()
+        #expect(
+            behind.tensors.prefix(5) == [
+                "conv1.weight 32 1 3 3", "conv1.bias 32", "fc.weight 10 5408", "fc.bias 10",
+                "bn.weight 10",
+            ])
+        #expect(behind.outputKind == .proportions)
+        let none = try OneConvolution(
+            input: digits, classes: 10, placement: .after, normalization: nil
+        ).specification()
+        let before = try OneConvolution(input: digits, classes: 10, normalization: nil)
+            .specification()
+        #expect(none == before)
     }
 }
 

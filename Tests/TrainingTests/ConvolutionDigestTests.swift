@@ -65,6 +65,7 @@ struct ConvolutionDigestTests {
         "one digest for the other networks, too",
         arguments: [
             ["resnet20", "model.shortcut=A", "model.zeroInitialBlocks=true"], ["mnist-cnn"],
+            ["mnist-cnn", "model.placement=after", "optimizer.learningRate=0.001"],
             ["resnet20", "model.normalization.kind=none"],
             ["resnet20", "model.normalization.kind=group", "model.shortcut=A"],
             ["resnet20", "model.normalization.kind=instance"],

@@ -84,6 +84,7 @@ struct ShardAuditTests {
             ["lenet"], ["resnet20"], ["resnet20", "model.normalization.kind=group"],
             ["lenet", "model.normalization.kind=none"],
             ["lenet", "freeze=[\"conv1\", \"bn1\"]"], ["mnist-cnn"],
+            ["mnist-cnn", "model.placement=after", "optimizer.learningRate=0.001"],
         ])
     func passesImages(settings: [String]) throws {
         for scope in settings[0] == "resnet20" ? ["\"global\""] : ["\"global\"", "{group: 2}"] {

@@ -112,6 +112,22 @@ struct TrainerReferenceTests {
     }
 
     @Test(
+        "BN behind the softmax comes out, with the loss of proportions",
+        arguments: ["\"global\"", "{group: 2}"], [0, 0.1])
+    func behindSoftmax(scope: String, labelSmoothing: Double) throws {
+        let plan = try ImageRun.plan(
+            "mnist-cnn", scope: scope, shards: 4,
+            more: [
+                "model.placement=after", "optimizer.learningRate=1e-4", "model.dropout=0",
+                "model.normalization.epsilon=0.01", "loss.labelSmoothing=\(labelSmoothing)",
+            ])
+        for threads in [1, 3] {
+            let verification = try Self.verification(plan, threads: threads)
+            #expect(verification.isAllowed, "\(verification.differences[0])")
+        }
+    }
+
+    @Test(
         "small mistakes are found: a rate one part in a hundred off, a biased variance, one scope for another",
         arguments: [
             "optimizer.learningRate=0.505", "optimizer.momentum=0.01",

@@ -39,7 +39,7 @@ extension Trainer {
         let rows = pass.shardRows[shard - mine.lowerBound]
         let layer = worker.network.layers.layers.first { $0.name == name }
         let columns = layer?.outputs ?? plan.network.classes
-        let values = layer?.output ?? worker.network.loss.logitsGradient
+        let values = layer?.output ?? worker.network.loss.outputGradient
         guard !rows.isEmpty else { return }
         let first = values.pointer + rows.lowerBound * columns
         guard let flip else {

@@ -71,6 +71,8 @@ public struct ReferenceArchitecture: Equatable, Sendable {
         case paddedShortcut(ImageShape, channels: Int, stride: Int)
         case dropout(rate: Double, seed: UInt64, ordinal: Int)
         case noise(Noise.Distribution, seed: UInt64, ordinal: Int, channels: Int)
+        /// The loss then divides the network's outputs by their sum.
+        case softmax
     }
 
     init(inputs: Int, nodes: [Node], normalization: Normalization?) {

@@ -117,8 +117,10 @@ public struct ReferenceTrainer: Sendable {
             values.append(kept(forward(node, x, moments[index] ?? [], step: step)))
         }
 
-        let (loss, gradient) = referenceSoftmaxCrossEntropy(
-            values[values.count - 1], labels: labels, labelSmoothing: labelSmoothing)
+        let crossEntropy =
+            architecture.nodes.contains { $0.module == .softmax }
+            ? referenceProportionCrossEntropy : referenceSoftmaxCrossEntropy
+        let (loss, gradient) = crossEntropy(values[values.count - 1], labels, labelSmoothing)
         var given: [ReferenceMatrix?] = Array(repeating: nil, count: values.count)
         given[values.count - 1] = kept(gradient)
         func give(_ gradient: ReferenceMatrix, to value: Int) {
@@ -173,7 +175,7 @@ public struct ReferenceTrainer: Sendable {
         }
     }
 
-    /// The logits `[rows, classes]` with the running statistics in the batch's place.
+    /// The outputs `[rows, classes]` with the running statistics in the batch's place.
     public func inference(rows: [[Double]]) -> [Double] {
         var values = [matrix(rows)]
         for node in architecture.nodes {
@@ -245,6 +247,7 @@ public struct ReferenceTrainer: Sendable {
                 rows: x.rows, columns: x.columns, channels: channels, distribution, seed: seed,
                 ordinal: ordinal, step: step)
             return x.times(noise.factor) + noise.summand
+        case .softmax: return referenceSoftmax(x)
         }
     }
 
@@ -311,6 +314,7 @@ public struct ReferenceTrainer: Sendable {
                 rows: gradient.rows, columns: gradient.columns, channels: channels, distribution,
                 seed: seed, ordinal: ordinal, step: step)
             return (gradient.times(noise.factor), [])
+        case .softmax: return (referenceSoftmaxBackward(gradient, input: input), [])
         }
     }
 
