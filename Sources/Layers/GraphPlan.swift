@@ -24,7 +24,7 @@ struct GraphPlan {
         var target: Int?
     }
 
-    /// What runs between two meetings in the same blocks.
+    /// What runs between two meetings, or a part of it, in the same blocks.
     struct Group {
         /// nil: all rows at once.
         var samplesPerBlock: Int?
@@ -33,6 +33,8 @@ struct GraphPlan {
         var weights: [Action] = []
         /// Nodes that then meet the other workers, in this order.
         var meetings: [Int] = []
+        /// Whether nothing more belongs to it.
+        var isClosed = false
     }
 
     private(set) var forward: [Group] = []
@@ -99,7 +101,8 @@ extension [GraphPlan.Group] {
         let samplesPerBlock = layer.samplesPerBlock
         let fits =
             last.map {
-                $0.meetings.isEmpty && ($0.samplesPerBlock == nil) == (samplesPerBlock == nil)
+                $0.meetings.isEmpty && !$0.isClosed
+                    && ($0.samplesPerBlock == nil) == (samplesPerBlock == nil)
             } ?? false
         if !fits { append(GraphPlan.Group(samplesPerBlock: samplesPerBlock)) }
         let group = count - 1
@@ -137,11 +140,14 @@ private struct BackwardPlanner {
     /// By node, the gradient of its output when it is complete.
     private var complete: [Int: Int?] = [:]
     private var waiting: [Int] = []
+    /// Whether no layer of the graph meets other workers.
+    private let meetsNobody: Bool
 
     init(nodes: [LayerGraph.Node], inputSize: Int, needsInputGradient: Bool) {
         self.nodes = nodes
         self.inputSize = inputSize
         self.needsInputGradient = needsInputGradient
+        meetsNobody = !nodes.contains { $0.layer is any MeetingLayer }
     }
 
     private func size(ofValue value: Int) -> Int {
@@ -216,6 +222,10 @@ private struct BackwardPlanner {
         if waiting.contains(node) {
             closeGroup(meetings: waiting)
             waiting = []
+        } else if meetsNobody && !released.isEmpty {
+            // Without meetings one group would hold the gradients of all values. Measured on
+            // ResNet-20: a fifth to a third less memory, and no slower.
+            closeGroup(meetings: [])
         }
         let entry = nodes[node]
         let layer = entry.layer
@@ -292,6 +302,7 @@ private struct BackwardPlanner {
     /// Blocks of a group run one after the other: what it has read stays as it is to its end.
     private mutating func closeGroup(meetings: [Int]) {
         groups[groups.count - 1].meetings = meetings
+        groups[groups.count - 1].isClosed = true
         free.formUnion(released)
         released = []
         read = []

@@ -180,7 +180,7 @@ package protocol BackwardFollower: AnyObject {
 
 // MARK: what runs
 
-/// What runs block by block between two meetings, then the weights' gradients, then the meetings.
+/// What runs block by block, then the weights' gradients, then the meetings, if any.
 private struct Group {
     /// By the index of the shape.
     let blocks: [[Block]]

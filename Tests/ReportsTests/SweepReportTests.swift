@@ -6,7 +6,7 @@ import Testing
 
 struct SweepReportTests {
     /// A sweep of two cells, read from a file as users write it.
-    private func configuration() throws -> SweepConfiguration {
+    private func configuration(_ replaced: String? = nil) throws -> SweepConfiguration {
         let path = FileManager.default.temporaryDirectory
             .appendingPathComponent("sweep-\(UUID().uuidString).json5").path
         let text = """
@@ -16,7 +16,7 @@ struct SweepReportTests {
                 { when: { "optimizer.learningRate": 0.5 }, validation: 0.9, test: 0.89 } ] },
               figures: [{ x: "optimizer.learningRate", y: "testError", log: true }] }
             """
-        try Data(text.utf8).write(to: URL(fileURLWithPath: path))
+        try Data((replaced ?? text).utf8).write(to: URL(fileURLWithPath: path))
         defer { try? FileManager.default.removeItem(atPath: path) }
         return try SweepConfiguration.load(file: path)
     }
@@ -101,6 +101,27 @@ struct SweepReportTests {
         let points = chart.series[0].points
         #expect(points.count == 2 && points[0].x == 0.5)
         #expect(abs(points[0].y - 0.21) < 1e-9 && abs(points[1].y - 0.51) < 1e-9)
+    }
+
+    @Test("a figure over kinds has points with names, which are not joined")
+    func kinds() throws {
+        let configuration = try configuration(
+            """
+            { cells: [{ "model.hidden": [8] }, { "model.hidden": [9] }],
+              grid: { "model.activation": ["tanh", "relu", "sigmoid"] }, series: ["model.hidden"],
+              figures: [{ x: "model.activation", y: "testAccuracy" }] }
+            """)
+        let record = SweepRecord(
+            configuration,
+            runs: [0.7, 0.8, 0.9, 0.5, 0.6].map { [run(1, [$0])] }
+                + [[run(1, [], failure: "training diverged at step 3 (epoch 1): …")]])
+        let figure = try #require(
+            Report(sweep: record, system: [], notes: [], origin: "").charts.first)
+        #expect(figure.x.names == ["tanh", "relu", "sigmoid"])
+        #expect(figure.series.map { $0.points.map(\.x) } == [[0, 1, 2], [0, 1]])
+        let drawing = figure.svg(width: 760, height: 440)
+        #expect(drawing.components(separatedBy: "<circle").count == 1 + 5)
+        #expect(drawing.contains(">sigmoid</text>") && !drawing.contains("<path"))
     }
 
     @Test("the middle of an even number of values is between the two in the middle")

@@ -84,6 +84,12 @@ private struct Drawing {
         let values = values.filter { $0.isFinite && (!axis.isLogarithmic || $0 > 0) }
         let found = (values.min() ?? (axis.isLogarithmic ? 1 : 0))...(values.max() ?? 1)
         let range = axis.range ?? found
+        if let names = axis.names {
+            let last = Double(names.count - 1)
+            var ticks = Ticks(at: names.indices.map(Double.init), domain: -0.5...last + 0.5)
+            ticks.labels = names
+            return ticks
+        }
         if let marks = axis.marks {
             // Room beside the outer marks.
             if axis.isLogarithmic {
@@ -261,7 +267,10 @@ private struct Drawing {
 
     /// The lines of a series, cut where a point has no place.
     private func pieces(_ series: Chart.Series) -> [ArraySlice<Chart.Point>] {
-        series.points.split { !chart.isDrawable($0) }
+        guard chart.x.names == nil else {
+            return series.points.filter(chart.isDrawable).map { [$0] }
+        }
+        return series.points.split { !chart.isDrawable($0) }
     }
 
     private mutating func drawBand(_ series: Chart.Series) {

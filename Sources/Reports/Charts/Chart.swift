@@ -38,14 +38,18 @@ public struct Chart: Sendable {
         /// Where the marks are; nil for round numbers.
         public var marks: [Double]?
 
+        /// Names of the marks 0, 1, …, where those are kinds and not numbers; points are then not joined.
+        public var names: [String]?
+
         /// Whether values are shares of 0…1 that readers want in percent.
         public var isShare: Bool
 
         /// An axis.
         public init(
             _ label: String, isLogarithmic: Bool = false, range: ClosedRange<Double>? = nil,
-            marks: [Double]? = nil, isShare: Bool = false
+            marks: [Double]? = nil, names: [String]? = nil, isShare: Bool = false
         ) {
+            self.names = names
             self.label = label
             self.isLogarithmic = isLogarithmic
             self.range = range

@@ -56,7 +56,8 @@ extension Report {
                         let spread = point.range.map {
                             "\(show($0.lowerBound))…\(show($0.upperBound))"
                         }
-                        return [line.name, measure(point.x), show(point.y), spread ?? ""]
+                        let place = chart.x.names?[Int(point.x)] ?? measure(point.x)
+                        return [line.name, place, show(point.y), spread ?? ""]
                     }
                 }
                 return .chart(
@@ -76,12 +77,16 @@ extension Report {
         let named =
             configuration.series.isEmpty
             ? configuration.columns.filter { $0 != figure.x } : configuration.series
+        let names = kinds(of: figure, configuration)
         var lines: [(name: String, points: [(x: Double, values: [Double])])] = []
         for (cell, runs) in zip(configuration.cells, sweep.runs) {
             let values = Dictionary(uniqueKeysWithValues: zip(configuration.columns, cell.values))
             let place =
                 figure.x == "samplesPerShard"
-                ? cell.samplesPerShard : values[figure.x].flatMap { Double($0) }
+                ? cell.samplesPerShard
+                : values[figure.x].flatMap { value in
+                    names.map { $0.firstIndex(of: value).map(Double.init) } ?? Double(value)
+                }
             guard let place else { continue }
             let name = named.compactMap { values[$0] }.filter { !$0.isEmpty }
                 .joined(separator: ", ")
@@ -114,8 +119,20 @@ extension Report {
                 figure.x == "samplesPerShard"
                     ? "samples of a shard" : shortKey(figure.x, among: configuration.columns),
                 isLogarithmic: figure.isLogarithmic && places.allSatisfy { $0 > 0 },
-                marks: places.sorted()),
+                marks: places.sorted(), names: names),
             y: .init(figure.y.words, isShare: shares.contains(figure.y)), series: series)
+    }
+
+    /// The values of a figure's axis in the order of the cells, where none of them is a number.
+    private static func kinds(
+        of figure: SweepConfiguration.Figure, _ configuration: SweepConfiguration
+    ) -> [String]? {
+        guard let column = configuration.columns.firstIndex(of: figure.x) else { return nil }
+        var names: [String] = []
+        for cell in configuration.cells where !names.contains(cell.values[column]) {
+            names.append(cell.values[column])
+        }
+        return names.contains { Double($0) != nil } ? nil : names
     }
 
     // MARK: Curves
