@@ -261,6 +261,9 @@ extension DatasetPair {
             SyntheticDigits.pair(
                 seed: configuration.seed, trainingCount: samples, testCount: testSamples,
                 threads: threads)
+        case .twoFeatures(let samples, let testSamples):
+            TwoFeatures.pair(
+                seed: configuration.seed, trainingCount: samples, testCount: testSamples)
         case .idx(let directory): try DatasetPair.idx(directory: directory)
         case .cifar10(let directory): try DatasetPair.cifar(.ten, directory: directory)
         case .cifar100(let directory): try DatasetPair.cifar(.hundred, directory: directory)

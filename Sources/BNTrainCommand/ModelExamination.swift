@@ -62,7 +62,7 @@ struct ModelExamination {
 
     private static func image(of samples: SampleView, at index: Int) -> PNGImage? {
         let data = samples.dataset
-        guard data.channels == 1 || data.channels == 3 else { return nil }
+        guard data.units == nil, data.channels == 1 || data.channels == 3 else { return nil }
         return PNGImage(
             width: data.width, height: data.height, channels: data.channels,
             bytes: Array(samples.pixels(at: index)))
@@ -74,6 +74,7 @@ struct ModelExamination {
             return nil
         }
         let images = trainer.plan.split.test.dataset
+        guard images.units == nil else { return nil }
         switch first.shape.count {
         case 4:
             return FilterSheet(

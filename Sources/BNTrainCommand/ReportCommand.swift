@@ -45,16 +45,16 @@ struct ReportCommand {
         let path = arguments.output ?? "\(runs[0].path)/report.html"
         let html = report.html
         try writeAtomically(path: path, text: html)
-        if let folder = arguments.svg { try Self.write(report.charts, to: folder) }
+        if let folder = arguments.svg { try Self.write(report.drawings, to: folder) }
         launch.say(
-            "report   \(path): \(counted(runs.count, "run")), \(counted(report.charts.count, "chart")), "
+            "report   \(path): \(counted(runs.count, "run")), \(counted(report.drawings.count, "chart")), "
                 + byteCount(html.utf8.count))
         if arguments.json {
             Console.output(
                 JSONValue.object([
                     "command": "report", "report": .string(path), "runs": .int(runs.count),
                     "bytes": .int(html.utf8.count),
-                    "charts": .array(report.charts.map { .string($0.id) }),
+                    "charts": .array(report.drawings.map { .string($0.id) }),
                     "notes": .array(
                         (notes + runs.flatMap(\.record.notes)).map { .string($0) }),
                 ]).text + "\n")
@@ -77,10 +77,10 @@ struct ReportCommand {
     }
 
     /// Writes each chart as a file of its own, which is made if missing.
-    static func write(_ charts: [Chart], to folder: String) throws {
+    static func write(_ drawings: [(id: String, svg: String)], to folder: String) throws {
         try makeFolder(folder)
-        for chart in charts {
-            try writeAtomically(path: "\(folder)/\(chart.id).svg", text: chart.svgFile)
+        for drawing in drawings {
+            try writeAtomically(path: "\(folder)/\(drawing.id).svg", text: drawing.svg)
         }
     }
 
@@ -99,8 +99,11 @@ struct ReportCommand {
                 let data =
                     try (isShared ? sets[source] : nil)
                     ?? DatasetPair.load(configuration, threads: launch.machine.cores)
-                // Drawn digits depend on the seed.
-                if case .syntheticDigits = source {} else if isShared { sets[source] = data }
+                // What is made depends on the seed.
+                switch source {
+                case .syntheticDigits, .twoFeatures: break
+                case .idx, .cifar10, .cifar100: if isShared { sets[source] = data }
+                }
                 let file = try SafetensorsFile(contentsOf: run.file("final.safetensors"))
                 if let digest = file.metadata["parameters_digest"], let last = run.lastDigest,
                     digest != last

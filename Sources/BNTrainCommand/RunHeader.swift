@@ -83,7 +83,7 @@ struct RunHeader {
         }
         let scaling =
             switch plan.configuration.data.scaling {
-            case .none: "0…255"
+            case .none: split.training.dataset.units == nil ? "0…255" : "their own units"
             case .unit: "0…1"
             case .standardize: "mean 0, deviation 1 of the training samples"
             case .standardizeFeatures: "mean 0, deviation 1 of the training samples, each feature"

@@ -106,6 +106,10 @@ struct StoredRun {
         if let digest = line["parameters_digest"]?.string { digests[step] = digest }
         guard line["event"] == nil else { return }
         if let kind = line["probe"]?.string {
+            if kind == "path" || kind == "contours" {
+                add(kind, of: line)
+                return
+            }
             for member in object.members where !["probe", "step", "epoch"].contains(member.name) {
                 // The landscape is that of the whole network: its members are no layers.
                 let isWhole = kind == "landscape"
@@ -121,6 +125,31 @@ struct StoredRun {
             if let number = member.value.double { values[member.name] = number }
         }
         record.evaluations.append(RunRecord.Evaluation(step: step, values: values))
+    }
+
+    /// A point of the path, or the loss around it.
+    private mutating func add(_ kind: String, of line: JSONValue) {
+        var path = record.path ?? DescentPath(points: [], contours: nil)
+        func numbers(_ value: JSONValue?) -> [Double] {
+            (value?.array ?? []).map { $0.double ?? .nan }
+        }
+        func point(_ value: JSONValue?) -> DescentPath.Point? {
+            guard let x = value?["x"]?.double, let y = value?["y"]?.double else { return nil }
+            return DescentPath.Point(x, y)
+        }
+        if kind == "path" {
+            if let point = point(line) { path.points.append(point) }
+        } else if let minimum = point(line["minimum"]),
+            let lowest = line["minimum"]?["loss"]?.double, let end = line["end"]?.double
+        {
+            let (x, y) = (numbers(line["x"]), numbers(line["y"]))
+            let loss = (line["loss"]?.array ?? []).map { numbers($0) }
+            guard loss.count == y.count, loss.allSatisfy({ $0.count == x.count }) else { return }
+            path.contours = DescentPath.Contours(
+                x: x, y: y, loss: loss, minimum: minimum, minimumLoss: lowest, endLoss: end,
+                ratio: line["ratio"]?.double)
+        }
+        record.path = path
     }
 
     /// The numbers of a layer: one, percentiles or extremes about a middle, or several of which

@@ -91,6 +91,8 @@ public struct ConfigurationError: Error, Equatable, Sendable, CustomStringConver
         case featuresMoved(String)
         /// Components of a whitening are no pixels that a convolution could take.
         case componentsConvolved(model: String)
+        /// A setting for images, and a data set without any.
+        case noImages(setting: String, data: String, instead: String)
         /// A limit beyond the samples there are.
         case limitTooLarge(limit: Int, samples: Int)
         /// The held-out samples leave none to train on.
@@ -215,6 +217,8 @@ extension ConfigurationError.Problem {
             data.scaling "pca" turns pixels into components, and \(model) convolves pixels: set \
             data.scaling to "zca", or model.name to "mlp"
             """
+        case .noImages(let setting, let data, let instead):
+            "\(setting) is for images, and \(data) has none: \(instead)"
         case .featuresMoved(let scaling):
             """
             data.scaling "\(scaling)" scales every pixel by itself, and data.augment \

@@ -92,7 +92,7 @@ enum Keys {
     static let dataName = Key<RunConfiguration.Data.Name>(
         "data.name", default: "\"synthetic-digits\"", .name,
         doc:
-            "\"synthetic-digits\" (drawn from the seed), \"idx\" (MNIST and its family), \"cifar10\", \"cifar100\"."
+            "\"synthetic-digits\" or \"two-features\" (made from the seed), \"idx\" (MNIST and its family), \"cifar10\", \"cifar100\"."
     )
     static let directory = Key(
         "data.directory", default: "null", .folder,
@@ -103,16 +103,16 @@ enum Keys {
     )
     static let samples = Key(
         "data.samples", default: "20000", .whole(1...100_000_000),
-        for: Condition(path: "data.name", names: ["synthetic-digits"]),
-        doc: "Training samples of \"synthetic-digits\".")
+        for: Condition(path: "data.name", names: ["synthetic-digits", "two-features"]),
+        doc: "Training samples of what is made from the seed.")
     static let testSamples = Key(
         "data.testSamples", default: "4000", .whole(1...100_000_000),
-        for: Condition(path: "data.name", names: ["synthetic-digits"]),
-        doc: "Test samples of \"synthetic-digits\".")
+        for: Condition(path: "data.name", names: ["synthetic-digits", "two-features"]),
+        doc: "Test samples of what is made from the seed.")
     static let scaling = Key(
         "data.scaling", default: "\"unit\"", .scaling,
         doc:
-            "\"none\" (0…255), \"unit\" (0…1), \"standardize\" (\"standardizeFeatures\": each pixel), \"pca\", \"zca\" ({ whiten: \"zca\", epsilon: 0.01 }), { mean: [0.13], std: [0.31] }."
+            "\"none\" (0…255, \"two-features\" in its own units), \"unit\" (0…1), \"standardize\" (\"standardizeFeatures\": each pixel), \"pca\", \"zca\" ({ whiten: \"zca\", epsilon: 0.01 }), { mean: [0.13], std: [0.31] }."
     )
     static let shuffle = Key(
         "data.shuffle", default: "true", .flag,
@@ -256,6 +256,11 @@ enum Keys {
     static let landscape = Key(
         "probes.landscape", default: "false", .flag,
         doc: "Whether probes also follow the gradient, over eight more steps on the same batch.")
+    static let path = Key(
+        "probes.path", default: "null", .path,
+        doc:
+            "Follows two weights, and computes the loss around: { x: \"layers.0.weight[1,0]\", y: \"layers.0.weight[1,1]\" }."
+    )
     static let checkpointSteps = Key(
         "checkpoint.everySteps", default: "null", .whole(1...1_000_000_000_000),
         doc: "Steps between checkpoints; null: none by steps.")
@@ -311,7 +316,7 @@ enum Keys {
         trustCoefficient, optimizerEpsilon, weightDecay, decayAll, clipNorm, schedule, warmupSteps,
         scaleWithBatch, milestones, factor, minimum, pctStart, divFactor, finalDivFactor,
         minimumMomentum, freeze, steps, epochs, everySteps, evaluationStatistics, probeSteps,
-        landscape, checkpointSteps,
+        landscape, path, checkpointSteps,
         checkpointEpochs,
         checkpointMinutes, keep, checkpointFailure, checkReplicas, auditShards, nonFinite,
         rollbackFactor, digestSteps, tensorboard, collectives,

@@ -121,7 +121,45 @@ extension RunConfiguration {
                 [Keys.scope.path, Keys.shards.path, Keys.batchSize.path]
             )
         }
+        if probes.path != nil, probes.everySteps == nil {
+            return (
+                .missingValue(
+                    key: Keys.probeSteps.path, because: Keys.path.path,
+                    what: "the steps from one point to the next"), [Keys.path.path]
+            )
+        }
         return optimizationConflict ?? dataConflict
+    }
+
+    /// What takes images beside a data set that has none.
+    private var imageConflict: (problem: ConfigurationError.Problem, paths: [String])? {
+        func conflict(
+            _ key: String, _ setting: String, _ instead: String
+        ) -> (problem: ConfigurationError.Problem, paths: [String]) {
+            (
+                .noImages(setting: setting, data: data.source.name, instead: instead),
+                [key, Keys.dataName.path]
+            )
+        }
+        let features = "set it to \"standardizeFeatures\", \"unit\" or \"none\""
+        switch data.scaling {
+        case .standardize:
+            return conflict(Keys.scaling.path, "data.scaling \"standardize\"", features)
+        case .fixed: return conflict(Keys.scaling.path, "data.scaling with mean and std", features)
+        case .none, .unit, .standardizeFeatures, .whitened: break
+        }
+        if !data.augment.isEmpty {
+            return conflict(Keys.augment.path, "data.augment", "remove it")
+        }
+        if data.testShift != nil {
+            return conflict(Keys.testShift.path, "data.testShift", "remove it")
+        }
+        if model.name != .mlp {
+            return conflict(
+                Keys.modelName.path, "model.name \"\(model.name.rawValue)\"",
+                "set it to \"mlp\"")
+        }
+        return nil
     }
 
     private var dataConflict: (problem: ConfigurationError.Problem, paths: [String])? {
@@ -149,8 +187,9 @@ extension RunConfiguration {
             )
         default: break
         }
+        if case .twoFeatures = data.source, let conflict = imageConflict { return conflict }
         var available = data.limit
-        if case .syntheticDigits(let samples, _) = data.source {
+        if let samples = data.source.samples {
             if let limit = data.limit, limit > samples {
                 return (
                     .limitTooLarge(limit: limit, samples: samples),

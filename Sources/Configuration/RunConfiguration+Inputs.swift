@@ -19,3 +19,13 @@ extension RunConfiguration.Data {
         static let defaultEpsilon = 0.01
     }
 }
+
+extension RunConfiguration.Data.Source {
+    /// Training samples, where the configuration says how many there are.
+    var samples: Int? {
+        switch self {
+        case .syntheticDigits(let samples, _), .twoFeatures(let samples, _): samples
+        case .idx, .cifar10, .cifar100: nil
+        }
+    }
+}

@@ -110,7 +110,8 @@ extension RunConfiguration {
             statistics: try settings.value(Keys.evaluationStatistics))
         probes = Probes(
             everySteps: try settings.optional(Keys.probeSteps),
-            landscape: try settings.value(Keys.landscape))
+            landscape: try settings.value(Keys.landscape),
+            path: try settings.optional(Keys.path))
         checkpoint = Checkpoint(
             everySteps: try settings.optional(Keys.checkpointSteps),
             everyEpochs: try settings.optional(Keys.checkpointEpochs),
@@ -178,6 +179,10 @@ extension RunConfiguration.Data {
         switch try settings.value(Keys.dataName) {
         case .syntheticDigits:
             source = .syntheticDigits(
+                samples: try settings.value(Keys.samples),
+                testSamples: try settings.value(Keys.testSamples))
+        case .twoFeatures:
+            source = .twoFeatures(
                 samples: try settings.value(Keys.samples),
                 testSamples: try settings.value(Keys.testSamples))
         case .idx:

@@ -57,18 +57,26 @@ extension RunConfiguration {
                     ("statistics", .string(evaluate.statistics.rawValue)),
                 ])
             ),
-            (
-                "probes",
-                .object([
-                    ("everySteps", probes.everySteps.map(JSON.whole) ?? .literal("null")),
-                    ("landscape", .flag(probes.landscape)),
-                ])
-            ),
+            ("probes", probes.json),
             ("checkpoint", checkpoint.json),
             ("watch", watch.json),
             ("tensorboard", .flag(tensorboard)),
             ("collectives", .string(collectives.rawValue)),
         ])
+    }
+}
+
+extension RunConfiguration.Probes {
+    fileprivate var json: JSON {
+        var members: [(String, JSON)] = [
+            ("everySteps", everySteps.map(JSON.whole) ?? .literal("null")),
+            ("landscape", .flag(landscape)),
+        ]
+        if let path {
+            members.append(
+                ("path", .object([("x", .string(path.x.text)), ("y", .string(path.y.text))])))
+        }
+        return .object(members)
     }
 }
 
@@ -158,7 +166,8 @@ extension RunConfiguration.Data {
     fileprivate var json: JSON {
         var members: [(String, JSON)] = [("name", .string(source.name))]
         switch source {
-        case .syntheticDigits(let samples, let testSamples):
+        case .syntheticDigits(let samples, let testSamples),
+            .twoFeatures(let samples, let testSamples):
             members += [("samples", .whole(samples)), ("testSamples", .whole(testSamples))]
         case .idx(let directory), .cifar10(let directory), .cifar100(let directory):
             members.append(("directory", .string(directory)))

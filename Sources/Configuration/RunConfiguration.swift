@@ -290,6 +290,8 @@ public struct RunConfiguration: Sendable, Hashable {
         public enum Source: Sendable, Hashable {
             /// Digits drawn from strokes, made from the seed.
             case syntheticDigits(samples: Int, testSamples: Int)
+            /// Two inputs of different scales, made from the seed.
+            case twoFeatures(samples: Int, testSamples: Int)
             /// MNIST and its family: IDX files in a folder, by its absolute path.
             case idx(directory: String)
             /// CIFAR-10 in its binary version, in a folder, by its absolute path.
@@ -301,6 +303,7 @@ public struct RunConfiguration: Sendable, Hashable {
             public var name: String {
                 switch self {
                 case .syntheticDigits: Name.syntheticDigits.rawValue
+                case .twoFeatures: Name.twoFeatures.rawValue
                 case .idx: Name.idx.rawValue
                 case .cifar10: Name.cifar10.rawValue
                 case .cifar100: Name.cifar100.rawValue
@@ -310,7 +313,7 @@ public struct RunConfiguration: Sendable, Hashable {
             /// Channels of a sample.
             var channels: Int {
                 switch self {
-                case .syntheticDigits, .idx: 1
+                case .syntheticDigits, .twoFeatures, .idx: 1
                 case .cifar10, .cifar100: 3
                 }
             }
@@ -318,6 +321,7 @@ public struct RunConfiguration: Sendable, Hashable {
 
         enum Name: String, CaseIterable {
             case syntheticDigits = "synthetic-digits"
+            case twoFeatures = "two-features"
             case idx
             case cifar10
             case cifar100
@@ -403,6 +407,9 @@ public struct RunConfiguration: Sendable, Hashable {
 
         /// Whether they follow the gradient, too.
         public var landscape: Bool
+
+        /// The plane in which they follow the parameters; nil for none.
+        public var path: Path?
     }
 
     /// When a run is saved, so that it can go on; what is nil saves nothing.

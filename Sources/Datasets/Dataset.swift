@@ -1,4 +1,4 @@
-/// Labelled images, kept as bytes in memory: the training or the test samples of one source.
+/// Labelled images, or other samples, kept as bytes in memory: the training or the test samples of one source.
 ///
 /// Immutable, so that every worker of a rank reads the same copy.
 public final class Dataset: Sendable {
@@ -26,6 +26,9 @@ public final class Dataset: Sendable {
     /// The class of each sample. [count]
     public let labels: [UInt8]
 
+    /// By feature, what the bytes 0 and 255 stand for; nil for pixels, which are their bytes.
+    public let units: [ClosedRange<Float>]?
+
     /// Values of one image: height · width · channels, in this order.
     public var features: Int { height * width * channels }
 
@@ -37,11 +40,13 @@ public final class Dataset: Sendable {
     ///   what the message names.
     public init(
         name: String, height: Int, width: Int, channels: Int, classes: Int,
-        images: [UInt8], labels: [UInt8], source: String
+        images: [UInt8], labels: [UInt8], source: String, units: [ClosedRange<Float>]? = nil
     ) throws(DatasetError) {
         precondition(height > 0 && width > 0 && channels > 0, "an image has no pixels")
         precondition(!labels.isEmpty && labels.count <= Int(Int32.max), "sample count out of range")
         precondition(images.count == labels.count * height * width * channels, "extents disagree")
+        precondition(
+            units.map { $0.count == height * width * channels } ?? true, "a unit a feature")
         precondition(classes >= 2 && classes <= 65_536, "class count is out of range")
         self.name = name
         self.height = height
@@ -50,6 +55,7 @@ public final class Dataset: Sendable {
         self.classes = classes
         self.images = images
         self.labels = labels
+        self.units = units
         count = labels.count
         if let index = labels.firstIndex(where: { Int($0) >= classes }) {
             throw .labelOutOfRange(
@@ -64,6 +70,7 @@ public final class Dataset: Sendable {
         (channels, classes, count) = (other.channels, other.classes, other.count)
         images = pixels
         labels = other.labels
+        units = other.units
     }
 }
 

@@ -1,6 +1,6 @@
 /// How bytes become the inputs of a network.
 public enum Scaling: Hashable, Sendable {
-    /// As they are: 0…255.
+    /// As they are: 0…255, or in the units that the data set has.
     case none
 
     /// Divided by 255: 0…1.
@@ -56,7 +56,13 @@ public struct InputScaling: Hashable, Sendable {
         let channels = samples.dataset.channels
         switch scaling {
         case .none:
-            self.init(factor: 1, channels: channels)
+            guard let units = samples.dataset.units else {
+                self.init(factor: 1, channels: channels)
+                return
+            }
+            self.init(
+                scale: units.map { ($0.upperBound - $0.lowerBound) / 255 },
+                offset: units.map(\.lowerBound))
         case .unit:
             self.init(factor: 1.0 / 255, channels: channels)
         case .standardize:

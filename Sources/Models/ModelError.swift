@@ -23,12 +23,18 @@ public enum ModelError: Error, Hashable, Sendable, CustomStringConvertible {
     /// there are.
     case nothingToFreeze(prefix: String, names: [String])
 
+    /// No parameter has the entry that a probe is to follow; `parameters` have these names and shapes.
+    case noWeight(coordinate: String, parameters: [String])
+
     /// One line: what, where, what to do.
     public var description: String {
         switch self {
         case .nothingToFreeze(let prefix, let names):
             "freeze: no parameter's name begins with \"\(prefix)\"; those of this network begin with "
                 + names.joined(separator: ", ")
+        case .noWeight(let coordinate, let parameters):
+            "probes.path: the network has no weight \"\(coordinate)\"; its parameters are "
+                + parameters.joined(separator: ", ")
         case .imageTooSmall(let model, let layer, let input, let reaching):
             "\(model) needs larger images: of \(input) only \(reaching) reach \(layer), less than "
                 + "its window; choose another model.name or data set"

@@ -58,6 +58,8 @@ public struct Report: Sendable {
         case picture(PNGImage, caption: String)
         /// Shares of a whole.
         case shares([(name: String, value: Double)], unit: String)
+        /// Contours and paths, with a table below.
+        case contours(ContourChart, Table?)
     }
 
     /// All charts, in order.
@@ -65,6 +67,17 @@ public struct Report: Sendable {
         sections.flatMap { section in
             section.blocks.compactMap { block in
                 if case .chart(let chart, _) = block { chart } else { nil }
+            }
+        }
+    }
+
+    /// All drawings as SVG files, charts and contours, in order, by the names of their files.
+    public var drawings: [(id: String, svg: String)] {
+        sections.flatMap(\.blocks).compactMap { block in
+            switch block {
+            case .chart(let chart, _): (chart.id, chart.svgFile)
+            case .contours(let chart, _): (chart.id, chart.svgFile)
+            default: nil
             }
         }
     }

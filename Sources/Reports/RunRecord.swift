@@ -12,6 +12,9 @@ public struct RunRecord: Sendable {
     /// The numbers of its probes, in order.
     public var probes: [Probe]
 
+    /// Where its parameters went in a plane; nil where they were not followed.
+    public var path: DescentPath?
+
     /// What else was recorded of it: its world, its speed.
     public var facts: [Setting]
 

@@ -12,7 +12,7 @@ extension Report {
             title: title, lead: Self.lead(runs), origin: origin,
             sections: [
                 Self.overview(runs, notes: notes), Self.differences(runs), Self.curves(runs),
-                Self.probes(runs), Self.models(runs), Self.divisions(runs),
+                Self.path(runs), Self.probes(runs), Self.models(runs), Self.divisions(runs),
                 Self.settings(runs), Self.system(runs, system),
             ].compactMap { $0 })
     }

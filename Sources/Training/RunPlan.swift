@@ -34,6 +34,9 @@ public struct RunPlan: Sendable {
     /// How parameters are updated.
     public let optimizer: Optimizer
 
+    /// Where the parameters are followed; nil for nowhere.
+    let plane: Plane?
+
     /// Shards of every batch.
     public let shards: Int
 
@@ -79,6 +82,7 @@ public struct RunPlan: Sendable {
         network.frozen = configuration.freeze
         layout = network.layout(shards: shards)
         try Self.checkFrozen(configuration.freeze, layout)
+        plane = try configuration.probes.path.map { [layout] in try Plane($0, layout) }
         self.network = network
         initialization = Initialization(configuration.model.initialization)
         optimizer = Optimizer(configuration)

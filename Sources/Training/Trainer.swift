@@ -165,7 +165,14 @@ public struct Trainer: Sendable {
                 try observer?.evaluated(evaluation)
                 progress.resume()
             }
-            if isLast { break }
+            if isLast {
+                progress.pause()
+                if let report = try probing?.finish(step: step, epoch: report.epoch) {
+                    try observer?.probed(report)
+                }
+                progress.resume()
+                break
+            }
             if worker.isStopping {
                 progress.pause()
                 let saved = try keeper?.saveNow(step, progress, observer)

@@ -188,6 +188,10 @@ let variants: [[String]] = [
     ["schedule={kind: 'step', milestones: [10, 20], factor: 0.3333333333333333}"],
     ["schedule.kind=cosine", "schedule.minimum=1e-300", "schedule.warmupSteps=5"],
     ["probes={everySteps: 50, landscape: true}"],
+    [
+        "probes={everySteps: 1, path: {x: 'conv1.weight[0,1,2,3] + a.b_2[4]', y: 'fc.bias[0] - fc.bias[1]'}}"
+    ],
+    ["data={name: 'two-features', samples: 10, testSamples: 7, scaling: 'none'}"],
     ["checkpoint={everySteps: 500, everyEpochs: 2, everyMinutes: 0.5, keep: 1, onError: 'stop'}"],
     ["watch={checkReplicas: 0, auditShards: 100, nonFinite: 'skip'}"],
     ["watch={nonFinite: 'rollback', rollbackFactor: 0.1, digestSteps: 7}"],

@@ -57,8 +57,8 @@ extension Refusal {
         Refusal(
             nil, set: [#"data.name=mnist"#],
             #"""
-            --set: data.name: unknown name "mnist"; choose "idx", "cifar10", "cifar100" or \#
-            "synthetic-digits"
+            --set: data.name: unknown name "mnist"; choose "idx", "cifar10", "cifar100", \#
+            "two-features" or "synthetic-digits"
                 --set data.name=mnist
                                 ^
             """#),

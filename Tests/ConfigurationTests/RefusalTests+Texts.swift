@@ -195,7 +195,7 @@ extension Refusal {
             #"{ data: { name: 'idx', directory: '/a', samples: 5 } }"#,
             #"""
             run.json5:1:50: data.samples has no effect here: remove it, or set data.name to \#
-            "synthetic-digits"
+            "synthetic-digits" or "two-features"
                 { data: { name: 'idx', directory: '/a', samples: 5 } }
                                                                  ^
             """#),
@@ -251,6 +251,45 @@ extension Refusal {
             run.json5:1:58: model.normalization.noise.deviation: expected a number of at least 1, found 0.5
                 { model: { normalization: { noise: { mean: 0, deviation: 0.5, spread: 0 } } } }
                                                                          ^
+            """#),
+        Refusal(
+            #"{ data: { name: 'two-features', scaling: 'standardize' } }"#,
+            #"""
+            run.json5:1:42: data.scaling "standardize" is for images, and two-features has \#
+            none: set it to "standardizeFeatures", "unit" or "none"
+                { data: { name: 'two-features', scaling: 'standardize' } }
+                                                         ^
+            """#),
+        Refusal(
+            #"{ data: { name: 'two-features', augment: ['flip'] } }"#,
+            #"""
+            run.json5:1:42: data.augment is for images, and two-features has none: remove it
+                { data: { name: 'two-features', augment: ['flip'] } }
+                                                         ^
+            """#),
+        Refusal(
+            #"{ data: { name: 'two-features' }, model: { name: 'lenet' } }"#,
+            #"""
+            run.json5:1:50: model.name "lenet" is for images, and two-features has none: set it \#
+            to "mlp"
+                { data: { name: 'two-features' }, model: { name: 'lenet' } }
+                                                                 ^
+            """#),
+        Refusal(
+            #"{ probes: { path: { x: 'a[0]', y: 'a[1]' } } }"#,
+            #"""
+            run.json5:1:19: probes.path needs probes.everySteps: set it to the steps from one \#
+            point to the next
+                { probes: { path: { x: 'a[0]', y: 'a[1]' } } }
+                                  ^
+            """#),
+        Refusal(
+            #"{ probes: { path: { x: 'a[0', y: 'a[1]' }, everySteps: 1 } }"#,
+            #"""
+            run.json5:1:24: probes.path.x: expected a weight like "layers.0.weight[1,0]", or a \#
+            sum or difference of several, found the string "a[0"
+                { probes: { path: { x: 'a[0', y: 'a[1]' }, everySteps: 1 } }
+                                       ^
             """#),
         Refusal(
             #"{ data: { scaling: { mean: [1, 2], std: [1] } } }"#,

@@ -142,7 +142,7 @@ extension Refusal {
             #"{ data: { name: 'mnist' } }"#,
             #"""
             run.json5:1:17: data.name: unknown name "mnist"; choose "idx", "cifar10", \#
-            "cifar100" or "synthetic-digits"
+            "cifar100", "two-features" or "synthetic-digits"
                 { data: { name: 'mnist' } }
                                 ^
             """#),

@@ -91,6 +91,16 @@ struct SweepTests {
         #expect(sweep.figures[0].y == .testError && sweep.figures[0].isLogarithmic)
     }
 
+    @Test("a figure of paths has labels, and no column")
+    func paths() throws {
+        let sweep = try sweep(
+            """
+            { grid: { "batch.size": [8, 16] },
+              figures: [{ kind: "path", title: "paths", labels: ["a", "b"] }] }
+            """)
+        #expect(sweep.figures[0].kind == .path && sweep.figures[0].labels == ["a", "b"])
+    }
+
     @Test(
         "a wrong sweep is refused with its place and a remedy",
         arguments: [
@@ -136,6 +146,15 @@ struct SweepTests {
                 folder/some-sweep.json5:1:29: batch.size: expected a whole number of at least 1, found 0
                 { grid: { "batch.size": [8, 0] } }
                                             ^
+                """
+            ),
+            (
+                "{ grid: { \"batch.size\": [8] }, figures: [{ kind: \"path\", log: true }] }",
+                """
+                folder/some-sweep.json5:1:58: figures.log has no effect here: remove it, or set \
+                figures.kind to "measure"
+                { grid: { "batch.size": [8] }, figures: [{ kind: "path", log: true }] }
+                                                                         ^
                 """
             ),
             (

@@ -74,7 +74,9 @@ struct MLPTests {
         #expect(!mlp.specification.isNormalized)
     }
 
-    @Test("without affine there are running statistics only", arguments: [MLP.Placement.before, .after])
+    @Test(
+        "without affine there are running statistics only",
+        arguments: [MLP.Placement.before, .after])
     func withoutAffine(placement: MLP.Placement) {
         let mlp = MLP(
             inputs: 4, hidden: [3], classes: 2, placement: placement,

@@ -64,7 +64,7 @@ struct SweepCommand {
         let json = SweepSummary(sweep, table: table, folder: folder, seconds: seconds).json
         try writeAtomically(path: "\(folder)/table.json", text: json.text + "\n")
         try writeAtomically(path: "\(folder)/report.html", text: report.html)
-        try ReportCommand.write(report.charts, to: "\(folder)/charts")
+        try ReportCommand.write(report.drawings, to: "\(folder)/charts")
         Console.output(table.markdown)
         launch.say(
             "done     \(counted(count, "run")) in \(duration(seconds))"

@@ -52,7 +52,7 @@ struct SweepRun: Sendable {
         return SweepRecord.Run(
             seed: seed, path: folder, evaluations: stored.record.evaluations,
             stepsPerSecond: speed.map { $0 / Double(configuration.batch.size) },
-            failure: failure, probes: stored.record.probes)
+            failure: failure, probes: stored.record.probes, descent: stored.record.path)
     }
 
     // MARK: Running

@@ -55,13 +55,15 @@ public struct ClaimsConfiguration: Sendable, Equatable {
         case stepsToThreshold
         case stepsPerSecond
         /// Of probes; see `SweepConfiguration.Measure`.
-        case smoothness, inputShift
+        case smoothness, inputShift, contourRatio, excessLoss
 
         /// Whether it is a share of 1, and differences are points rather than factors.
         public var isShare: Bool {
             switch self {
             case .testAccuracy, .validationAccuracy, .trainAccuracy, .generalizationGap: true
-            case .stepsToThreshold, .stepsPerSecond, .smoothness, .inputShift: false
+            case .stepsToThreshold, .stepsPerSecond, .smoothness, .inputShift, .contourRatio,
+                .excessLoss:
+                false
             }
         }
     }

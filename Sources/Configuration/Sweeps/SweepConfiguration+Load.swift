@@ -86,7 +86,8 @@ struct SweepDocument {
                     value throws(ConfigurationError) in
                     (try value.text("series"), value)
                 }
-            case "figures": figures = try member.value.elements("figures").map(Self.figure)
+            case "figures":
+                figures = try member.value.elements("figures").map(SweepConfiguration.Figure.read)
             case "quick":
                 for inner in try member.value.members("quick", known: Self.quickKeys) where isQuick
                 {
@@ -270,28 +271,6 @@ struct SweepDocument {
         return row
     }
 
-    private static func figure(
-        _ value: JSON5Value
-    ) throws(ConfigurationError) -> (figure: SweepConfiguration.Figure, x: JSON5Value) {
-        var figure = SweepConfiguration.Figure(
-            title: "", x: "", y: .testError, isLogarithmic: false)
-        var place = value
-        for member in try value.members("figures", known: ["title", "x", "y", "log"]) {
-            switch member.key {
-            case "title": figure.title = try member.value.text("figures.title")
-            case "x":
-                figure.x = try member.value.text("figures.x")
-                place = member.value
-            case "y":
-                figure.y = try named(
-                    SweepConfiguration.Measure.allCases.map(\.rawValue), member.value, "figures.y"
-                ) { SweepConfiguration.Measure(rawValue: $0) }
-            default: figure.isLogarithmic = try Reader.flag.read(member.value, "figures.log")
-            }
-        }
-        return (figure, place)
-    }
-
     // MARK: Multiplying out
 
     func sweep(
@@ -387,7 +366,8 @@ struct SweepDocument {
                     key: "series", found: name, known: columns.sorted(byDistanceTo: name)))
         }
         let places = columns + ["samplesPerShard"]
-        for (figure, value) in figures where !places.contains(figure.x) {
+        for (figure, value) in figures
+        where figure.kind == .measure && !places.contains(figure.x) {
             throw value.range.error(
                 .unknownName(
                     key: "figures.x", found: figure.x, known: places.sorted(byDistanceTo: figure.x))

@@ -58,8 +58,20 @@ public struct SweepConfiguration: Sendable {
         public var steps: String?
     }
 
-    /// A chart of a final number against a column.
+    /// A chart of a final number against a column, or of paths on contours.
     public struct Figure: Sendable {
+        /// What it shows.
+        public enum Kind: String, Sendable, CaseIterable {
+            /// A final number against a column.
+            case measure
+            /// Each cell's path in the plane of `probes.path`, on contours of the loss.
+            case path
+        }
+
+        /// What it shows.
+        public var kind = Kind.measure
+        /// `path`: what stands at the two axes.
+        public var labels: [String] = []
         /// Its title.
         public var title: String
         /// The column along the horizontal axis, or `samplesPerShard`.
@@ -87,6 +99,11 @@ public struct SweepConfiguration: Sendable {
         /// How far the mean of what a layer is given moves from one probe to the next, in its
         /// deviations, the median over layers and probes.
         case inputShift
+        /// How many times longer than wide contours of the loss are, about its lowest point in the
+        /// plane of `probes.path`.
+        case contourRatio
+        /// The loss in the end, above the lowest in that plane.
+        case excessLoss
     }
 
     /// All runs: cells by seeds.

@@ -49,6 +49,10 @@ public enum Palette {
             .plot .band{stroke:none;fill-opacity:.16}
             .plot .k1{stroke-dasharray:6 4}
             .plot .k2{stroke-dasharray:1 4}
+            .plot .contour{fill:none;stroke:var(--muted);stroke-width:1;stroke-opacity:.7}
+            .plot .ring{fill:var(--card);stroke-width:2}
+            .plot .frame{fill:none;stroke:var(--rule);stroke-width:1}
+            .plot .height{font-size:10px;paint-order:stroke;stroke:var(--card);stroke-width:3}
             .plot .cursor{stroke:var(--muted);stroke-width:1;stroke-dasharray:2 3;visibility:hidden}
 
             """

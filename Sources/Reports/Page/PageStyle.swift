@@ -43,8 +43,9 @@ enum PageStyle {
         figure{margin:0}
         .chart{position:relative;outline:none}
         .chart:focus-visible{outline:2px solid var(--c0);outline-offset:4px;border-radius:4px}
-        .chart figcaption{font-weight:600;margin-bottom:4px}
-        .chart svg{display:block;width:100%;height:auto}
+        .chart figcaption,.contours figcaption{font-weight:600;margin-bottom:4px}
+        .chart svg,.contours svg{display:block;width:100%;height:auto}
+        .contours{margin:0 0 16px}
         .small{display:none}
         .tip{position:absolute;pointer-events:none;visibility:hidden;background:var(--card);\
         color:var(--ink);border:1px solid var(--rule);border-radius:6px;padding:6px 10px;font-size:12.5px;\

@@ -73,6 +73,13 @@ extension Report {
                 add(table, to: &page)
             }
         case .chart(let chart, let table): add(chart, table, to: &page)
+        case .contours(let chart, let table):
+            page.element("figure", ["class": "contours"]) { page in
+                page.element("figcaption", chart.title)
+                page.element("div", ["class": "wide"]) { $0.raw(chart.svg(width: 1100)) }
+                page.element("div", ["class": "small"]) { $0.raw(chart.svg(width: 370)) }
+            }
+            if let table { add(table, to: &page) }
         case .confusion(let matrix): add(matrix, to: &page)
         case .images(let images): add(images, to: &page)
         case .picture(let image, let caption):

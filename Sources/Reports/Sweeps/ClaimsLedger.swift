@@ -223,6 +223,8 @@ private struct Judgement {
         case .stepsPerSecond: "steps a second"
         case .smoothness: "effective smoothness along the gradient"
         case .inputShift: "shift of layers' inputs in deviations"
+        case .contourRatio: "length of contours over their width"
+        case .excessLoss: "loss in the end above the lowest"
         }
     }
 }

@@ -29,12 +29,17 @@ public struct SweepRecord: Sendable {
         /// What was measured on the way.
         public var probes: [RunRecord.Probe]
 
+        /// Where its parameters went in a plane; nil where they were not followed.
+        public var descent: DescentPath?
+
         /// A run.
         public init(
             seed: UInt64, path: String, evaluations: [RunRecord.Evaluation],
-            stepsPerSecond: Double?, failure: String?, probes: [RunRecord.Probe] = []
+            stepsPerSecond: Double?, failure: String?, probes: [RunRecord.Probe] = [],
+            descent: DescentPath? = nil
         ) {
             self.probes = probes
+            self.descent = descent
             self.seed = seed
             self.path = path
             self.evaluations = evaluations
@@ -77,6 +82,9 @@ public struct SweepRecord: Sendable {
                 return Spread(probes.filter { $0.kind == "landscape: smoothness" }.map(\.value))?
                     .median
             case .inputShift: return Spread(inputShifts)?.median
+            case .contourRatio: return descent?.contours?.ratio
+            case .excessLoss:
+                return descent?.contours.map { max($0.endLoss - $0.minimumLoss, 0) }
             }
         }
 

@@ -47,8 +47,10 @@ extension Report {
     // MARK: Figures
 
     private static func figures(of sweep: SweepRecord) -> Section? {
-        let blocks = sweep.configuration.figures.enumerated().compactMap { index, figure in
-            chart(figure, index: index, of: sweep).map { chart -> Block in
+        let blocks = sweep.configuration.figures.enumerated().compactMap {
+            index, figure -> Block? in
+            if figure.kind == .path { return paths(figure, index: index, of: sweep) }
+            return chart(figure, index: index, of: sweep).map { chart -> Block in
                 let rows = chart.series.flatMap { line in
                     line.points.map { point -> [String] in
                         let show: (Double) -> String =
@@ -307,6 +309,8 @@ extension SweepConfiguration.Measure {
         case .stepsPerSecond: "steps a second"
         case .smoothness: "effective smoothness along the gradient"
         case .inputShift: "shift of a layer's inputs, in deviations"
+        case .contourRatio: "length of contours over their width"
+        case .excessLoss: "loss in the end above the lowest"
         }
     }
 }

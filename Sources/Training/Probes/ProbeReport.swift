@@ -21,6 +21,14 @@
 /// range of ‖g(w − ηg) − g(w)‖, and the largest of these over the distance η‖g‖. Where the loss is
 /// not finite there, the rest of the way is left out.
 ///
+/// `path` has the members `x` and `y`, two sums of weights (`probes.path`) after the step; the first
+/// is of step 0. After the last step, `contours` has the loss over the training samples, in file
+/// order with each batch's own statistics, in the plane of these two through the final parameters:
+/// `x` and `y`, the places of a grid; `loss`, a list for each y; `end`, the loss where the run ended;
+/// `minimum`, the lowest point found, `{"x", "y", "loss"}`; and `ratio`, how much longer than wide
+/// contours about it are, √(λ₁/λ₂) of the Hessian (null where there is no bowl). The grid has room
+/// for the path and the lowest point; a run that was resumed knows the path since then.
+///
 /// A kind without layers has no line. Numbers are the same in any world, but for `collectives: "mpi"`.
 public struct ProbeReport: Sendable {
     /// The step, from 1.

@@ -16,6 +16,7 @@ final class Probing {
     /// What the last probe came to, on the worker that speaks; nil on others.
     private(set) var report: ProbeReport?
     private let landscape: Landscape?
+    private let path: PathProbe?
 
     /// A layer with an activation, and what it takes: nil where that is the network's input.
     private struct Probed {
@@ -40,6 +41,7 @@ final class Probing {
         self.everySteps = everySteps
         shards = plan.shards
         landscape = plan.configuration.probes.landscape ? Landscape(worker) : nil
+        path = plan.plane.map { PathProbe(worker, plan, $0) }
         let nodes = worker.network.layers.nodes
         layers = nodes.compactMap { node in
             guard let layer = node.layer as? any ActivatedLayer, layer.activationKind != .identity
@@ -69,7 +71,8 @@ final class Probing {
 
     /// Follows the gradient of the loaded batch; leaves everything but the last pass as it was.
     func before(_ pass: Pass, learningRate: Double) throws -> JSONObject? {
-        try landscape?.follow(pass, learningRate: learningRate)
+        path?.start()
+        return try landscape?.follow(pass, learningRate: learningRate)
     }
 
     /// Measures the step that was just done: its last forward pass, and its gradient.
@@ -77,21 +80,43 @@ final class Probing {
     /// - Parameter landscape: what `before` gave.
     func after(_ pass: Pass, step: Int, epoch: Int, landscape: JSONObject?) throws {
         try collect(pass)
+        let points = path?.points(after: step) ?? []
         guard worker.communicator.isSpeaker else { return }
-        func line(_ kind: String, _ members: [JSONObject.Member]) -> JSONObject {
-            JSONObject(
-                [
-                    .init(name: "probe", value: .string(kind)),
-                    .init(name: "step", value: .int(step)),
-                    .init(name: "epoch", value: .int(epoch)),
-                ] + members)
+        func line(
+            _ kind: String, _ members: [JSONObject.Member], at step: Int = step
+        ) -> JSONObject {
+            Self.line(kind, members, step: step, epoch: epoch)
         }
         var lines = measures(pass).filter { !$0.members.isEmpty }.map {
             line($0.kind, $0.members)
         }
         lines.append(line("gradient norms", gradientNorms()))
         if let landscape { lines.append(line("landscape", landscape.members)) }
+        lines += points.map { line("path", $0.members, at: $0.step) }
         report = ProbeReport(step: step, epoch: epoch, lines: lines)
+    }
+
+    private static func line(
+        _ kind: String, _ members: [JSONObject.Member], step: Int, epoch: Int
+    ) -> JSONObject {
+        JSONObject(
+            [
+                .init(name: "probe", value: .string(kind)),
+                .init(name: "step", value: .int(step)),
+                .init(name: "epoch", value: .int(epoch)),
+            ] + members)
+    }
+
+    /// What is measured once, after the last step: the loss about the path. All workers call it.
+    ///
+    /// - Returns: the lines, on the worker that speaks; nil on others, and where nothing is measured.
+    func finish(step: Int, epoch: Int) throws -> ProbeReport? {
+        guard let path else { return nil }
+        let members = try path.contours()
+        guard worker.communicator.isSpeaker else { return nil }
+        return ProbeReport(
+            step: step, epoch: epoch,
+            lines: [Self.line("contours", members, step: step, epoch: epoch)])
     }
 
     // MARK: collecting
