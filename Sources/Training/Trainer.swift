@@ -106,6 +106,7 @@ public struct Trainer: Sendable {
                 } : nil
             let worker = try makeWorker(communicator)
             worker.wantsToStop = wantsToStop
+            worker.wantsToSave = keeper.map { keeper in { keeper.isTime } }
             worker.evaluationStatistics = try population.map {
                 try EvaluationStatistics(
                     plan, $0, replica: replica, communicator: communicator)
@@ -153,7 +154,8 @@ public struct Trainer: Sendable {
             observer?.stepped(report)
             let isLast = step == plan.totalSteps
             plantInReplica(step, communicator)
-            if let check, check.isDue(step, isLast: isLast || worker.isStopping) {
+            let isSavedOrLast = isLast || worker.isStopping || worker.isSaving
+            if let check, check.isDue(step, isSavedOrLast: isSavedOrLast) {
                 // Before anything is reported or saved of the step.
                 try check.compare(step, epoch: report.epoch, communicator)
             }
@@ -186,7 +188,7 @@ public struct Trainer: Sendable {
                 // As for a checkpoint: team-mates only read until this worker goes on.
                 try observer?.digested(step: step, epoch: report.epoch, digest: replica.digest)
             }
-            try keeper?.stepped(step, progress, observer)
+            try keeper?.stepped(step, progress, observer, isTime: worker.isSaving)
             plantSignal(step, .saving, worker)
         }
         try keeper?.finish(observer)

@@ -25,7 +25,7 @@ final class TrainingWorker {
     private let trainingPasses: [Int: Pass]
     private let inferencePasses: [Int: Pass]
 
-    /// Loss, correct answers, who wants to stop, and the running statistics of groups.
+    /// Loss, correct answers, who wants to stop or save, and the running statistics of groups.
     private let metrics: StatisticsReduction
     /// Loss and correct answers of an evaluation.
     private let evaluation: StatisticsReduction
@@ -39,11 +39,17 @@ final class TrainingWorker {
     /// Whether the run is to stop after the step: some rank wants it, and all know.
     private(set) var isStopping = false
 
+    /// Whether the run is to be saved after the step by a clock, which only one worker reads.
+    private(set) var isSaving = false
+
     /// What evaluations normalise by, where it is not the running statistics.
     var evaluationStatistics: EvaluationStatistics?
 
     /// Asked once a step, on thread 0 of each rank: whether to stop.
     var wantsToStop: (@Sendable () -> Bool)?
+
+    /// Asked once a step, on worker 0: whether to save.
+    var wantsToSave: (() -> Bool)?
 
     init(
         _ plan: RunPlan, replica: Replica, state: OptimizerState, communicator: Communicator
@@ -97,7 +103,7 @@ final class TrainingWorker {
     private var labels: UnsafeMutablePointer<UInt8> { loader.labels }
 
     /// Values of a step's metrics before the statistics of layers.
-    private static let ownMetrics = 3
+    private static let ownMetrics = 4
 
     /// Values of a shard's part of the metrics, of which the first two are loss and correct answers.
     var metricsLength: Int { metrics.length }
@@ -134,12 +140,14 @@ final class TrainingWorker {
             - batch.samples(ofShards: network.inputShards).lowerBound
         metrics.begin(batch)
         let wantsToStop = communicator.thread == 0 && wantsToStop?() == true
+        let wantsToSave = wantsToSave?() == true
         for position in pass.shardRows.indices {
             let sums = network.loss.forward(logits, labels: mine, shard: position, pass)
             let leaf = metrics.leaf
             leaf[0] = sums.loss
             leaf[1] = Double(sums.correct)
             leaf[2] = position == 0 && wantsToStop ? 1 : 0
+            leaf[3] = position == 0 && wantsToSave ? 1 : 0
             var offset = Self.ownMetrics
             for layer in network.normalizations where layer.sharedStatisticsLength > 0 {
                 layer.shareStatistics(position: position, into: leaf + offset)
@@ -155,6 +163,7 @@ final class TrainingWorker {
         loss = result[0] / Double(pass.samples)
         correct = result[1]
         isStopping = result[2] > 0
+        isSaving = result[3] > 0
     }
 
     /// Gradients of the worker's shards, into its nodes of the tree.

@@ -106,6 +106,20 @@ struct ReplicaCheckTests {
         }
     }
 
+    @Test("nor of replicas that differ where it is the clock that saves")
+    func notSavedByTheClock() throws {
+        let plan = try plan(["checkpoint.everyMinutes=1e-9", "watch.checkReplicas=500"])
+        try withTemporaryFolder { folder in
+            let fault = PlantedFault.replica(
+                rank: 1, step: 5, tensor: "layers.0.weight", index: 0, bit: 3)
+            let errors = try errors(plan, fault, ranks: 3, threads: 2, folder: folder)
+            #expect(errors[0].hasPrefix("the replicas are not equal after step 5 "))
+            let kept = try CheckpointFolder(of: RunFolder(creating: folder, overwrite: true))
+                .steps()
+            #expect(kept.max() == 4)
+        }
+    }
+
     @Test("comparing moves no bit")
     func sameBits() throws {
         let digests = try ["0", "1", "3"].flatMap {

@@ -14,9 +14,10 @@ let testPlace = ComputingPlace(cpu: "a CPU", instructionSet: "its set", oneDNN: 
 enum InterruptedRun {
     /// A run that saves itself in `folder`, on two threads.
     static func save(
-        _ plan: RunPlan, in folder: String
+        _ plan: RunPlan, in folder: String, fault: PlantedFault? = nil
     ) throws -> (outcome: TrainingOutcome, digest: String) {
-        let trainer = Trainer(plan)
+        var trainer = Trainer(plan)
+        trainer.plantedFault = fault
         let outcome = try trainer.run(
             threads: 2, checkpoints: Checkpointing(RunFolder(creating: folder), place: testPlace))
         return (outcome, trainer.replica.digest)
@@ -24,13 +25,14 @@ enum InterruptedRun {
 
     /// What every rank of a world ends with that goes on from the checkpoint at `path`.
     static func resume(
-        _ plan: RunPlan, from path: String, ranks: Int, threads: Int
+        _ plan: RunPlan, from path: String, ranks: Int, threads: Int, fault: PlantedFault? = nil
     ) throws -> [(outcome: TrainingOutcome, digest: String)] {
         let network = InMemoryNetwork(ranks: ranks)
         let checkpoint = try Checkpoint(contentsOf: path)
         #expect(try checkpoint.check(plan, place: testPlace) == [])
         return try runRanks(ranks) { rank in
-            let trainer = try Trainer(plan, resuming: checkpoint)
+            var trainer = try Trainer(plan, resuming: checkpoint)
+            trainer.plantedFault = fault
             let world = World(ranks: ranks, threadsPerRank: threads, rank: rank)
             let outcome = try trainer.run(
                 in: world, transport: ranks > 1 ? network.transport(rank: rank) : nil,
@@ -47,18 +49,22 @@ enum InterruptedRun {
 
 @Suite("A resumed run is the run")
 struct ResumeTests {
-    private func checkResumption(_ plan: RunPlan, steps: [Int]) throws {
-        let alone = Trainer(plan)
+    private func checkResumption(
+        _ plan: RunPlan, steps: [Int], fault: PlantedFault? = nil
+    ) throws {
+        var alone = Trainer(plan)
+        alone.plantedFault = fault
         let expected = try alone.run(threads: 1)
         try withTemporaryFolder { folder in
-            let saved = try InterruptedRun.save(plan, in: folder)
+            let saved = try InterruptedRun.save(plan, in: folder, fault: fault)
             // Saving changes nothing.
             #expect(saved.digest == alone.replica.digest)
             var worlds = [(1, 1), (1, 3), (2, 1), (3, 1), (2, 2)][...]
             for step in steps {
                 let (ranks, threads) = worlds.removeFirst()
                 for result in try InterruptedRun.resume(
-                    plan, from: InterruptedRun.file(folder, step), ranks: ranks, threads: threads)
+                    plan, from: InterruptedRun.file(folder, step), ranks: ranks, threads: threads,
+                    fault: fault)
                 {
                     #expect(
                         result.digest == alone.replica.digest, "from \(step), \(ranks)×\(threads)")
@@ -103,6 +109,20 @@ struct ResumeTests {
                 more: ["schedule=\(schedule)", "checkpoint.everySteps=1", "checkpoint.keep=9"])
             try checkResumption(plan, steps: [1, 2, 3, 4])
         }
+    }
+
+    @Test(
+        "the same bits where a step was skipped, before the checkpoint or behind it",
+        arguments: ["input", "loss"], ["{name: 'sgd', momentum: 0.9}", "{name: 'adam'}"])
+    func skips(layer: String, optimizer: String) throws {
+        let plan = try SmallRun.plan(
+            shards: 6, scope: "\"global\"",
+            more: [
+                "optimizer=\(optimizer)", "watch.nonFinite=skip", "checkpoint.everySteps=1",
+                "checkpoint.keep=100",
+            ])
+        try checkResumption(
+            plan, steps: [5, 6, 3, 9], fault: .notANumber(shard: 2, step: 5, layer: layer))
     }
 
     @Test("more steps than the saved run had go on where the longer run would be")

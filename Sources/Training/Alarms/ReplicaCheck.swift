@@ -46,10 +46,10 @@ final class ReplicaCheck: Sendable {
         all.deallocate()
     }
 
-    /// Whether the replicas are compared after `step`: every so many steps, before what is saved by
-    /// their number, and at the end of the run.
-    func isDue(_ step: Int, isLast: Bool) -> Bool {
-        isLast || step % everySteps == 0
+    /// Whether the replicas are compared after `step`: every so many steps, before the run is saved,
+    /// and at its end.
+    func isDue(_ step: Int, isSavedOrLast: Bool) -> Bool {
+        isSavedOrLast || step % everySteps == 0
             || plan.configuration.checkpoint.isDue(step, stepsPerEpoch: plan.stepsPerEpoch)
     }
 

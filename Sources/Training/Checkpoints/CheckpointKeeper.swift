@@ -37,7 +37,8 @@ public struct CheckpointReport: Sendable {
 
 /// Decides when a run is saved, takes the snapshot and has it written in the background.
 ///
-/// On worker 0 of rank 0 alone: all replicas are equal, and nothing is asked of other workers. They
+/// On worker 0 of rank 0 alone: all replicas are equal, and nothing is asked of other workers, who
+/// learn with the step's metrics when its clock says that it is time. They
 /// only read parameters until this worker joins the next step's first collective. What the writing
 /// thread shares with it is handed over through `reports` and the order of `queue`.
 final class CheckpointKeeper {
@@ -77,12 +78,13 @@ final class CheckpointKeeper {
         }
     }
 
-    /// After every step but the last, whose model follows as the run's result.
+    /// After every step but the last, whose model follows as the run's result. Saves the run where
+    /// `step` is one to be saved by its number, or it was time in the step.
     func stepped(
-        _ step: Int, _ progress: Progress, _ observer: (any TrainingObserver)?
+        _ step: Int, _ progress: Progress, _ observer: (any TrainingObserver)?, isTime: Bool
     ) throws {
         try tell(observer)
-        guard isDue(step) else { return }
+        guard isTime || settings.isDue(step, stepsPerEpoch: plan.stepsPerEpoch) else { return }
         let pause = try takeSnapshot()
         let job = job(step, progress, pause: pause)
         let reports = reports
@@ -116,11 +118,9 @@ final class CheckpointKeeper {
         try tell(observer)
     }
 
-    private func isDue(_ step: Int) -> Bool {
-        if settings.isDue(step, stepsPerEpoch: plan.stepsPerEpoch) { return true }
-        guard let minutes = settings.everyMinutes else { return false }
-        // This worker's clock alone: saving asks nothing of the others.
-        return (clock.now - lastSave) / .seconds(60) >= minutes
+    /// Whether the last checkpoint is as old as the configuration allows.
+    var isTime: Bool {
+        settings.everyMinutes.map { (clock.now - lastSave) / .seconds(60) >= $0 } ?? false
     }
 
     private func takeSnapshot() throws -> Double {
