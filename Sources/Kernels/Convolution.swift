@@ -6,11 +6,15 @@
 /// - input [N, H, W, C], output [N, H′, W′, K], as ``ConvolutionShape`` says;
 /// - weight and weightGradient in the ``WeightLayout`` that ``weightLayout(_:images:)`` gives.
 ///
-/// **An image's bits depend on that image alone**: forward and backward data run image by image.
-/// That costs nothing: measured on Zen 4, oneDNN 2.6.3, a call for one image is within 3 % of the
-/// rate of larger calls on ResNet's convolutions, and up to 35 % above it. It also makes oneDNN's
-/// forward as fast on the parameter's own layout as on the one it prefers, so that forward needs
-/// no copy of the weights.
+/// Dense 3×3 kernels over whole vectors of channels go by Winograd's transforms
+/// (``ConvolutionShape/isWinograd``), those with few channels by kernels of their own, all others by
+/// oneDNN.
+///
+/// **An image's bits depend on that image alone**: forward and backward data run tile by tile, or
+/// image by image. The latter costs nothing: measured on Zen 4, oneDNN 2.6.3, a call for one image
+/// is within 3 % of the rate of larger calls on ResNet's convolutions, and up to 35 % above it. It
+/// also makes oneDNN's forward as fast on the parameter's own layout as on the one it prefers, so
+/// that forward needs no copy of the weights.
 ///
 /// A plan belongs to the thread that makes it; make it after ``OneDNN/useOneThread()``. Calls do
 /// not allocate (oneDNN's own bookkeeping aside). Pointers need only Float's alignment.
@@ -39,17 +43,20 @@ public final class Convolution {
     private enum ForwardPass {
         case oneDNN(Plan)
         case direct(DirectForward)
+        case winograd(WinogradForward)
     }
 
     private enum BackwardPass {
         case oneDNN(Plan)
         case direct(DirectBackwardData)
+        case winograd(WinogradForward)
     }
 
     private enum WeightPass {
         /// By the number of images.
         case oneDNN([Int: OneDNNPlan])
         case direct(DirectBackwardWeights)
+        case winograd(WinogradBackwardWeights)
     }
 
     /// The layout in which parameter and gradient of this shape live: that of oneDNN's fastest
@@ -58,6 +65,7 @@ public final class Convolution {
     public static func weightLayout(
         _ shape: ConvolutionShape, images: Int
     ) throws(KernelError) -> WeightLayout {
+        if shape.isWinograd { return WeightLayout(channelsLast: shape) }
         if shape.hasDirectBackwardWeights { return WeightLayout(fileOrderOf: shape) }
         return try OneDNNPlan.convolution(
             shape, pass: .backwardWeights, images: max(images, 1), layout: nil, bias: false
@@ -71,13 +79,21 @@ public final class Convolution {
     ///   - layout: of parameter and gradient, from ``weightLayout(_:images:)``.
     ///   - bias: whether `forward` adds one, and `backwardWeights` gives its gradient.
     ///   - backwardData: false for a first layer.
+    ///   - scratch: memory for the time of a call, which a thread's plans can share.
     public init(
         _ shape: ConvolutionShape, gradientImages: Set<Int>, layout: WeightLayout, bias: Bool,
-        backwardData: Bool
+        backwardData: Bool, scratch: ConvolutionScratch = ConvolutionScratch()
     ) throws(KernelError) {
         self.shape = shape
         self.layout = layout
         self.bias = bias
+        if shape.isWinograd {
+            forwardPass = .winograd(WinogradForward(shape, isBackward: false, scratch))
+            backwardPass =
+                backwardData ? .winograd(WinogradForward(shape, isBackward: true, scratch)) : nil
+            weightPass = .winograd(WinogradBackwardWeights(shape, scratch))
+            return
+        }
         forwardPass =
             shape.hasDirectForward
             ? .direct(DirectForward(shape, layout))
@@ -124,6 +140,7 @@ public final class Convolution {
         switch forwardPass {
         case .oneDNN(let plan): plan.packedCount
         case .direct(let pass): pass.weights.count
+        case .winograd(let pass): pass.packedCount
         }
     }
 
@@ -133,6 +150,7 @@ public final class Convolution {
         switch backwardPass {
         case .oneDNN(let plan): plan.packedCount
         case .direct(let pass): pass.weights.count
+        case .winograd(let pass): pass.packedCount
         case nil: nil
         }
     }
@@ -148,6 +166,7 @@ public final class Convolution {
         switch forwardPass {
         case .oneDNN(let plan): try plan.reorder?.execute(weight, nil, nil, packed)
         case .direct(let pass): pass.weights.pack(weight, into: packed)
+        case .winograd(let pass): pass.pack(weight, into: packed)
         }
     }
 
@@ -162,6 +181,7 @@ public final class Convolution {
         switch backwardPass {
         case .oneDNN(let plan): try plan.reorder?.execute(weight, nil, nil, packed)
         case .direct(let pass): pass.weights.pack(weight, into: packed)
+        case .winograd(let pass): pass.pack(weight, into: packed)
         case nil: break
         }
     }
@@ -178,13 +198,18 @@ public final class Convolution {
         bias: UnsafePointer<Float>?, output: UnsafeMutablePointer<Float>
     ) throws(KernelError) {
         precondition(!self.bias || bias != nil, "this plan was made with a bias")
-        for image in 0..<images {
-            let x = input + image * shape.inputCount
-            let y = output + image * shape.outputCount
-            switch forwardPass {
-            case .oneDNN(let plan): try plan.plan.execute(x, weight, bias, y)
-            case .direct(let pass): pass.run(x, weight, bias, y)
+        switch forwardPass {
+        case .oneDNN(let plan):
+            for n in 0..<images {
+                try plan.plan.execute(
+                    input + n * shape.inputCount, weight, bias, output + n * shape.outputCount)
             }
+        case .direct(let pass):
+            for n in 0..<images {
+                pass.run(
+                    input + n * shape.inputCount, weight, bias, output + n * shape.outputCount)
+            }
+        case .winograd(let pass): pass.run(images: images, input, weight, bias, output)
         }
     }
 
@@ -198,16 +223,19 @@ public final class Convolution {
         images: Int, outputGradient: UnsafePointer<Float>, weight: UnsafePointer<Float>,
         inputGradient: UnsafeMutablePointer<Float>
     ) throws(KernelError) {
-        guard let backwardPass else {
-            preconditionFailure("this plan was made without backward data")
-        }
-        for image in 0..<images {
-            let dy = outputGradient + image * shape.outputCount
-            let dx = inputGradient + image * shape.inputCount
-            switch backwardPass {
-            case .oneDNN(let plan): try plan.plan.execute(dy, weight, nil, dx)
-            case .direct(let pass): pass.run(dy, weight, dx)
+        let (dy, dx) = (outputGradient, inputGradient)
+        switch backwardPass {
+        case .oneDNN(let plan):
+            for n in 0..<images {
+                try plan.plan.execute(
+                    dy + n * shape.outputCount, weight, nil, dx + n * shape.inputCount)
             }
+        case .direct(let pass):
+            for n in 0..<images {
+                pass.run(dy + n * shape.outputCount, weight, dx + n * shape.inputCount)
+            }
+        case .winograd(let pass): pass.run(images: images, dy, weight, nil, dx)
+        case nil: preconditionFailure("this plan was made without backward data")
         }
     }
 
@@ -237,6 +265,8 @@ public final class Convolution {
             try plan.execute(input, outputGradient, nil, weightGradient)
         case .direct(let pass):
             pass.run(images, input, outputGradient, weightGradient)
+        case .winograd(let pass):
+            pass.run(images: images, input, outputGradient, weightGradient)
         }
         // oneDNN's own takes as long as the weights': measured on the MNIST network's 1 → 32
         // channels, 8.7 µs an image for both, 3.6 without the bias.
@@ -247,23 +277,26 @@ public final class Convolution {
         }
     }
 
-    /// The names of what is behind each pass, for benchmarks: oneDNN's, or "direct".
+    /// The names of what is behind each pass, for benchmarks: oneDNN's, "direct" or "winograd".
     package var implementations: (forward: String, backwardData: String?, backwardWeights: String) {
         let forward =
             switch forwardPass {
             case .oneDNN(let plan): plan.plan.implementation
             case .direct: "direct"
+            case .winograd: "winograd"
             }
         let backwardData: String? =
             switch backwardPass {
             case .oneDNN(let plan): plan.plan.implementation
             case .direct: "direct"
+            case .winograd: "winograd"
             case nil: nil
             }
         let backwardWeights =
             switch weightPass {
             case .oneDNN(let plans): plans.values.first?.implementation ?? "none"
             case .direct: "direct"
+            case .winograd: "winograd"
             }
         return (forward, backwardData, backwardWeights)
     }

@@ -34,11 +34,12 @@ public final class Convolution2D: Layer, PackingLayer {
     /// - Parameters:
     ///   - needsInputGradient: false for a first layer.
     ///   - shapes: the batches that will come.
+    ///   - scratch: memory that a worker's convolutions share.
     /// - Throws: `KernelError` where oneDNN cannot make a plan.
     public init(
         name: String, _ shape: ConvolutionShape, weight: Parameter, bias: Parameter?,
         needsInputGradient: Bool, replica: Replica, gradients: GradientAccumulator,
-        shapes: [BatchShape]
+        shapes: [BatchShape], scratch: ConvolutionScratch
     ) throws {
         guard case .blocked(let layout) = weight.storage else {
             preconditionFailure("a convolution's weight lies as oneDNN wants it")
@@ -55,7 +56,8 @@ public final class Convolution2D: Layer, PackingLayer {
             rows: rows * shape.outputHeight * shape.outputWidth, columns: shape.outputChannels)
         kernel = try Convolution(
             shape, gradientImages: Set(shapes.filter(\.trains).flatMap(\.shardRows).map(\.count)),
-            layout: layout, bias: bias != nil, backwardData: needsInputGradient)
+            layout: layout, bias: bias != nil, backwardData: needsInputGradient,
+            scratch: scratch)
         packedForward = kernel.packedForwardCount.map {
             replica.copy(of: weight, for: .forward, count: $0)
         }

@@ -223,6 +223,7 @@ private struct Builder {
     let seed: UInt64
     let sharesInputs: Bool
     let isAudit: Bool
+    private let scratch = ConvolutionScratch()
 
     func nodes() throws -> [LayerGraph.Node] {
         var nodes: [LayerGraph.Node] = []
@@ -308,7 +309,7 @@ private struct Builder {
                 name: node.name, shape, weight: parameter("\(node.name).weight"),
                 bias: bias ? parameter("\(node.name).bias") : nil,
                 needsInputGradient: node.input > 0, replica: replica, gradients: gradients,
-                shapes: shapes)
+                shapes: shapes, scratch: scratch)
         case .maxPool(let shape): return Pool2D(name: node.name, .maximum, shape, rows: rows)
         case .averagePool(let shape): return Pool2D(name: node.name, .average, shape, rows: rows)
         case .globalAveragePool(let image):
