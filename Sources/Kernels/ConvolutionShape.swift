@@ -85,8 +85,8 @@ public struct ConvolutionShape: Hashable, Sendable {
         outputChannels * (inputChannels / groups) * kernelHeight * kernelWidth
     }
 
-    /// Floating-point operations that one pass over one image needs, a multiply-add as two; products
-    /// with padding are none.
+    /// Floating-point operations that one direct pass over one image needs, a multiply-add as two;
+    /// products with padding are none. Winograd's transforms need fewer.
     public var operations: Int {
         let rows = Self.products(
             inputHeight, kernelHeight, strideHeight, paddingHeight, dilationHeight)

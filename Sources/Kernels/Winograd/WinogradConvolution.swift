@@ -6,8 +6,8 @@ extension ConvolutionShape {
     /// channels, and images on which tiles of 2×2 save more than their transforms cost. Needs 16
     /// accumulators, so AVX-512; elsewhere oneDNN stays.
     ///
-    /// Measured on Zen 4 against oneDNN 2.6.3 (one core, share of its speed): 16 channels 1.35 to
-    /// 1.4, 32 to 256 channels 1.6 to 2.0, 512 at 4×4 1.7, backward weights there 1.15.
+    /// Measured on Zen 4, one core, times as fast as oneDNN 2.6.3: 16 channels 1.35 to 1.45, 32 to
+    /// 256 channels 1.6 to 2.0, 512 at 4×4 1.7, backward weights there 1.15.
     var isWinograd: Bool {
         bn_compiled_for_512_bit_vectors() == 1 && groups == 1 && kernelHeight == 3
             && kernelWidth == 3 && strideHeight == 1 && strideWidth == 1 && dilationHeight == 1
