@@ -30,22 +30,39 @@ extension WeightLayout {
 
 /// Memory that convolutions use for the time of a call; those of a thread can share one.
 public final class ConvolutionScratch {
-    private(set) var memory: UnsafeMutablePointer<Float>
+    fileprivate private(set) var memory = zeroed(0)
     private var count = 0
+    /// Never written.
+    fileprivate private(set) var zeros = zeroed(0)
+    private var zeroCount = 0
 
     /// Empty; plans make it as large as they need.
-    public init() { memory = alignedAllocation(of: Float.self, count: 1) }
+    public init() {}
 
-    deinit { memory.deallocate() }
-
-    /// Makes it hold `count` Floats.
-    func reserve(_ count: Int) {
-        guard count > self.count else { return }
+    deinit {
         memory.deallocate()
-        memory = alignedAllocation(of: Float.self, count: count)
-        memory.initialize(repeating: 0, count: count)
-        self.count = count
+        zeros.deallocate()
     }
+
+    /// Makes it hold `count` Floats, and so many zeros.
+    fileprivate func reserve(_ count: Int, zeros zeroCount: Int) {
+        if count > self.count {
+            memory.deallocate()
+            memory = zeroed(count)
+            self.count = count
+        }
+        if zeroCount > self.zeroCount {
+            zeros.deallocate()
+            zeros = zeroed(zeroCount)
+            self.zeroCount = zeroCount
+        }
+    }
+}
+
+private func zeroed(_ count: Int) -> UnsafeMutablePointer<Float> {
+    let memory = alignedAllocation(of: Float.self, count: count)
+    memory.initialize(repeating: 0, count: count)
+    return memory
 }
 
 /// How the scratch is used: frequencies of as many tiles as are worked on at a time, and more.
@@ -54,29 +71,28 @@ private struct WinogradMemory {
     let tiles: Int
     /// Floats from one frequency to the next, of inputs and outputs.
     let (inputStride, outputStride): (Int, Int)
-    private let (inputChannels, rest): (Int, Int)
     private let scratch: ConvolutionScratch
 
     private static let bytes = 1 << 18
 
-    /// - Parameter rest: Floats for other use.
-    init(_ geometry: WinogradTiles, rest: Int, _ scratch: ConvolutionScratch) {
+    /// - Parameter others: Floats for other use.
+    init(_ geometry: WinogradTiles, others: Int, _ scratch: ConvolutionScratch) {
         let (c, k) = (geometry.inputChannels, geometry.outputChannels)
         tiles = max(16, Self.bytes / (64 * (c + k)) / 8 * 8)
         // Not a power of two: 16 places a multiple of 4 KiB apart share one set of the cache.
         (inputStride, outputStride) = (tiles * c + laneCount, tiles * k + laneCount)
-        (inputChannels, self.rest, self.scratch) = (c, rest, scratch)
-        scratch.reserve(16 * (inputStride + outputStride + c) + rest)
+        self.scratch = scratch
+        scratch.reserve(16 * (inputStride + outputStride) + others, zeros: c)
     }
 
     /// [16, tiles, C]
     var inputs: UnsafeMutablePointer<Float> { scratch.memory }
     /// [16, tiles, K]
     var outputs: UnsafeMutablePointer<Float> { inputs + 16 &* inputStride }
-    /// A patch at an image's edge, [4, 4, C].
-    var border: UnsafeMutablePointer<Float> { outputs + 16 &* outputStride }
-    /// The rest.
-    var others: UnsafeMutablePointer<Float> { border + 16 &* inputChannels }
+    /// Floats for other use.
+    var others: UnsafeMutablePointer<Float> { outputs + 16 &* outputStride }
+    /// C zeros.
+    var zeros: UnsafePointer<Float> { UnsafePointer(scratch.zeros) }
 }
 
 /// Forward, or backward data, which is a forward pass of the gradient with the weights turned around.
@@ -94,7 +110,7 @@ final class WinogradForward {
         geometry = isBackward ? WinogradTiles(backwardDataOf: shape) : WinogradTiles(shape)
         self.isBackward = isBackward
         packedCount = 16 * shape.inputChannels * shape.outputChannels
-        memory = WinogradMemory(geometry, rest: Self.packingCount, scratch)
+        memory = WinogradMemory(geometry, others: Self.packingCount, scratch)
     }
 
     /// The weights' frequencies, [16, panels of 32 outputs, inputs, 32], of the parameter,
@@ -179,7 +195,7 @@ final class WinogradForward {
             let tiles = first..<min(first &+ memory.tiles, all)
             geometry.transformInputs(
                 tiles, input, into: memory.inputs, stride: memory.inputStride,
-                border: memory.border)
+                zeros: memory.zeros)
             for f in 0..<16 {
                 multiplyRows(
                     memory.inputs + f &* memory.inputStride, rows: tiles.count, inputs: inputs,
@@ -202,7 +218,7 @@ final class WinogradBackwardWeights {
     init(_ shape: ConvolutionShape, _ scratch: ConvolutionScratch) {
         geometry = WinogradTiles(shape)
         memory = WinogradMemory(
-            geometry, rest: 16 * shape.inputChannels * shape.outputChannels, scratch)
+            geometry, others: 16 * shape.inputChannels * shape.outputChannels, scratch)
     }
 
     /// At least one image; operands as `Convolution.backwardWeights` has them, the gradient as
@@ -221,7 +237,7 @@ final class WinogradBackwardWeights {
             let tiles = first..<min(first &+ memory.tiles, all)
             geometry.transformInputs(
                 tiles, input, into: memory.inputs, stride: memory.inputStride,
-                border: memory.border)
+                zeros: memory.zeros)
             geometry.transformOutputGradients(
                 tiles, outputGradient, into: memory.outputs, stride: memory.outputStride)
             for f in 0..<16 {

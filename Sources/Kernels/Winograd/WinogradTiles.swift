@@ -31,67 +31,88 @@ struct WinogradTiles {
     }
 
     /// Where a tile is: its image, and its first output's row and column there.
-    @inline(__always)
-    func place(_ tile: Int) -> (image: Int, y: Int, x: Int) {
-        let image = tile / perImage
-        let rest = tile &- image &* perImage
-        let row = rest / columns
-        return (image, 2 &* row, 2 &* (rest &- row &* columns))
+    struct Place {
+        private(set) var (image, y, x): (Int, Int, Int)
+        private let (height, width): (Int, Int)
+
+        @inline(__always)
+        fileprivate init(_ tile: Int, _ tiles: WinogradTiles) {
+            image = tile / tiles.perImage
+            let rest = tile &- image &* tiles.perImage
+            let row = rest / tiles.columns
+            (y, x) = (2 &* row, 2 &* (rest &- row &* tiles.columns))
+            (height, width) = (tiles.outputHeight, tiles.outputWidth)
+        }
+
+        /// The next tile.
+        @inline(__always)
+        mutating func advance() {
+            x &+= 2
+            if x < width { return }
+            x = 0
+            y &+= 2
+            if y < height { return }
+            y = 0
+            image &+= 1
+        }
     }
 
     /// The transformed patches of `tiles` to [16 frequencies, tiles, C], `stride` Floats from one
     /// frequency to the next.
     ///
-    /// - Parameter border: memory for one patch, [4, 4, C]
+    /// - Parameter zeros: C of them
     func transformInputs(
         _ tiles: Range<Int>, _ images: UnsafePointer<Float>,
         into frequencies: UnsafeMutablePointer<Float>, stride: Int,
-        border: UnsafeMutablePointer<Float>
+        zeros: UnsafePointer<Float>
     ) {
         let channels = inputChannels
+        let row = inputWidth &* channels
         var target = frequencies
-        for tile in tiles {
-            let (image, y, x) = place(tile)
-            let (top, left) = (y &- paddingHeight, x &- paddingWidth)
-            let pixels = images + image &* inputHeight &* inputWidth &* channels
-            var patch = pixels + (top &* inputWidth &+ left) &* channels
-            var row = inputWidth &* channels
-            if top < 0 || left < 0 || top &+ 4 > inputHeight || left &+ 4 > inputWidth {
-                copyBorder(pixels, top, left, into: border)
-                patch = UnsafePointer(border)
-                row = 4 &* channels
-            }
-            var c = 0
-            while c < channels {
-                transformInput(
-                    patch + c, row: row, column: channels, into: target + c, stride: stride)
-                c &+= laneCount
+        var place = Place(tiles.lowerBound, self)
+        for _ in tiles {
+            let (top, left) = (place.y &- paddingHeight, place.x &- paddingWidth)
+            let pixels = images + place.image &* inputHeight &* row
+            let patch = pixels + (top &* row &+ left &* channels)
+            if top >= 0, left >= 0, top &+ 4 <= inputHeight, left &+ 4 <= inputWidth {
+                var c = 0
+                while c < channels {
+                    transformInput(
+                        Patch(patch + c, row: row, column: channels), into: target + c,
+                        stride: stride)
+                    c &+= laneCount
+                }
+            } else {
+                transformBorder(patch, top, left, into: target, stride: stride, zeros: zeros)
             }
             target += channels
+            place.advance()
         }
     }
 
     /// A patch that reaches over the image's edge, with zeros there.
-    private func copyBorder(
-        _ pixels: UnsafePointer<Float>, _ top: Int, _ left: Int,
-        into border: UnsafeMutablePointer<Float>
+    private func transformBorder(
+        _ patch: UnsafePointer<Float>, _ top: Int, _ left: Int,
+        into target: UnsafeMutablePointer<Float>, stride: Int, zeros: UnsafePointer<Float>
     ) {
         let channels = inputChannels
-        let first = max(left, 0)
-        let last = min(left &+ 4, inputWidth)
-        for i in 0..<4 {
-            let target = border + i &* 4 &* channels
-            let y = top &+ i
-            guard y >= 0, y < inputHeight, first < last else {
-                target.update(repeating: 0, count: 4 &* channels)
-                continue
+        let row = inputWidth &* channels
+        @inline(__always)
+        func line(_ i: Int) -> BorderPatch.Line {
+            let isInside = top &+ i >= 0 && top &+ i < inputHeight
+            @inline(__always)
+            func pixel(_ j: Int) -> UnsafePointer<Float> {
+                isInside && left &+ j >= 0 && left &+ j < inputWidth
+                    ? patch + (i &* row &+ j &* channels) : zeros
             }
-            target.update(repeating: 0, count: (first &- left) &* channels)
-            (target + (first &- left) &* channels).update(
-                from: pixels + (y &* inputWidth &+ first) &* channels,
-                count: (last &- first) &* channels)
-            (target + (last &- left) &* channels).update(
-                repeating: 0, count: (left &+ 4 &- last) &* channels)
+            return (pixel(0), pixel(1), pixel(2), pixel(3))
+        }
+        var border = BorderPatch(line(0), line(1), line(2), line(3))
+        var c = 0
+        while c < channels {
+            transformInput(border, into: target + c, stride: stride)
+            border.advance()
+            c &+= laneCount
         }
     }
 
@@ -103,8 +124,10 @@ struct WinogradTiles {
         let channels = outputChannels
         let row = outputWidth &* channels
         var source = frequencies
-        for tile in tiles {
-            let (image, y, x) = place(tile)
+        var place = Place(tiles.lowerBound, self)
+        for _ in tiles {
+            let (image, y, x) = (place.image, place.y, place.x)
+            place.advance()
             let target =
                 images + ((image &* outputHeight &+ y) &* outputWidth &+ x) &* channels
             let hasRight = x &+ 1 < outputWidth
@@ -137,8 +160,10 @@ struct WinogradTiles {
         let channels = outputChannels
         let row = outputWidth &* channels
         var target = frequencies
-        for tile in tiles {
-            let (image, y, x) = place(tile)
+        var place = Place(tiles.lowerBound, self)
+        for _ in tiles {
+            let (image, y, x) = (place.image, place.y, place.x)
+            place.advance()
             let source =
                 images + ((image &* outputHeight &+ y) &* outputWidth &+ x) &* channels
             let hasRight = x &+ 1 < outputWidth

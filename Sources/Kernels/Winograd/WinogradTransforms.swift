@@ -55,21 +55,65 @@ struct Four {
     var output: (Lanes, Lanes) { (a + b + c, b - c - d) }
 }
 
+/// 16 channels of a patch of 4×4 pixels, column by column.
+protocol InputPatch {
+    func column(_ j: Int) -> Four
+}
+
+/// A patch inside its image.
+struct Patch: InputPatch {
+    private let pointer: UnsafePointer<Float>
+    private let (rowStride, columnStride): (Int, Int)
+
+    /// From the patch's first pixel; `row` and `column` Floats from one to the next.
+    @inline(__always)
+    init(_ pointer: UnsafePointer<Float>, row: Int, column: Int) {
+        (self.pointer, rowStride, columnStride) = (pointer, row, column)
+    }
+
+    @inline(__always)
+    func column(_ j: Int) -> Four { Four(from: pointer + j &* columnStride, stride: rowStride) }
+}
+
+/// A patch whose pixels lie anywhere.
+struct BorderPatch: InputPatch {
+    typealias Line = (
+        UnsafePointer<Float>, UnsafePointer<Float>, UnsafePointer<Float>, UnsafePointer<Float>
+    )
+    private let lines: (Line, Line, Line, Line)
+    private var channel = 0
+
+    /// From its pixels' first channels.
+    @inline(__always)
+    init(_ a: Line, _ b: Line, _ c: Line, _ d: Line) { lines = (a, b, c, d) }
+
+    /// The next 16 channels, of every pixel alike.
+    @inline(__always)
+    mutating func advance() { channel &+= laneCount }
+
+    @inline(__always)
+    func column(_ j: Int) -> Four {
+        @inline(__always)
+        func pixel(_ line: Line) -> Lanes {
+            let pointer = j == 0 ? line.0 : j == 1 ? line.1 : j == 2 ? line.2 : line.3
+            return loadLanes(pointer + channel, laneCount)
+        }
+        return Four(pixel(lines.0), pixel(lines.1), pixel(lines.2), pixel(lines.3))
+    }
+}
+
 /// Bᵀ d B of 16 channels of one patch.
 ///
-/// - Parameters:
-///   - patch: the patch's first pixel; `row` and `column` Floats from one to the next
-///   - frequencies: 16 vectors, `stride` Floats from one to the next, overwritten
+/// - Parameter frequencies: 16 vectors, `stride` Floats from one to the next, overwritten
 @inline(__always)
 func transformInput(
-    _ patch: UnsafePointer<Float>, row: Int, column: Int,
-    into frequencies: UnsafeMutablePointer<Float>, stride: Int
+    _ patch: some InputPatch, into frequencies: UnsafeMutablePointer<Float>, stride: Int
 ) {
     // Down the columns, then along the rows.
-    let c0 = Four(from: patch, stride: row).input
-    let c1 = Four(from: patch + column, stride: row).input
-    let c2 = Four(from: patch + 2 &* column, stride: row).input
-    let c3 = Four(from: patch + 3 &* column, stride: row).input
+    let c0 = patch.column(0).input
+    let c1 = patch.column(1).input
+    let c2 = patch.column(2).input
+    let c3 = patch.column(3).input
     Four(c0.a, c1.a, c2.a, c3.a).input.store(to: frequencies, stride: stride)
     Four(c0.b, c1.b, c2.b, c3.b).input.store(to: frequencies + 4 &* stride, stride: stride)
     Four(c0.c, c1.c, c2.c, c3.c).input.store(to: frequencies + 8 &* stride, stride: stride)
