@@ -43,6 +43,7 @@ public final class Convolution {
     private enum ForwardPass {
         case oneDNN(Plan)
         case direct(DirectForward)
+        case directChannels(DirectChannelForward)
         case winograd(WinogradForward)
     }
 
@@ -95,9 +96,13 @@ public final class Convolution {
             return
         }
         forwardPass =
-            shape.hasDirectForward
-            ? .direct(DirectForward(shape, layout))
-            : .oneDNN(try Self.plan(.forward, shape, layout, bias: bias))
+            if shape.hasDirectForward {
+                .direct(DirectForward(shape, layout))
+            } else if shape.hasDirectChannelForward {
+                .directChannels(DirectChannelForward(shape, layout))
+            } else {
+                .oneDNN(try Self.plan(.forward, shape, layout, bias: bias))
+            }
         if !backwardData {
             backwardPass = nil
         } else if shape.hasDirectBackwardData {
@@ -140,6 +145,7 @@ public final class Convolution {
         switch forwardPass {
         case .oneDNN(let plan): plan.packedCount
         case .direct(let pass): pass.weights.count
+        case .directChannels(let pass): pass.weights.count
         case .winograd(let pass): pass.packedCount
         }
     }
@@ -166,6 +172,7 @@ public final class Convolution {
         switch forwardPass {
         case .oneDNN(let plan): try plan.reorder?.execute(weight, nil, nil, packed)
         case .direct(let pass): pass.weights.pack(weight, into: packed)
+        case .directChannels(let pass): pass.weights.pack(weight, into: packed)
         case .winograd(let pass): pass.pack(weight, into: packed)
         }
     }
@@ -205,6 +212,11 @@ public final class Convolution {
                     input + n * shape.inputCount, weight, bias, output + n * shape.outputCount)
             }
         case .direct(let pass):
+            for n in 0..<images {
+                pass.run(
+                    input + n * shape.inputCount, weight, bias, output + n * shape.outputCount)
+            }
+        case .directChannels(let pass):
             for n in 0..<images {
                 pass.run(
                     input + n * shape.inputCount, weight, bias, output + n * shape.outputCount)
@@ -282,7 +294,7 @@ public final class Convolution {
         let forward =
             switch forwardPass {
             case .oneDNN(let plan): plan.plan.implementation
-            case .direct: "direct"
+            case .direct, .directChannels: "direct"
             case .winograd: "winograd"
             }
         let backwardData: String? =

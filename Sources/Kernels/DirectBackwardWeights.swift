@@ -45,7 +45,7 @@ final class DirectBackwardWeights {
         sums.update(repeating: 0, count: weights.count)
         let units = shape.kernelHeight * shape.rowVectors
         for n in 0..<images {
-            pad(input + n * shape.inputCount)
+            shape.pad(input + n * shape.inputCount, into: image)
             let gradient = outputGradient + n * shape.outputCount
             var unit = 0
             while unit < units {
@@ -58,15 +58,6 @@ final class DirectBackwardWeights {
             }
         }
         weights.unpack(sums, into: weightGradient, count: layout.count)
-    }
-
-    private func pad(_ input: UnsafePointer<Float>) {
-        let row = shape.inputWidth * shape.inputChannels
-        for h in 0..<shape.inputHeight {
-            let first =
-                (h + shape.paddingHeight) * shape.paddedWidth + shape.paddingWidth
-            (image + first * shape.inputChannels).update(from: input + h * row, count: row)
-        }
     }
 
     /// One image's part of some units.
@@ -84,9 +75,10 @@ final class DirectBackwardWeights {
         let places = (place(0), place(1), place(2), place(3))
         var tile = Tile<Row>()
         var factors = outputGradient
+        let width = shape.outputWidth
         for y in 0..<shape.outputHeight {
             var window = UnsafePointer(image + y &* shape.paddedWidth &* channels)
-            for _ in 0..<shape.outputWidth {
+            for _ in 0..<width {
                 tile.add(factors, at: offsets, times: Row(window, places))
                 factors += outputs
                 window += channels
@@ -97,8 +89,10 @@ final class DirectBackwardWeights {
 }
 
 /// A tile row whose vectors come from places of their own.
-private protocol DirectRow: TileRow {
+protocol DirectRow: TileRow {
     init(_ pointer: UnsafePointer<Float>, _ places: (Int, Int, Int, Int))
+    /// Adds each vector to memory, to a place of its own.
+    func addVectors(to pointer: UnsafeMutablePointer<Float>, at places: (Int, Int, Int, Int))
     /// Adds each vector to memory, `stride` Floats from one to the next.
     func addVectors(to pointer: UnsafeMutablePointer<Float>, stride: Int)
 }
@@ -110,6 +104,11 @@ extension TileRow1: DirectRow {
     }
 
     @inline(__always)
+    func addVectors(to pointer: UnsafeMutablePointer<Float>, at places: (Int, Int, Int, Int)) {
+        addVectors(to: pointer + places.0, stride: 0)
+    }
+
+    @inline(__always)
     func addVectors(to pointer: UnsafeMutablePointer<Float>, stride: Int) {
         storeLanes(loadLanes(pointer, laneCount) + a, pointer, laneCount)
     }
@@ -118,9 +117,19 @@ extension TileRow1: DirectRow {
 extension TileRowPair: DirectRow where Half: DirectRow {
     @inline(__always)
     init(_ pointer: UnsafePointer<Float>, _ places: (Int, Int, Int, Int)) {
-        let second =
-            Half.vectors == 2 ? (places.2, places.3, 0, 0) : (places.1, 0, 0, 0)
-        self.init(left: Half(pointer, places), right: Half(pointer, second))
+        self.init(left: Half(pointer, places), right: Half(pointer, Self.second(places)))
+    }
+
+    @inline(__always)
+    func addVectors(to pointer: UnsafeMutablePointer<Float>, at places: (Int, Int, Int, Int)) {
+        left.addVectors(to: pointer, at: places)
+        right.addVectors(to: pointer, at: Self.second(places))
+    }
+
+    /// The places of the right half.
+    @inline(__always)
+    private static func second(_ places: (Int, Int, Int, Int)) -> (Int, Int, Int, Int) {
+        Half.vectors == 2 ? (places.2, places.3, 0, 0) : (places.1, 0, 0, 0)
     }
 
     @inline(__always)

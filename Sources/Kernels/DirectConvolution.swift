@@ -10,7 +10,7 @@ import TensorCore
 
 extension ConvolutionShape {
     /// Whether the kernels below can take this shape at all.
-    private var isDirect: Bool {
+    var isDirect: Bool {
         bn_compiled_for_512_bit_vectors() == 1 && groups == 1 && strideHeight == 1
             && strideWidth == 1 && dilationHeight == 1 && dilationWidth == 1
     }
@@ -32,6 +32,15 @@ extension ConvolutionShape {
     var hasDirectBackwardWeights: Bool {
         isDirect && outputChannels <= Tile<TileRow2>.rows
             && kernelWidth * inputChannels > outputChannels * rowVectors
+    }
+
+    /// An image into the middle of one with its padding, which stays as it is.
+    func pad(_ input: UnsafePointer<Float>, into padded: UnsafeMutablePointer<Float>) {
+        let row = inputWidth &* inputChannels
+        for h in 0..<inputHeight {
+            let first = (h &+ paddingHeight) &* paddedWidth &+ paddingWidth
+            (padded + first &* inputChannels).update(from: input + h &* row, count: row)
+        }
     }
 
     /// Columns of an image with its padding.
@@ -91,30 +100,37 @@ struct DirectWeights {
 final class DirectForward {
     let weights: DirectWeights
     private let shape: ConvolutionShape
+    private let (outputHeight, outputWidth): (Int, Int)
     /// From one row of a plane to the next: a row has room for the last vector of pixels.
     private let rowStride: Int
     private let planes: UnsafeMutablePointer<Float>
     /// The results of a tile, [6, 2, 16].
     private let results: UnsafeMutablePointer<Float>
+    /// Two channels of a vector of pixels, [16, 2].
+    private let pairs: UnsafeMutablePointer<Float>
 
     init(_ shape: ConvolutionShape, _ layout: WeightLayout) {
         self.shape = shape
+        (outputHeight, outputWidth) = (shape.outputHeight, shape.outputWidth)
         let (outputs, width) = (shape.outputChannels, shape.kernelWidth)
         weights = DirectWeights(shape, layout, count: shape.weightCount) { k, c, r, s in
             ((c * shape.kernelHeight + r) * width + s) * outputs + k
         }
-        let lastVector = (shape.outputWidth - 1) / laneCount * laneCount
+        let lastVector = (outputWidth - 1) / laneCount * laneCount
         rowStride = max(shape.paddedWidth, lastVector + laneCount + width - 1)
         let count = shape.inputChannels * shape.paddedHeight * rowStride
         planes = alignedAllocation(of: Float.self, count: count)
         planes.initialize(repeating: 0, count: count)
         results = alignedAllocation(of: Float.self, count: 192)
         results.initialize(repeating: 0, count: 192)
+        pairs = alignedAllocation(of: Float.self, count: 32)
+        pairs.initialize(repeating: 0, count: 32)
     }
 
     deinit {
         planes.deallocate()
         results.deallocate()
+        pairs.deallocate()
     }
 
     /// One image.
@@ -130,8 +146,8 @@ final class DirectForward {
     ) {
         splitIntoPlanes(input)
         // Vectors of pixels in row-major order, in pairs; a last one alone is paired with itself.
-        let perRow = (shape.outputWidth + laneCount - 1) / laneCount
-        let vectors = shape.outputHeight * perRow
+        let perRow = (outputWidth + laneCount - 1) / laneCount
+        let vectors = outputHeight * perRow
         var vector = 0
         while vector < vectors {
             let left = (row: vector / perRow, column: vector % perRow * laneCount)
@@ -190,120 +206,34 @@ final class DirectForward {
         tile.store(to: results, at: .consecutive, stride: Tile<TileRow2>.columns)
     }
 
-    /// A vector of pixels, from channel by channel to pixel by pixel.
+    /// A vector of pixels, from channel by channel to pixel by pixel: channels in pairs, which are
+    /// half as many values to move.
     private func write(
         _ row: Int, _ column: Int, from results: UnsafePointer<Float>,
         _ output: UnsafeMutablePointer<Float>
     ) {
         let outputs = shape.outputChannels
-        var target = output + (row &* shape.outputWidth &+ column) &* outputs
-        for lane in 0..<min(laneCount, shape.outputWidth &- column) {
-            for k in 0..<outputs { target[k] = results[k &* Tile<TileRow2>.columns &+ lane] }
-            target += outputs
-        }
-    }
-}
-
-/// Backward data for few input channels: each output pixel's gradient adds R rows of S·C
-/// neighbouring values to the input's, six pixels at a time.
-final class DirectBackwardData {
-    let weights: DirectWeights
-    private let shape: ConvolutionShape
-    /// The padded image's gradient, [padded H, padded W, C], with room for whole vectors behind.
-    private let image: UnsafeMutablePointer<Float>
-    private let imageCount: Int
-    /// The results of a tile, [6, 4, 16].
-    private let results: UnsafeMutablePointer<Float>
-
-    init(_ shape: ConvolutionShape, _ layout: WeightLayout) {
-        self.shape = shape
-        let units = shape.kernelHeight * shape.rowVectors
-        weights = DirectWeights(
-            shape, layout, count: shape.outputChannels * units * laneCount
-        ) { k, c, r, s in
-            (k * units + r * shape.rowVectors) * laneCount + s * shape.inputChannels + c
-        }
-        imageCount =
-            shape.paddedHeight * shape.paddedWidth * shape.inputChannels
-            + shape.rowVectors * laneCount
-        image = alignedAllocation(of: Float.self, count: imageCount)
-        image.initialize(repeating: 0, count: imageCount)
-        results = alignedAllocation(of: Float.self, count: 384)
-        results.initialize(repeating: 0, count: 384)
-    }
-
-    deinit {
-        image.deallocate()
-        results.deallocate()
-    }
-
-    /// One image.
-    ///
-    /// - Parameters:
-    ///   - outputGradient: [H′, W′, K]
-    ///   - packed: [K, R, vectors of S·C]
-    ///   - inputGradient: [H, W, C]
-    func run(
-        _ outputGradient: UnsafePointer<Float>, _ packed: UnsafePointer<Float>,
-        _ inputGradient: UnsafeMutablePointer<Float>
-    ) {
-        image.update(repeating: 0, count: imageCount)
-        let pixels = shape.outputHeight * shape.outputWidth
-        let units = shape.kernelHeight * shape.rowVectors
-        var pixel = 0
-        while pixel < pixels {
-            let count = min(Tile<TileRow4>.rows, pixels &- pixel)
-            var unit = 0
-            while unit < units {
-                switch units &- unit {
-                case 4...: add(TileRow4.self, pixel, count, unit, outputGradient, packed)
-                case 2...3: add(TileRow2.self, pixel, count, unit, outputGradient, packed)
-                default: add(TileRow1.self, pixel, count, unit, outputGradient, packed)
-                }
-                unit &+= units &- unit >= 4 ? 4 : units &- unit >= 2 ? 2 : 1
+        let pixels = min(laneCount, outputWidth &- column)
+        let target = output + (row &* outputWidth &+ column) &* outputs
+        var k = 0
+        while k &+ 1 < outputs {
+            let first = results + k &* Tile<TileRow2>.columns
+            var pairs = SIMD32<Float>()
+            pairs.evenHalf = loadLanes(first, laneCount)
+            pairs.oddHalf = loadLanes(first + Tile<TileRow2>.columns, laneCount)
+            UnsafeMutableRawPointer(self.pairs).storeBytes(of: pairs, as: SIMD32<Float>.self)
+            let source = UnsafeRawPointer(self.pairs)
+            var place = UnsafeMutableRawPointer(target + k)
+            for lane in 0..<pixels {
+                place.storeBytes(
+                    of: source.load(fromByteOffset: 8 &* lane, as: UInt64.self), as: UInt64.self)
+                place += 4 &* outputs
             }
-            pixel &+= count
+            k &+= 2
         }
-        let row = shape.inputWidth * shape.inputChannels
-        for h in 0..<shape.inputHeight {
-            let first =
-                (h + shape.paddingHeight) * shape.paddedWidth + shape.paddingWidth
-            (inputGradient + h * row).update(
-                from: image + first * shape.inputChannels, count: row)
-        }
-    }
-
-    /// What `count` pixels add to some units: vectors of kernel rows.
-    @inline(__always)
-    private func add<Row: TileRow>(
-        _: Row.Type, _ pixel: Int, _ count: Int, _ unit: Int,
-        _ outputGradient: UnsafePointer<Float>, _ packed: UnsafePointer<Float>
-    ) {
-        let outputs = shape.outputChannels
-        let offsets = TileOffsets(last: count - 1, stride: outputs)
-        let stride = shape.kernelHeight &* shape.rowVectors &* laneCount
-        var tile = Tile<Row>()
-        var row = packed + unit &* laneCount
-        let factors = outputGradient + pixel &* outputs
-        for k in 0..<outputs {
-            tile.add(factors + k, at: offsets, times: Row(from: row))
-            row += stride
-        }
-        tile.store(to: results, at: .consecutive, stride: Tile<Row>.columns)
-        for i in 0..<count {
-            let y = (pixel &+ i) / shape.outputWidth
-            let x = (pixel &+ i) &- y &* shape.outputWidth
-            for v in 0..<Row.vectors {
-                let r = (unit &+ v) / shape.rowVectors
-                let part = (unit &+ v) &- r &* shape.rowVectors
-                let place =
-                    ((y &+ r) &* shape.paddedWidth &+ x) &* shape.inputChannels
-                    &+ part &* laneCount
-                let sum = results + (i &* Tile<Row>.columns &+ v &* laneCount)
-                storeLanes(
-                    loadLanes(image + place, laneCount) + loadLanes(sum, laneCount), image + place,
-                    laneCount)
-            }
+        if k < outputs {
+            let last = results + k &* Tile<TileRow2>.columns
+            for lane in 0..<pixels { target[lane &* outputs &+ k] = last[lane] }
         }
     }
 }

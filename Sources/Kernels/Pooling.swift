@@ -82,7 +82,7 @@ public func averagePoolBackward(
 }
 
 /// What a window makes of its values, and of its gradient.
-private protocol Pooling {
+protocol Pooling {
     /// Whether `share` looks at values, or only at the gradient.
     static var readsValues: Bool { get }
 
@@ -100,7 +100,7 @@ private protocol Pooling {
     ) -> SIMD16<Float>
 }
 
-private enum Maximum: Pooling {
+enum Maximum: Pooling {
     static var readsValues: Bool { true }
 
     @inline(__always)
@@ -122,7 +122,7 @@ private enum Maximum: Pooling {
     }
 }
 
-private enum Average: Pooling {
+enum Average: Pooling {
     static var readsValues: Bool { false }
 
     @inline(__always)
@@ -143,35 +143,27 @@ private func poolForward<Kind: Pooling>(
     _: Kind.Type, _ shape: PoolingShape, _ input: UnsafePointer<Float>,
     _ output: UnsafeMutablePointer<Float>
 ) {
+    if shape.isSquares { return Squares<Kind>(shape).forward(input, output) }
     let (width, outputWidth, channels) = (shape.inputWidth, shape.outputWidth, shape.channels)
     let scale = 1 / Float(shape.kernelHeight * shape.kernelWidth)
     for y in 0..<shape.outputHeight {
         let rows = shape.rows(y)
         for x in 0..<outputWidth {
             let columns = shape.columns(x)
-            let isSquareOf2 = rows.count == 2 && columns.count == 2
 
             @inline(__always)
             func block(_ c: Int, _ lanes: Int) {
                 let first =
                     input + ((rows.lowerBound &* width &+ columns.lowerBound) &* channels &+ c)
                 var sum = loadLanes(first, lanes)
-                if isSquareOf2 {
-                    // Written out: with loops it takes three times as long.
-                    let below = first + width &* channels
-                    sum = Kind.combine(sum, loadLanes(first + channels, lanes))
-                    sum = Kind.combine(sum, loadLanes(below, lanes))
-                    sum = Kind.combine(sum, loadLanes(below + channels, lanes))
-                } else {
-                    var row = first
-                    var skip = 1
-                    for _ in 0..<rows.count {
-                        for column in skip..<columns.count {
-                            sum = Kind.combine(sum, loadLanes(row + (column &* channels), lanes))
-                        }
-                        skip = 0
-                        row += width &* channels
+                var row = first
+                var skip = 1
+                for _ in 0..<rows.count {
+                    for column in skip..<columns.count {
+                        sum = Kind.combine(sum, loadLanes(row + (column &* channels), lanes))
                     }
+                    skip = 0
+                    row += width &* channels
                 }
                 storeLanes(
                     Kind.finish(sum, scale: scale),
@@ -198,6 +190,9 @@ private func poolBackward<Kind: Pooling>(
     _ output: UnsafePointer<Float>, _ outputGradient: UnsafePointer<Float>,
     _ inputGradient: UnsafeMutablePointer<Float>
 ) {
+    if shape.isSquares {
+        return Squares<Kind>(shape).backward(input, output, outputGradient, inputGradient)
+    }
     let (width, outputWidth, channels) = (shape.inputWidth, shape.outputWidth, shape.channels)
     let scale = 1 / Float(shape.kernelHeight * shape.kernelWidth)
     // Where windows do not meet, every pixel is written once, and memory is not read.
@@ -208,7 +203,6 @@ private func poolBackward<Kind: Pooling>(
         let rows = shape.rows(y)
         for x in 0..<outputWidth {
             let columns = shape.columns(x)
-            let isSquareOf2 = rows.count == 2 && columns.count == 2
 
             @inline(__always)
             func block(_ c: Int, _ lanes: Int) {
@@ -232,16 +226,9 @@ private func poolBackward<Kind: Pooling>(
                     storeLanes(share, inputGradient + pixel, lanes)
                 }
                 var row = (rows.lowerBound &* width &+ columns.lowerBound) &* channels &+ c
-                if isSquareOf2 {
-                    give(row)
-                    give(row &+ channels)
-                    give(row &+ width &* channels)
-                    give(row &+ (width &+ 1) &* channels)
-                } else {
-                    for _ in 0..<rows.count {
-                        for column in 0..<columns.count { give(row &+ column &* channels) }
-                        row &+= width &* channels
-                    }
+                for _ in 0..<rows.count {
+                    for column in 0..<columns.count { give(row &+ column &* channels) }
+                    row &+= width &* channels
                 }
             }
             let room =
@@ -258,18 +245,27 @@ private func poolBackward<Kind: Pooling>(
                 c &+= laneCount
             }
         }
-        if overwrites {
-            // Columns right of the last window.
-            let covered = outputWidth &* shape.strideWidth
-            for row in rows {
-                (inputGradient + (row &* width &+ covered) &* channels).update(
-                    repeating: 0, count: (width &- covered) &* channels)
-            }
+        if overwrites { shape.clearRight(of: rows, inputGradient) }
+    }
+    if overwrites { shape.clearBelow(inputGradient) }
+}
+
+extension PoolingShape {
+    /// Zeros to some rows of an image, right of the last window of a pooling that tiles it.
+    @inline(__always)
+    func clearRight(of rows: Range<Int>, _ inputGradient: UnsafeMutablePointer<Float>) {
+        let covered = outputWidth &* strideWidth
+        for row in rows {
+            (inputGradient + (row &* inputWidth &+ covered) &* channels).update(
+                repeating: 0, count: (inputWidth &- covered) &* channels)
         }
     }
-    if overwrites {
-        let covered = shape.outputHeight * shape.strideHeight
-        (inputGradient + covered * width * channels).update(
-            repeating: 0, count: (shape.inputHeight - covered) * width * channels)
+
+    /// Zeros to the rows below the last window.
+    @inline(__always)
+    func clearBelow(_ inputGradient: UnsafeMutablePointer<Float>) {
+        let covered = outputHeight &* strideHeight
+        (inputGradient + covered &* inputWidth &* channels).update(
+            repeating: 0, count: (inputHeight &- covered) &* inputWidth &* channels)
     }
 }

@@ -48,6 +48,8 @@ private let cases: [ConvolutionCase] = [
     .init((32, 32, 3), 6, (5, 5), bias: true),
     .init((14, 14, 6), 16, (5, 5), bias: true),
     .init((28, 28, 1), 32, (3, 3), bias: true),
+    .init((9, 7, 3), 32, (3, 2), padding: (1, 2), bias: true),
+    .init((4, 3, 8), 16, (2, 3)),
     .init((13, 19, 3), 6, (5, 5), bias: true),
     .init((9, 21, 6), 5, (3, 3), padding: (1, 1), bias: true),
     .init((8, 37, 2), 1, (2, 5), padding: (1, 3)),

@@ -10,7 +10,7 @@ private let shapes: [PoolingShape] = {
         (2, 30, 2, 2, 2, 2, 0, 0), (3, 2, 2, 1, 1, 1, 0, 0),
     ]
     return geometries.flatMap { g in
-        [1, 2, 6, 15, 16, 17, 32, 37].map { channels in
+        [1, 2, 6, 8, 9, 15, 16, 17, 24, 32, 37].map { channels in
             PoolingShape(
                 inputHeight: g.0, inputWidth: g.1, channels: channels, kernelHeight: g.2,
                 kernelWidth: g.3, strideHeight: g.4, strideWidth: g.5, paddingHeight: g.6,

@@ -32,30 +32,18 @@ extension WeightLayout {
 public final class ConvolutionScratch {
     fileprivate private(set) var memory = zeroed(0)
     private var count = 0
-    /// Never written.
-    fileprivate private(set) var zeros = zeroed(0)
-    private var zeroCount = 0
 
     /// Empty; plans make it as large as they need.
     public init() {}
 
-    deinit {
-        memory.deallocate()
-        zeros.deallocate()
-    }
+    deinit { memory.deallocate() }
 
-    /// Makes it hold `count` Floats, and so many zeros.
-    fileprivate func reserve(_ count: Int, zeros zeroCount: Int) {
-        if count > self.count {
-            memory.deallocate()
-            memory = zeroed(count)
-            self.count = count
-        }
-        if zeroCount > self.zeroCount {
-            zeros.deallocate()
-            zeros = zeroed(zeroCount)
-            self.zeroCount = zeroCount
-        }
+    /// Makes it hold `count` Floats.
+    fileprivate func reserve(_ count: Int) {
+        guard count > self.count else { return }
+        memory.deallocate()
+        memory = zeroed(count)
+        self.count = count
     }
 }
 
@@ -82,7 +70,7 @@ private struct WinogradMemory {
         // Not a power of two: 16 places a multiple of 4 KiB apart share one set of the cache.
         (inputStride, outputStride) = (tiles * c + laneCount, tiles * k + laneCount)
         self.scratch = scratch
-        scratch.reserve(16 * (inputStride + outputStride) + others, zeros: c)
+        scratch.reserve(16 * (inputStride + outputStride) + others)
     }
 
     /// [16, tiles, C]
@@ -91,8 +79,6 @@ private struct WinogradMemory {
     var outputs: UnsafeMutablePointer<Float> { inputs + 16 &* inputStride }
     /// Floats for other use.
     var others: UnsafeMutablePointer<Float> { outputs + 16 &* outputStride }
-    /// C zeros.
-    var zeros: UnsafePointer<Float> { UnsafePointer(scratch.zeros) }
 }
 
 /// Forward, or backward data, which is a forward pass of the gradient with the weights turned around.
@@ -194,8 +180,7 @@ final class WinogradForward {
         while first < all {
             let tiles = first..<min(first &+ memory.tiles, all)
             geometry.transformInputs(
-                tiles, input, into: memory.inputs, stride: memory.inputStride,
-                zeros: memory.zeros)
+                tiles, input, into: memory.inputs, stride: memory.inputStride)
             for f in 0..<16 {
                 multiplyRows(
                     memory.inputs + f &* memory.inputStride, rows: tiles.count, inputs: inputs,
@@ -236,8 +221,7 @@ final class WinogradBackwardWeights {
         while first < all {
             let tiles = first..<min(first &+ memory.tiles, all)
             geometry.transformInputs(
-                tiles, input, into: memory.inputs, stride: memory.inputStride,
-                zeros: memory.zeros)
+                tiles, input, into: memory.inputs, stride: memory.inputStride)
             geometry.transformOutputGradients(
                 tiles, outputGradient, into: memory.outputs, stride: memory.outputStride)
             for f in 0..<16 {

@@ -58,7 +58,27 @@ struct Tile8<Row: TileRow> {
     /// Where each row is, counted from the first. Rows behind `last` are the last again, worked out
     /// to the same bits.
     struct Offsets {
-        let (row1, row2, row3, row4, row5, row6, row7): (Int, Int, Int, Int, Int, Int, Int)
+        let row1: Int
+        let row2: Int
+        let row3: Int
+        let row4: Int
+        let row5: Int
+        let row6: Int
+        let row7: Int
+
+        /// Rows anywhere.
+        @inline(__always)
+        init(
+            row1: Int, row2: Int, row3: Int, row4: Int, row5: Int, row6: Int, row7: Int
+        ) {
+            self.row1 = row1
+            self.row2 = row2
+            self.row3 = row3
+            self.row4 = row4
+            self.row5 = row5
+            self.row6 = row6
+            self.row7 = row7
+        }
 
         @inline(__always)
         init(last: Int, stride: Int) {

@@ -59,12 +59,9 @@ struct WinogradTiles {
 
     /// The transformed patches of `tiles` to [16 frequencies, tiles, C], `stride` Floats from one
     /// frequency to the next.
-    ///
-    /// - Parameter zeros: C of them
     func transformInputs(
         _ tiles: Range<Int>, _ images: UnsafePointer<Float>,
-        into frequencies: UnsafeMutablePointer<Float>, stride: Int,
-        zeros: UnsafePointer<Float>
+        into frequencies: UnsafeMutablePointer<Float>, stride: Int
     ) {
         let channels = inputChannels
         let row = inputWidth &* channels
@@ -83,35 +80,27 @@ struct WinogradTiles {
                     c &+= laneCount
                 }
             } else {
-                transformBorder(patch, top, left, into: target, stride: stride, zeros: zeros)
+                transformBorder(patch, top, left, into: target, stride: stride)
             }
             target += channels
             place.advance()
         }
     }
 
-    /// A patch that reaches over the image's edge, with zeros there.
+    /// A patch that reaches over the image's edge.
+    @inline(never)
     private func transformBorder(
         _ patch: UnsafePointer<Float>, _ top: Int, _ left: Int,
-        into target: UnsafeMutablePointer<Float>, stride: Int, zeros: UnsafePointer<Float>
+        into target: UnsafeMutablePointer<Float>, stride: Int
     ) {
         let channels = inputChannels
-        let row = inputWidth &* channels
-        @inline(__always)
-        func line(_ i: Int) -> BorderPatch.Line {
-            let isInside = top &+ i >= 0 && top &+ i < inputHeight
-            @inline(__always)
-            func pixel(_ j: Int) -> UnsafePointer<Float> {
-                isInside && left &+ j >= 0 && left &+ j < inputWidth
-                    ? patch + (i &* row &+ j &* channels) : zeros
-            }
-            return (pixel(0), pixel(1), pixel(2), pixel(3))
-        }
-        var border = BorderPatch(line(0), line(1), line(2), line(3))
         var c = 0
         while c < channels {
-            transformInput(border, into: target + c, stride: stride)
-            border.advance()
+            transformInput(
+                BorderPatch(
+                    patch + c, row: inputWidth &* channels, column: channels, top: top,
+                    left: left, height: inputHeight, width: inputWidth), into: target + c,
+                stride: stride)
             c &+= laneCount
         }
     }

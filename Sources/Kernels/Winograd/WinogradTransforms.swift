@@ -75,30 +75,35 @@ struct Patch: InputPatch {
     func column(_ j: Int) -> Four { Four(from: pointer + j &* columnStride, stride: rowStride) }
 }
 
-/// A patch whose pixels lie anywhere.
+/// A patch that reaches over its image's edge, with zeros there.
 struct BorderPatch: InputPatch {
-    typealias Line = (
-        UnsafePointer<Float>, UnsafePointer<Float>, UnsafePointer<Float>, UnsafePointer<Float>
-    )
-    private let lines: (Line, Line, Line, Line)
-    private var channel = 0
+    private let pointer: UnsafePointer<Float>
+    private let (rowStride, columnStride): (Int, Int)
+    /// What of the patch lies in the image.
+    private let (rows, columns): (Range<Int>, Range<Int>)
 
-    /// From its pixels' first channels.
+    /// As a patch inside; `top` and `left` are the first pixel's row and column in the image, whose
+    /// extents are given too.
     @inline(__always)
-    init(_ a: Line, _ b: Line, _ c: Line, _ d: Line) { lines = (a, b, c, d) }
-
-    /// The next 16 channels, of every pixel alike.
-    @inline(__always)
-    mutating func advance() { channel &+= laneCount }
+    init(
+        _ pointer: UnsafePointer<Float>, row: Int, column: Int, top: Int, left: Int, height: Int,
+        width: Int
+    ) {
+        (self.pointer, rowStride, columnStride) = (pointer, row, column)
+        rows = max(0, 0 &- top)..<min(4, height &- top)
+        columns = max(0, 0 &- left)..<min(4, width &- left)
+    }
 
     @inline(__always)
     func column(_ j: Int) -> Four {
+        let zero = Lanes.zero
+        guard columns.contains(j) else { return Four(zero, zero, zero, zero) }
+        let first = pointer + j &* columnStride
         @inline(__always)
-        func pixel(_ line: Line) -> Lanes {
-            let pointer = j == 0 ? line.0 : j == 1 ? line.1 : j == 2 ? line.2 : line.3
-            return loadLanes(pointer + channel, laneCount)
+        func pixel(_ i: Int) -> Lanes {
+            rows.contains(i) ? loadLanes(first + i &* rowStride, laneCount) : zero
         }
-        return Four(pixel(lines.0), pixel(lines.1), pixel(lines.2), pixel(lines.3))
+        return Four(pixel(0), pixel(1), pixel(2), pixel(3))
     }
 }
 
