@@ -106,6 +106,13 @@ public struct Table: Sendable, Equatable {
         self.numbers = numbers
         self.colors = colors
     }
+
+    /// Without the last column, where no row has anything in it.
+    var withoutEmptyEnd: Table {
+        guard rows.allSatisfy({ $0.last?.isEmpty == true }) else { return self }
+        return Table(
+            header.dropLast(), rows.map { $0.dropLast() }, numbers: numbers, colors: colors)
+    }
 }
 
 /// An image with what is to be said of it.

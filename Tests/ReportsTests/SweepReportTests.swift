@@ -115,9 +115,12 @@ struct SweepReportTests {
             configuration,
             runs: [0.7, 0.8, 0.9, 0.5, 0.6].map { [run(1, [$0])] }
                 + [[run(1, [], failure: "training diverged at step 3 (epoch 1): …")]])
-        let figure = try #require(
-            Report(sweep: record, system: [], notes: [], origin: "").charts.first)
+        let page = Report(sweep: record, system: [], notes: [], origin: "")
+        let figure = try #require(page.charts.first)
         #expect(figure.x.names == ["tanh", "relu", "sigmoid"])
+        // The hover and the table beside it name them, too; one seed leaves no extremes to show.
+        #expect(page.html.contains("\"names\":[\"tanh\",\"relu\",\"sigmoid\"]"))
+        #expect(page.html.contains("<td>sigmoid</td>") && !page.html.contains("over seeds"))
         #expect(figure.series.map { $0.points.map(\.x) } == [[0, 1, 2], [0, 1]])
         let drawing = figure.svg(width: 760, height: 440)
         #expect(drawing.components(separatedBy: "<circle").count == 1 + 5)

@@ -37,7 +37,8 @@ enum PageScript {
             line.style.visibility = 'visible';
             tip.replaceChildren();
             const title = document.createElement('b');
-            title.textContent = chart.x + ' ' + place.toLocaleString('en').replaceAll(',', '\\u202f');
+            title.textContent = chart.names ? chart.names[place]
+              : chart.x + ' ' + place.toLocaleString('en').replaceAll(',', '\\u202f');
             tip.append(title);
             chart.series.forEach((s, i) => {
               const point = byPlace[i].get(place);

@@ -290,8 +290,9 @@ extension Chart {
             return "{\"name\":\(jsonString(line.name)),\"color\":\(line.color % Palette.count),"
                 + "\"points\":[\(points.joined(separator: ","))]}"
         }
-        return "{\"x\":\(jsonString(x.label)),\"share\":\(y.isShare),"
-            + "\"series\":[\(lines.joined(separator: ","))]}"
+        let names = x.names.map { $0.map(jsonString).joined(separator: ",") }
+        return "{\"x\":\(jsonString(x.label)),\"names\":\(names.map { "[\($0)]" } ?? "null"),"
+            + "\"share\":\(y.isShare),\"series\":[\(lines.joined(separator: ","))]}"
     }
 
     /// Six significant digits: what a reader sees.
@@ -305,7 +306,7 @@ extension Chart {
         let places = Set(series.flatMap { $0.points.map(\.x) }).sorted()
         guard (2...120).contains(places.count), series.count <= 8 else { return nil }
         let rows = places.map { place in
-            [x.label == "steps" ? thousands(place) : measure(place)]
+            [x.names?[Int(place)] ?? (x.label == "steps" ? thousands(place) : measure(place))]
                 + series.map { line in
                     let value = line.points.first { $0.x == place }?.y
                     return y.isShare ? percent(value) : measure(value)

@@ -66,7 +66,8 @@ extension Report {
                     chart,
                     Table(
                         ["line", chart.x.label, chart.y.label, "over seeds"], rows,
-                        numbers: [1, 2, 3]))
+                        numbers: [1, 2, 3]
+                    ).withoutEmptyEnd)
             }
         }
         return blocks.isEmpty ? nil : Section("Figures", blocks)
@@ -234,7 +235,8 @@ extension Report {
         }
         return Table(
             ["", "last", ranges], rows, numbers: [1, 2],
-            colors: chart.series.map { Optional($0.color) })
+            colors: chart.series.map { Optional($0.color) }
+        ).withoutEmptyEnd
     }
 
     // MARK: Probes
