@@ -171,6 +171,13 @@ extension RunConfiguration.Model {
                     affine: try settings.value(Keys.affine),
                     noise: try settings.optional(Keys.noise)))
         }
+        if name == .mnistCNN && placement == .after, case .sample = normalization {
+            throw settings[Keys.normalization.path].value.error(
+                key: Keys.normalization.path,
+                expected:
+                    "\"batch\" or \"none\" with model.placement \"after\" (what is normalised "
+                    + "within a sample sums to 0, and this loss divides by the sum)")
+        }
     }
 }
 

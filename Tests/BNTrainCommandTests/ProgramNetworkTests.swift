@@ -90,6 +90,15 @@ private let refusals = [
                                       ^
             """),
     NetworkRefusal(
+        "model.name=mnist-cnn", "model.placement=after", "model.normalization.kind=layer",
+        message: """
+            --set: model.normalization.kind: expected "batch" or "none" with \
+            model.placement "after" (what is normalised within a sample sums to 0, and this loss \
+            divides by the sum), found the string "layer"
+                --set model.normalization.kind=layer
+                                               ^
+            """),
+    NetworkRefusal(
         "model.name=lenet", "model.dropout=1",
         message: """
             --set: model.dropout: expected a number of at least 0 and below 1, found 1
