@@ -120,7 +120,7 @@ struct SweepReportTests {
         #expect(figure.x.names == ["tanh", "relu", "sigmoid"])
         // The hover and the table beside it name them, too; one seed leaves no extremes to show.
         #expect(page.html.contains("\"names\":[\"tanh\",\"relu\",\"sigmoid\"]"))
-        #expect(page.html.contains("<td>sigmoid</td>") && !page.html.contains("over seeds"))
+        #expect(page.html.contains(">sigmoid</td>") && !page.html.contains("over seeds"))
         #expect(figure.series.map { $0.points.map(\.x) } == [[0, 1, 2], [0, 1]])
         let drawing = figure.svg(width: 760, height: 440)
         #expect(drawing.components(separatedBy: "<circle").count == 1 + 5)

@@ -107,7 +107,10 @@ extension Report {
             Chart.Series(
                 line.name,
                 line.points.sorted { $0.x < $1.x }.compactMap { point in
-                    Spread(point.values).map { Chart.Point(point.x, $0.median, range: $0.range) }
+                    Spread(point.values).map {
+                        Chart.Point(
+                            point.x, $0.median, range: point.values.count > 1 ? $0.range : nil)
+                    }
                 }, color: position)
         }
         let places = Set(series.flatMap { $0.points.map(\.x) })
