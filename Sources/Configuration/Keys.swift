@@ -11,7 +11,7 @@ enum Keys {
     static let modelName = Key<RunConfiguration.Model.Name>(
         "model.name", default: "\"mlp\"", .name,
         doc:
-            "\"mlp\", \"lenet\", \"mnist-cnn\", \"vgg11\", \"resnet20\" (32, 44, 56, 110, 18, 34, 50)."
+            "\"mlp\", \"lenet\", \"mnist-cnn\", \"vgg11\", \"resnet20\" (8, 32, 44, 56, 110, 18, 34, 50)."
     )
     static let hidden = Key(
         "model.hidden", default: "[128, 128, 128]", .widths,

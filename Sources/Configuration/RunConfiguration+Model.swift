@@ -42,12 +42,14 @@ extension RunConfiguration {
             /// Eight convolutions.
             case vgg11
             /// Residual networks for 32×32 images (He et al. 2015, section 4.2).
-            case resnet20, resnet32, resnet44, resnet56, resnet110
+            case resnet8, resnet20, resnet32, resnet44, resnet56, resnet110
             /// Residual networks in torchvision's form.
             case resnet18, resnet34, resnet50
 
             /// The residual networks for 32×32 images.
-            static let small: [Name] = [.resnet20, .resnet32, .resnet44, .resnet56, .resnet110]
+            static let small: [Name] = [
+                .resnet8, .resnet20, .resnet32, .resnet44, .resnet56, .resnet110,
+            ]
             /// Those in torchvision's form.
             static let large: [Name] = [.resnet18, .resnet34, .resnet50]
         }

@@ -11,13 +11,14 @@ public enum Stem: String, Hashable, Sendable, CaseIterable {
 
 /// Residual networks: He, Zhang, Ren, Sun, "Deep residual learning for image recognition", 2015.
 ///
-/// ResNet-20 … 110 are section 4.2's, three stages of 16, 32 and 64 channels; ResNet-18, 34 and 50
-/// are torchvision's, with its names (`conv1, bn1, layer1.0.conv1, …, fc`), which the others share.
+/// ResNet-20 … 110 are section 4.2's, three stages of 16, 32 and 64 channels; ResNet-8 is theirs with
+/// one block a stage. ResNet-18, 34 and 50 are torchvision's, with its names
+/// (`conv1, bn1, layer1.0.conv1, …, fc`), which the others share.
 public struct ResNet: Hashable, Sendable {
     /// Which network.
     public enum Kind: String, Hashable, Sendable, CaseIterable {
         case resnet18, resnet34, resnet50
-        case resnet20, resnet32, resnet44, resnet56, resnet110
+        case resnet8, resnet20, resnet32, resnet44, resnet56, resnet110
 
         /// Whether it is one of section 4.2's.
         public var isForCIFAR: Bool { widths.count == 3 }
@@ -26,7 +27,7 @@ public struct ResNet: Hashable, Sendable {
         var widths: [Int] {
             switch self {
             case .resnet18, .resnet34, .resnet50: [64, 128, 256, 512]
-            case .resnet20, .resnet32, .resnet44, .resnet56, .resnet110: [16, 32, 64]
+            case .resnet8, .resnet20, .resnet32, .resnet44, .resnet56, .resnet110: [16, 32, 64]
             }
         }
 
@@ -35,6 +36,7 @@ public struct ResNet: Hashable, Sendable {
             switch self {
             case .resnet18: [2, 2, 2, 2]
             case .resnet34, .resnet50: [3, 4, 6, 3]
+            case .resnet8: [1, 1, 1]
             case .resnet20: [3, 3, 3]
             case .resnet32: [5, 5, 5]
             case .resnet44: [7, 7, 7]

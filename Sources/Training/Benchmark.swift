@@ -167,7 +167,7 @@ extension RunConfiguration.Model {
     public var usualInput: (image: ImageShape, classes: Int) {
         switch name {
         case .mlp, .mnistCNN: (ImageShape(height: 28, width: 28, channels: 1), 10)
-        case .lenet, .resnet20, .resnet32, .resnet44, .resnet56, .resnet110:
+        case .lenet, .resnet8, .resnet20, .resnet32, .resnet44, .resnet56, .resnet110:
             (ImageShape(height: 32, width: 32, channels: 3), 10)
         case .vgg11, .resnet18, .resnet34, .resnet50:
             stem == .cifar

@@ -229,6 +229,7 @@ extension NetworkSpecification {
         case .resnet18: self = try residual(.resnet18)
         case .resnet34: self = try residual(.resnet34)
         case .resnet50: self = try residual(.resnet50)
+        case .resnet8: self = try residual(.resnet8)
         case .resnet20: self = try residual(.resnet20)
         case .resnet32: self = try residual(.resnet32)
         case .resnet44: self = try residual(.resnet44)

@@ -16,7 +16,7 @@ private struct NetworkRefusal: CustomTestStringConvertible, Sendable {
 }
 
 private let residual =
-    #""resnet20", "resnet32", "resnet44", "resnet56", "resnet110", "resnet18", "resnet34" or "resnet50""#
+    #""resnet8", "resnet20", "resnet32", "resnet44", "resnet56", "resnet110", "resnet18", "resnet34" or "resnet50""#
 
 private let refusals = [
     // Images too small for the network, by the layer that they do not reach.
@@ -115,9 +115,9 @@ private let refusals = [
     NetworkRefusal(
         "model.name=resnet19",
         message: """
-            --set: model.name: unknown name "resnet19"; choose "resnet18", "resnet20", "resnet32", \
-            "resnet44", "resnet56", "resnet110", "resnet34", "resnet50", "lenet", "vgg11", "mlp" or \
-            "mnist-cnn"
+            --set: model.name: unknown name "resnet19"; choose "resnet18", "resnet8", "resnet20", \
+            "resnet32", "resnet44", "resnet56", "resnet110", "resnet34", "resnet50", "lenet", \
+            "vgg11", "mlp" or "mnist-cnn"
                 --set model.name=resnet19
                                  ^
             """),

@@ -378,8 +378,8 @@ extension Refusal {
             #"{ model: { name: 'lenett' } }"#,
             #"""
             run.json5:1:18: model.name: unknown name "lenett"; choose "lenet", \#
-            "resnet20", "resnet32", "resnet44", "resnet56", "resnet18", "resnet34", "resnet50", \#
-            "resnet110", "mlp", "vgg11" or "mnist-cnn"
+            "resnet8", "resnet20", "resnet32", "resnet44", "resnet56", "resnet18", "resnet34", \#
+            "resnet50", "resnet110", "mlp", "vgg11" or "mnist-cnn"
                 { model: { name: 'lenett' } }
                                  ^
             """#),

@@ -112,6 +112,8 @@ struct StateDictTests {
         }
         #expect(try count(.resnet20, .cifar, .padding) == 269_722)
         #expect(try count(.resnet20) == 272_474)
+        #expect(try count(.resnet8, .cifar, .padding) == 75_290)
+        #expect(try count(.resnet8) == 78_042)
         // Table 6 of the paper, option A: 0.46, 0.66, 0.85 and 1.7 million.
         #expect(try count(.resnet32, .cifar, .padding) == 464_154)
         #expect(try count(.resnet44, .cifar, .padding) == 658_586)
