@@ -44,20 +44,20 @@ public final class Convolution {
         case oneDNN(Plan)
         case direct(DirectForward)
         case directChannels(DirectChannelForward)
-        case winograd(WinogradForward)
+        case winograd(WinogradForwardPass)
     }
 
     private enum BackwardPass {
         case oneDNN(Plan)
         case direct(DirectBackwardData)
-        case winograd(WinogradForward)
+        case winograd(WinogradForwardPass)
     }
 
     private enum WeightPass {
         /// By the number of images.
         case oneDNN([Int: OneDNNPlan])
         case direct(DirectBackwardWeights)
-        case winograd(WinogradBackwardWeights)
+        case winograd(WinogradWeightPass)
     }
 
     /// The layout in which parameter and gradient of this shape live: that of oneDNN's fastest
@@ -89,10 +89,11 @@ public final class Convolution {
         self.layout = layout
         self.bias = bias
         if shape.isWinograd {
-            forwardPass = .winograd(WinogradForward(shape, isBackward: false, scratch))
+            forwardPass = .winograd(WinogradForwardPass(shape, isBackward: false, scratch))
             backwardPass =
-                backwardData ? .winograd(WinogradForward(shape, isBackward: true, scratch)) : nil
-            weightPass = .winograd(WinogradBackwardWeights(shape, scratch))
+                backwardData
+                ? .winograd(WinogradForwardPass(shape, isBackward: true, scratch)) : nil
+            weightPass = .winograd(WinogradWeightPass(shape, scratch))
             return
         }
         forwardPass =

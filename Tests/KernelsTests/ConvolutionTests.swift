@@ -23,8 +23,8 @@ struct ConvolutionCase: CustomTestStringConvertible, Sendable {
 }
 
 /// Every path: whole vectors of channels and odd ones, strides, padding, dilation, groups, first
-/// layers, single pixels; of Winograd's tiles odd extents, every padding, one and several panels of
-/// channels, more tiles than are worked on at a time.
+/// layers, single pixels; of Winograd's tiles, both sizes, odd extents, every padding, one and several
+/// panels of channels, more tiles than are worked on at a time.
 private let cases: [ConvolutionCase] = [
     .init((8, 8, 16), 16, (3, 3), padding: (1, 1)),
     .init((9, 7, 16), 32, (3, 3), padding: (1, 1), bias: true),
@@ -32,6 +32,10 @@ private let cases: [ConvolutionCase] = [
     .init((4, 5, 32), 80, (3, 3), padding: (2, 0), bias: true),
     .init((4, 4, 96), 48, (3, 3), padding: (1, 2)),
     .init((36, 30, 16), 16, (3, 3), padding: (1, 1)),
+    .init((11, 14, 32), 80, (3, 3), padding: (1, 1), bias: true),
+    .init((14, 13, 96), 48, (3, 3), padding: (2, 0)),
+    .init((15, 20, 48), 16, (3, 3), padding: (0, 2), bias: true),
+    .init((8, 16, 64), 64, (3, 3), padding: (1, 1)),
     .init((6, 8, 64), 64, (3, 3)),
     .init((9, 7, 16), 32, (3, 3), stride: (2, 2), padding: (1, 1)),
     .init((8, 6, 32), 64, (1, 1), stride: (2, 2)),

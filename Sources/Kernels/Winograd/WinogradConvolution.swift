@@ -3,7 +3,7 @@ import TensorCore
 
 extension ConvolutionShape {
     /// Whether all passes go by Winograd's transforms: dense 3×3 kernels over whole vectors of
-    /// channels, and images on which tiles of 2×2 save more than their transforms cost. Needs 16
+    /// channels, and images on which tiles save more than their transforms cost. Needs 16
     /// accumulators, so AVX-512; elsewhere oneDNN stays.
     ///
     /// Measured on Zen 4, one core, times as fast as oneDNN 2.6.3: 16 channels 1.35 to 1.45, 32 to
@@ -14,6 +14,16 @@ extension ConvolutionShape {
             && dilationWidth == 1 && paddingHeight <= 2 && paddingWidth <= 2
             && inputChannels % laneCount == 0 && outputChannels % laneCount == 0
             && min(outputHeight, outputWidth) >= 4
+    }
+
+    /// Whether tiles of 4×4 take clearly fewer products than those of 2×2. Images of less than 8×8
+    /// have many channels, and then too few large tiles for weights of so many frequencies.
+    fileprivate var hasLargeTiles: Bool {
+        func products(_ edge: Int) -> Int {
+            let rows = (outputHeight + edge - 1) / edge
+            return rows * ((outputWidth + edge - 1) / edge) * (edge + 2) * (edge + 2)
+        }
+        return min(outputHeight, outputWidth) >= 8 && 5 * products(4) <= 4 * products(2)
     }
 }
 
@@ -54,53 +64,121 @@ private func zeroed(_ count: Int) -> UnsafeMutablePointer<Float> {
 }
 
 /// How the scratch is used: frequencies of as many tiles as are worked on at a time, and more.
-private struct WinogradMemory {
+private struct WinogradMemory<Transform: WinogradTransform> {
     /// Tiles at a time: what is known of them stays in the second-level cache.
     let tiles: Int
     /// Floats from one frequency to the next, of inputs and outputs.
     let (inputStride, outputStride): (Int, Int)
     private let scratch: ConvolutionScratch
 
-    private static let bytes = 1 << 18
+    private static var bytes: Int { 1 << 18 }
 
     /// - Parameter others: Floats for other use.
-    init(_ geometry: WinogradTiles, others: Int, _ scratch: ConvolutionScratch) {
+    init(_ geometry: WinogradTiles<Transform>, others: Int, _ scratch: ConvolutionScratch) {
         let (c, k) = (geometry.inputChannels, geometry.outputChannels)
-        tiles = max(16, Self.bytes / (64 * (c + k)) / 8 * 8)
-        // Not a power of two: 16 places a multiple of 4 KiB apart share one set of the cache.
+        let frequencies = Transform.frequencyCount
+        tiles = max(32, Self.bytes / (4 * frequencies * (c + k)) / 8 * 8)
+        // Not a power of two: places a multiple of 4 KiB apart share one set of the cache.
         (inputStride, outputStride) = (tiles * c + laneCount, tiles * k + laneCount)
         self.scratch = scratch
-        scratch.reserve(16 * (inputStride + outputStride) + others)
+        scratch.reserve(frequencies * (inputStride + outputStride) + others)
     }
 
-    /// [16, tiles, C]
+    /// [frequencies, tiles, C]
     var inputs: UnsafeMutablePointer<Float> { scratch.memory }
-    /// [16, tiles, K]
-    var outputs: UnsafeMutablePointer<Float> { inputs + 16 &* inputStride }
+    /// [frequencies, tiles, K]
+    var outputs: UnsafeMutablePointer<Float> { inputs + Transform.frequencyCount &* inputStride }
     /// Floats for other use.
-    var others: UnsafeMutablePointer<Float> { outputs + 16 &* outputStride }
+    var others: UnsafeMutablePointer<Float> { outputs + Transform.frequencyCount &* outputStride }
+}
+
+/// Forward, or backward data, by Winograd's transforms, with the tiles that suit the shape.
+enum WinogradForwardPass {
+    case small(WinogradForward<Tiles2x2>)
+    case large(WinogradForward<Tiles4x4>)
+
+    init(_ shape: ConvolutionShape, isBackward: Bool, _ scratch: ConvolutionScratch) {
+        self =
+            shape.hasLargeTiles
+            ? .large(WinogradForward(shape, isBackward: isBackward, scratch))
+            : .small(WinogradForward(shape, isBackward: isBackward, scratch))
+    }
+
+    /// Floats of the transformed weights.
+    var packedCount: Int {
+        switch self {
+        case .small(let pass): pass.packedCount
+        case .large(let pass): pass.packedCount
+        }
+    }
+
+    /// The weights' frequencies, [frequencies, panels of 32 outputs, inputs, 32], of the parameter,
+    /// [R, S, C, K].
+    func pack(_ weight: UnsafePointer<Float>, into packed: UnsafeMutablePointer<Float>) {
+        switch self {
+        case .small(let pass): pass.pack(weight, into: packed)
+        case .large(let pass): pass.pack(weight, into: packed)
+        }
+    }
+
+    /// - Parameters:
+    ///   - input: [images, H, W, C], dY for backward data
+    ///   - packed: from `pack`
+    ///   - bias: [K] or none
+    ///   - output: [images, H′, W′, K], dX for backward data; overwritten
+    func run(
+        images: Int, _ input: UnsafePointer<Float>, _ packed: UnsafePointer<Float>,
+        _ bias: UnsafePointer<Float>?, _ output: UnsafeMutablePointer<Float>
+    ) {
+        switch self {
+        case .small(let pass): pass.run(images: images, input, packed, bias, output)
+        case .large(let pass): pass.run(images: images, input, packed, bias, output)
+        }
+    }
+}
+
+/// Backward weights by Winograd's transforms, with the tiles that suit the shape.
+enum WinogradWeightPass {
+    case small(WinogradBackwardWeights<Tiles2x2>)
+    case large(WinogradBackwardWeights<Tiles4x4>)
+
+    init(_ shape: ConvolutionShape, _ scratch: ConvolutionScratch) {
+        self =
+            shape.hasLargeTiles
+            ? .large(WinogradBackwardWeights(shape, scratch))
+            : .small(WinogradBackwardWeights(shape, scratch))
+    }
+
+    /// At least one image; operands as `Convolution.backwardWeights` has them, the gradient as
+    /// [R, S, C, K].
+    func run(
+        images: Int, _ input: UnsafePointer<Float>, _ outputGradient: UnsafePointer<Float>,
+        _ weightGradient: UnsafeMutablePointer<Float>
+    ) {
+        switch self {
+        case .small(let pass): pass.run(images: images, input, outputGradient, weightGradient)
+        case .large(let pass): pass.run(images: images, input, outputGradient, weightGradient)
+        }
+    }
 }
 
 /// Forward, or backward data, which is a forward pass of the gradient with the weights turned around.
 ///
 /// The bits of a tile depend on its patch alone, whatever is worked on beside it.
-final class WinogradForward {
-    private let geometry: WinogradTiles
-    private let memory: WinogradMemory
+struct WinogradForward<Transform: WinogradTransform> {
+    private let geometry: WinogradTiles<Transform>
+    private let memory: WinogradMemory<Transform>
     private let isBackward: Bool
 
-    /// Floats of the transformed weights.
     let packedCount: Int
 
     init(_ shape: ConvolutionShape, isBackward: Bool, _ scratch: ConvolutionScratch) {
         geometry = isBackward ? WinogradTiles(backwardDataOf: shape) : WinogradTiles(shape)
         self.isBackward = isBackward
-        packedCount = 16 * shape.inputChannels * shape.outputChannels
+        packedCount = Transform.frequencyCount * shape.inputChannels * shape.outputChannels
         memory = WinogradMemory(geometry, others: Self.packingCount, scratch)
     }
 
-    /// The weights' frequencies, [16, panels of 32 outputs, inputs, 32], of the parameter,
-    /// [R, S, C, K].
     func pack(_ weight: UnsafePointer<Float>, into packed: UnsafeMutablePointer<Float>) {
         let (inputs, outputs) = (geometry.inputChannels, geometry.outputChannels)
         // Blocks of 16 inputs and 16 outputs.
@@ -122,16 +200,17 @@ final class WinogradForward {
         let (inputs, outputs) = (geometry.inputChannels, geometry.outputChannels)
         let plane = inputs &* outputs
         for c in input..<input &+ laneCount {
-            transformKernel(
+            Transform.transformKernel(
                 weight + (c &* outputs &+ output), stride: plane,
                 into: packed + place(c, output), frequencyStride: plane)
         }
     }
 
-    /// Floats of a block's frequencies, [16, 16, 16].
-    private static let packingCount = 16 * laneCount * laneCount
+    /// Floats of a block's frequencies.
+    private static var packingCount: Int { Transform.frequencyCount * laneCount * laneCount }
 
-    /// The parameter has its outputs, here the inputs, innermost: each frequency is transposed.
+    /// The kernels turned around: from the last weight to the first. The parameter has its outputs,
+    /// here the inputs, innermost: each frequency is transposed.
     private func packTurned(
         _ weight: UnsafePointer<Float>, _ input: Int, _ output: Int,
         into packed: UnsafeMutablePointer<Float>
@@ -140,17 +219,12 @@ final class WinogradForward {
         let plane = inputs &* outputs
         let block = memory.others
         for c in 0..<laneCount {
-            transformKernel(
-                weight + ((output &+ c) &* inputs &+ input), stride: plane,
+            Transform.transformKernel(
+                weight + (8 &* plane &+ (output &+ c) &* inputs &+ input), stride: 0 &- plane,
                 into: block + c &* laneCount, frequencyStride: laneCount &* laneCount)
         }
-        for f in 0..<16 {
-            // Of a kernel turned around, frequencies 0 and 3 change places, in both directions.
-            let (row, column) = (f / 4, f % 4)
-            let turned =
-                (row == 0 ? 3 : row == 3 ? 0 : row) &* 4
-                &+ (column == 0 ? 3 : column == 3 ? 0 : column)
-            let source = block + turned &* laneCount &* laneCount
+        for f in 0..<Transform.frequencyCount {
+            let source = block + f &* laneCount &* laneCount
             for k in 0..<laneCount {
                 let target = packed + (f &* plane &+ place(input &+ k, output))
                 for c in 0..<laneCount { target[c] = source[c &* laneCount &+ k] }
@@ -165,11 +239,6 @@ final class WinogradForward {
         return first &* geometry.inputChannels &+ input &* width &+ output &- first
     }
 
-    /// - Parameters:
-    ///   - input: [images, H, W, C], dY for backward data
-    ///   - packed: from `pack`
-    ///   - bias: [K] or none
-    ///   - output: [images, H′, W′, K], dX for backward data; overwritten
     func run(
         images: Int, _ input: UnsafePointer<Float>, _ packed: UnsafePointer<Float>,
         _ bias: UnsafePointer<Float>?, _ output: UnsafeMutablePointer<Float>
@@ -181,7 +250,7 @@ final class WinogradForward {
             let tiles = first..<min(first &+ memory.tiles, all)
             geometry.transformInputs(
                 tiles, input, into: memory.inputs, stride: memory.inputStride)
-            for f in 0..<16 {
+            for f in 0..<Transform.frequencyCount {
                 multiplyRows(
                     memory.inputs + f &* memory.inputStride, rows: tiles.count, inputs: inputs,
                     packed + f &* inputs &* outputs, outputs: outputs,
@@ -196,25 +265,24 @@ final class WinogradForward {
 
 /// Backward weights: the gradient of the weights' frequencies, summed over all tiles in order, and
 /// then transformed back.
-final class WinogradBackwardWeights {
-    private let geometry: WinogradTiles
-    private let memory: WinogradMemory
+struct WinogradBackwardWeights<Transform: WinogradTransform> {
+    private let geometry: WinogradTiles<Transform>
+    private let memory: WinogradMemory<Transform>
 
     init(_ shape: ConvolutionShape, _ scratch: ConvolutionScratch) {
         geometry = WinogradTiles(shape)
         memory = WinogradMemory(
-            geometry, others: 16 * shape.inputChannels * shape.outputChannels, scratch)
+            geometry,
+            others: Transform.frequencyCount * shape.inputChannels * shape.outputChannels, scratch)
     }
 
-    /// At least one image; operands as `Convolution.backwardWeights` has them, the gradient as
-    /// [R, S, C, K].
     func run(
         images: Int, _ input: UnsafePointer<Float>, _ outputGradient: UnsafePointer<Float>,
         _ weightGradient: UnsafeMutablePointer<Float>
     ) {
         let (inputs, outputs) = (geometry.inputChannels, geometry.outputChannels)
         let plane = inputs &* outputs
-        // [16, C, K]
+        // [frequencies, C, K]
         let sums = memory.others
         let all = images &* geometry.perImage
         var first = 0
@@ -224,7 +292,7 @@ final class WinogradBackwardWeights {
                 tiles, input, into: memory.inputs, stride: memory.inputStride)
             geometry.transformOutputGradients(
                 tiles, outputGradient, into: memory.outputs, stride: memory.outputStride)
-            for f in 0..<16 {
+            for f in 0..<Transform.frequencyCount {
                 addOuterProducts(
                     memory.inputs + f &* memory.inputStride,
                     memory.outputs + f &* memory.outputStride, rows: tiles.count,
@@ -235,7 +303,7 @@ final class WinogradBackwardWeights {
         }
         var place = 0
         while place < plane {
-            transformKernelGradient(
+            Transform.transformKernelGradient(
                 sums + place, frequencyStride: plane, into: weightGradient + place, stride: plane)
             place &+= laneCount
         }

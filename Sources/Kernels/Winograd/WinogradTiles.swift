@@ -1,7 +1,7 @@
 import TensorCore
 
-/// The 2×2 output tiles of some images, and how their inputs and outputs lie in memory.
-struct WinogradTiles {
+/// The output tiles of some images, and how their inputs and outputs lie in memory.
+struct WinogradTiles<Transform: WinogradTransform> {
     /// Extents and channels of the images that patches are taken from.
     let (inputHeight, inputWidth, inputChannels): (Int, Int, Int)
     /// Extents and channels of what comes out.
@@ -10,9 +10,11 @@ struct WinogradTiles {
     let (paddingHeight, paddingWidth): (Int, Int)
 
     /// Tiles in a row of an image.
-    var columns: Int { (outputWidth &+ 1) / 2 }
+    var columns: Int { (outputWidth &+ Transform.outputs &- 1) / Transform.outputs }
     /// Tiles of an image.
-    var perImage: Int { (outputHeight &+ 1) / 2 &* columns }
+    var perImage: Int {
+        (outputHeight &+ Transform.outputs &- 1) / Transform.outputs &* columns
+    }
 
     /// The tiles of a convolution, for forward and backward weights.
     init(_ shape: ConvolutionShape) {
@@ -40,24 +42,25 @@ struct WinogradTiles {
             image = tile / tiles.perImage
             let rest = tile &- image &* tiles.perImage
             let row = rest / tiles.columns
-            (y, x) = (2 &* row, 2 &* (rest &- row &* tiles.columns))
+            y = Transform.outputs &* row
+            x = Transform.outputs &* (rest &- row &* tiles.columns)
             (height, width) = (tiles.outputHeight, tiles.outputWidth)
         }
 
         /// The next tile.
         @inline(__always)
         mutating func advance() {
-            x &+= 2
+            x &+= Transform.outputs
             if x < width { return }
             x = 0
-            y &+= 2
+            y &+= Transform.outputs
             if y < height { return }
             y = 0
             image &+= 1
         }
     }
 
-    /// The transformed patches of `tiles` to [16 frequencies, tiles, C], `stride` Floats from one
+    /// The transformed patches of `tiles` to [frequencies, tiles, C], `stride` Floats from one
     /// frequency to the next.
     func transformInputs(
         _ tiles: Range<Int>, _ images: UnsafePointer<Float>,
@@ -71,10 +74,12 @@ struct WinogradTiles {
             let (top, left) = (place.y &- paddingHeight, place.x &- paddingWidth)
             let pixels = images + place.image &* inputHeight &* row
             let patch = pixels + (top &* row &+ left &* channels)
-            if top >= 0, left >= 0, top &+ 4 <= inputHeight, left &+ 4 <= inputWidth {
+            if top >= 0, left >= 0, top &+ Transform.inputs <= inputHeight,
+                left &+ Transform.inputs <= inputWidth
+            {
                 var c = 0
                 while c < channels {
-                    transformInput(
+                    Transform.transformInput(
                         Patch(patch + c, row: row, column: channels), into: target + c,
                         stride: stride)
                     c &+= laneCount
@@ -93,19 +98,39 @@ struct WinogradTiles {
         _ patch: UnsafePointer<Float>, _ top: Int, _ left: Int,
         into target: UnsafeMutablePointer<Float>, stride: Int
     ) {
+        let rows = max(0, 0 &- top)..<min(Transform.inputs, inputHeight &- top)
+        let columns = max(0, 0 &- left)..<min(Transform.inputs, inputWidth &- left)
+        switch rows {
+        case 0..<Transform.inputs:
+            transformBorder(patch, AllRows(), columns, into: target, stride: stride)
+        case 1..<Transform.inputs:
+            transformBorder(patch, AllRowsButFirst(), columns, into: target, stride: stride)
+        case 0..<Transform.inputs &- 1:
+            transformBorder(patch, AllRowsButLast(), columns, into: target, stride: stride)
+        default:
+            transformBorder(patch, rows, columns, into: target, stride: stride)
+        }
+    }
+
+    /// Known rows need no branches.
+    @inline(__always)
+    private func transformBorder(
+        _ patch: UnsafePointer<Float>, _ rows: some PatchRows, _ columns: Range<Int>,
+        into target: UnsafeMutablePointer<Float>, stride: Int
+    ) {
         let channels = inputChannels
         var c = 0
         while c < channels {
-            transformInput(
+            Transform.transformInput(
                 BorderPatch(
-                    patch + c, row: inputWidth &* channels, column: channels, top: top,
-                    left: left, height: inputHeight, width: inputWidth), into: target + c,
+                    patch + c, row: inputWidth &* channels, column: channels,
+                    rowCount: Transform.inputs, rows: rows, columns: columns), into: target + c,
                 stride: stride)
             c &+= laneCount
         }
     }
 
-    /// The outputs of `tiles` from [16 frequencies, tiles, K], plus `bias`, [K].
+    /// The outputs of `tiles` from [frequencies, tiles, K], plus `bias`, [K].
     func transformOutputs(
         _ tiles: Range<Int>, _ frequencies: UnsafePointer<Float>, stride: Int,
         bias: UnsafePointer<Float>?, into images: UnsafeMutablePointer<Float>
@@ -115,25 +140,23 @@ struct WinogradTiles {
         var source = frequencies
         var place = Place(tiles.lowerBound, self)
         for _ in tiles {
-            let (image, y, x) = (place.image, place.y, place.x)
+            let first =
+                images + ((place.image &* outputHeight &+ place.y) &* row &+ place.x &* channels)
+            let (rows, columns) = (outputHeight &- place.y, outputWidth &- place.x)
+            let isWhole = min(rows, columns) >= Transform.outputs
             place.advance()
-            let target =
-                images + ((image &* outputHeight &+ y) &* outputWidth &+ x) &* channels
-            let hasRight = x &+ 1 < outputWidth
-            let hasLower = y &+ 1 < outputHeight
             var k = 0
             while k < channels {
-                var out = transformOutput(source + k, stride: stride)
-                if let bias {
-                    let b = loadLanes(bias + k, laneCount)
-                    out = (out.0 + b, out.1 + b, out.2 + b, out.3 + b)
-                }
-                let pixel = target + k
-                storeLanes(out.0, pixel, laneCount)
-                if hasRight { storeLanes(out.1, pixel + channels, laneCount) }
-                if hasLower {
-                    storeLanes(out.2, pixel + row, laneCount)
-                    if hasRight { storeLanes(out.3, pixel + (row &+ channels), laneCount) }
+                let (source, bias, pixel) = (source + k, bias.map { $0 + k }, first + k)
+                if isWhole {
+                    Transform.transformOutput(
+                        source, stride: stride, bias: bias,
+                        into: WholeTile(pixel, row: row, column: channels))
+                } else {
+                    Transform.transformOutput(
+                        source, stride: stride, bias: bias,
+                        into: BorderTile(
+                            pixel, row: row, column: channels, rows: rows, columns: columns))
                 }
                 k &+= laneCount
             }
@@ -141,7 +164,7 @@ struct WinogradTiles {
         }
     }
 
-    /// The transformed gradients of the outputs of `tiles` to [16 frequencies, tiles, K].
+    /// The transformed gradients of the outputs of `tiles` to [frequencies, tiles, K].
     func transformOutputGradients(
         _ tiles: Range<Int>, _ images: UnsafePointer<Float>,
         into frequencies: UnsafeMutablePointer<Float>, stride: Int
@@ -151,24 +174,24 @@ struct WinogradTiles {
         var target = frequencies
         var place = Place(tiles.lowerBound, self)
         for _ in tiles {
-            let (image, y, x) = (place.image, place.y, place.x)
+            let first =
+                images + ((place.image &* outputHeight &+ place.y) &* row &+ place.x &* channels)
+            let (rows, columns) = (outputHeight &- place.y, outputWidth &- place.x)
+            let isWhole = min(rows, columns) >= Transform.outputs
             place.advance()
-            let source =
-                images + ((image &* outputHeight &+ y) &* outputWidth &+ x) &* channels
-            let hasRight = x &+ 1 < outputWidth
-            let hasLower = y &+ 1 < outputHeight
             var k = 0
             while k < channels {
-                let pixel = source + k
-                let zero = Lanes.zero
-                transformOutputGradient(
-                    (
-                        loadLanes(pixel, laneCount),
-                        hasRight ? loadLanes(pixel + channels, laneCount) : zero,
-                        hasLower ? loadLanes(pixel + row, laneCount) : zero,
-                        hasRight && hasLower
-                            ? loadLanes(pixel + (row &+ channels), laneCount) : zero
-                    ), into: target + k, stride: stride)
+                let (pixel, target) = (first + k, target + k)
+                if isWhole {
+                    Transform.transformOutputGradient(
+                        WholeTile(pixel, row: row, column: channels), into: target,
+                        stride: stride)
+                } else {
+                    Transform.transformOutputGradient(
+                        BorderTile(
+                            pixel, row: row, column: channels, rows: rows, columns: columns),
+                        into: target, stride: stride)
+                }
                 k &+= laneCount
             }
             target += channels

@@ -14,7 +14,9 @@ as NHWC and parameters as in state dicts, they hold a summary in one line (see `
 All is computed in Float64. A line `CASE conditioning ...` holds how far torch's own Float32 results
 are from it, the worst of plain and channels-last memory and of four runs whose parameters are off
 by as much as Float32 rounds. `key` is where the formula starts: the first for which no value comes
-so close to a kink of ReLU or max pooling that one of these runs falls on its other side.
+so close to a kink of ReLU or max pooling that one of these runs falls on its other side, nor, of
+ResNet-20, one of six that are off by eight times as much (twice on larger images, where there
+is none for eight), for Winograd's tiles of 4×4.
 """
 import functools
 import pathlib
@@ -49,7 +51,7 @@ def values(shape, key, scale=1.0):
     return torch.from_numpy((formula(count, key) * scale).astype(np.float32)).reshape(shape)
 
 
-def fill(model, key, disturbance=0):
+def fill(model, key, disturbance=0, size=1):
     """Parameter number n in the state dict's order has key + n."""
     with torch.no_grad():
         for number, (name, p) in enumerate(model.named_parameters()):
@@ -61,7 +63,7 @@ def fill(model, key, disturbance=0):
             else:
                 p.copy_(values(p.shape, key + number, 0.25))
             if disturbance:
-                p *= 1 + 2.0**-23 * values(p.shape, 10_000 * disturbance + number)
+                p *= 1 + size * 2.0**-23 * values(p.shape, 10_000 * disturbance + number)
 
 
 def summary(tensor):
@@ -262,9 +264,9 @@ def run_layer(image, make, dtype, channels_last, key, disturbance=0):
     return tensors
 
 
-def run_network(image, make, dtype, channels_last, key, disturbance=0, rate=0):
+def run_network(image, make, dtype, channels_last, key, disturbance=0, size=1, rate=0):
     model = make().to(dtype)
-    fill(model, key, disturbance)
+    fill(model, key, disturbance, size)
     x = values((SAMPLES, *image), key + 500).to(dtype)
     x = nchw(x).contiguous(
         memory_format=torch.channels_last if channels_last else torch.contiguous_format)
@@ -310,6 +312,15 @@ def difference(a, b):
     return worst
 
 
+def stays_clear(run, image, module, key, exact, limit):
+    """Whether runs that are off by more stay on the same side of all kinks."""
+    size = 8 if image[0] == 8 else 2
+    return all(
+        max(difference(
+            run(image, module, torch.float32, False, key, disturbance, size=size), exact).values())
+        <= 8 * limit for disturbance in range(3, 9))
+
+
 def make(run, name, image, module, keys, limit):
     for key in keys:
         exact = run(image, module, torch.float64, False, key)
@@ -322,7 +333,8 @@ def make(run, name, image, module, keys, limit):
             if max(worst.values()) > limit:
                 break
         print(name, key, {k: f"{v:.1e}" for k, v in worst.items()}, flush=True)
-        if max(worst.values()) <= limit:
+        if max(worst.values()) <= limit and (
+                not name.startswith("resnet20") or stays_clear(run, image, module, key, exact, limit)):
             lines = [f"{name} key {key}"]
             lines.append(f"{name} conditioning " + " ".join(
                 f"{kind} {value:.1e}" for kind, value in worst.items()))
