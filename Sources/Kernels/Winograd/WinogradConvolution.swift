@@ -6,8 +6,8 @@ extension ConvolutionShape {
     /// channels, and images on which tiles save more than their transforms cost. Needs 16
     /// accumulators, so AVX-512; elsewhere oneDNN stays.
     ///
-    /// Measured on Zen 4, one core, times as fast as oneDNN 2.6.3: 16 channels 1.35 to 1.45, 32 to
-    /// 256 channels 1.6 to 2.0, 512 at 4×4 1.7, backward weights there 1.15.
+    /// Measured on Zen 4, one core, tiles of 2×2, times as fast as oneDNN 2.6.3: 16 channels 1.35 to
+    /// 1.45, 32 to 256 channels 1.6 to 2.0, 512 at 4×4 1.7, backward weights there 1.15.
     var isWinograd: Bool {
         bn_compiled_for_512_bit_vectors() == 1 && groups == 1 && kernelHeight == 3
             && kernelWidth == 3 && strideHeight == 1 && strideWidth == 1 && dilationHeight == 1
@@ -18,6 +18,9 @@ extension ConvolutionShape {
 
     /// Whether tiles of 4×4 take clearly fewer products than those of 2×2. Images of less than 8×8
     /// have many channels, and then too few large tiles for weights of so many frequencies.
+    ///
+    /// Measured as above, times as fast as tiles of 2×2: 16 channels 1.25 to 1.3, 32 channels 1.4,
+    /// 64 to 256 channels 1.45 to 1.65.
     fileprivate var hasLargeTiles: Bool {
         func products(_ edge: Int) -> Int {
             let rows = (outputHeight + edge - 1) / edge
