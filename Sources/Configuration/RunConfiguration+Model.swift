@@ -41,7 +41,7 @@ extension RunConfiguration {
             case mnistCNN = "mnist-cnn"
             /// Eight convolutions.
             case vgg11
-            /// Residual networks for 32×32 images (He et al. 2015, section 4.2).
+            /// Residual networks for 32×32 images (He et al. 2015, section 4.2; 8 is a smaller one).
             case resnet8, resnet20, resnet32, resnet44, resnet56, resnet110
             /// Residual networks in torchvision's form.
             case resnet18, resnet34, resnet50

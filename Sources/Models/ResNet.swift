@@ -20,7 +20,7 @@ public struct ResNet: Hashable, Sendable {
         case resnet18, resnet34, resnet50
         case resnet8, resnet20, resnet32, resnet44, resnet56, resnet110
 
-        /// Whether it is one of section 4.2's.
+        /// Whether it is one of section 4.2's, or ResNet-8.
         public var isForCIFAR: Bool { widths.count == 3 }
 
         /// Channels of each stage, before a bottleneck's expansion.

@@ -10,7 +10,7 @@ import TensorCore
 ///           0   a²b²    0   −a²−b²   0   1          0       0      1
 ///
 /// with n = 2a²(a² − b²), m = 2b²(b² − a²). All entries of A and B are exact. Errors, of the largest
-/// output: 2 to 4 times those of a direct convolution; the usual points 0, ±1, ±2 lose four times as
+/// output: 2 to 5 times those of a direct convolution; the usual points 0, ±1, ±2 lose four times as
 /// much (Barabasz et al., "Error analysis and improving the accuracy of Winograd convolution for
 /// deep neural networks", 2020, on the choice of points).
 enum Tiles4x4: WinogradTransform {

@@ -68,7 +68,8 @@ private func zeroed(_ count: Int) -> UnsafeMutablePointer<Float> {
 
 /// How the scratch is used: frequencies of as many tiles as are worked on at a time, and more.
 private struct WinogradMemory<Transform: WinogradTransform> {
-    /// Tiles at a time: what is known of them stays in the second-level cache.
+    /// Tiles at a time: what is known of them stays in the second-level cache, but 32 at least, for
+    /// which many channels read their weights once.
     let tiles: Int
     /// Floats from one frequency to the next, of inputs and outputs.
     let (inputStride, outputStride): (Int, Int)
