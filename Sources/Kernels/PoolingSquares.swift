@@ -41,6 +41,25 @@ struct Squares<Kind: Pooling> {
         }
     }
 
+    /// The lanes of the vector that takes the channels from `c` on, 0 where neither a half nor a
+    /// whole one has room.
+    @inline(__always)
+    private func width(_ c: Int, room: Int) -> Int {
+        let lanes = channels &- c <= HalfVector.lanes ? HalfVector.lanes : WholeVector.lanes
+        return lanes <= room ? lanes : 0
+    }
+
+    @inline(__always)
+    private func forward(
+        _ width: some Width, _ input: UnsafePointer<Float>, _ output: UnsafeMutablePointer<Float>
+    ) {
+        var sum = width.load(input)
+        sum = Kind.combine(sum, width.load(input + channels))
+        sum = Kind.combine(sum, width.load(input + row))
+        sum = Kind.combine(sum, width.load(input + (row &+ channels)))
+        width.store(Kind.finish(sum, scale: 0.25), output)
+    }
+
     /// One image; operands as `maxPoolBackward` has them.
     func backward(
         _ input: UnsafePointer<Float>, _ output: UnsafePointer<Float>,
@@ -72,25 +91,6 @@ struct Squares<Kind: Pooling> {
         shape.clearBelow(inputGradient)
     }
 
-    /// The lanes of the vector that takes the channels from `c` on, 0 where neither a half nor a
-    /// whole one has room.
-    @inline(__always)
-    private func width(_ c: Int, room: Int) -> Int {
-        let lanes = channels &- c <= HalfVector.lanes ? HalfVector.lanes : WholeVector.lanes
-        return lanes <= room ? lanes : 0
-    }
-
-    @inline(__always)
-    private func forward(
-        _ width: some Width, _ input: UnsafePointer<Float>, _ output: UnsafeMutablePointer<Float>
-    ) {
-        var sum = width.load(input)
-        sum = Kind.combine(sum, width.load(input + channels))
-        sum = Kind.combine(sum, width.load(input + row))
-        sum = Kind.combine(sum, width.load(input + (row &+ channels)))
-        width.store(Kind.finish(sum, scale: 0.25), output)
-    }
-
     // A call, since in its place the compiler keeps a pointer for every operand of every case, most
     // of them in memory.
     @inline(never)
@@ -114,11 +114,64 @@ struct Squares<Kind: Pooling> {
     }
 }
 
+extension Squares<Maximum> {
+    /// One image: the largest values, and where they are; operands as `PooledConvolution.forward`
+    /// has them.
+    func forward(
+        _ input: UnsafePointer<Float>, _ output: UnsafeMutablePointer<Float>,
+        maxima: UnsafeMutablePointer<Int32>
+    ) {
+        var after = 0
+        for y in 0..<outputHeight {
+            var source = input + 2 &* y &* row
+            var pixel = Int32(truncatingIfNeeded: 2 &* y &* (shape.inputWidth))
+            for x in 0..<outputWidth {
+                var c = 0
+                while c < channels {
+                    let (i, o, m) = (source + c, output + (after &+ c), maxima + (after &+ c))
+                    switch width(c, room: (outputWidth &- x) &* channels &- c) {
+                    case HalfVector.lanes: find(HalfVector(), pixel, i, o, m)
+                    case WholeVector.lanes: find(WholeVector(), pixel, i, o, m)
+                    default: find(PartOfVector(lanes: channels &- c), pixel, i, o, m)
+                    }
+                    c &+= laneCount
+                }
+                source += 2 &* channels
+                after &+= channels
+                pixel &+= 2
+            }
+        }
+    }
+
+    @inline(__always)
+    private func find(
+        _ width: some Width, _ first: Int32, _ input: UnsafePointer<Float>,
+        _ output: UnsafeMutablePointer<Float>, _ maxima: UnsafeMutablePointer<Int32>
+    ) {
+        var largest = width.load(input)
+        var place = SIMD16<Int32>(repeating: first)
+        @inline(__always)
+        func look(_ offset: Int, _ pixel: Int32) {
+            let x = width.load(input + offset)
+            let isLarger = (x .> largest) .| ((x .!= x) .& (largest .== largest))
+            largest.replace(with: x, where: isLarger)
+            place.replace(with: SIMD16(repeating: pixel), where: isLarger)
+        }
+        let below = first &+ Int32(truncatingIfNeeded: shape.inputWidth)
+        look(channels, first &+ 1)
+        look(row, below)
+        look(row &+ channels, below &+ 1)
+        width.store(largest, output)
+        width.store(place, maxima)
+    }
+}
+
 /// How many lanes of a vector are read and written: types, so that no branch is left where the number
 /// is known.
 private protocol Width {
     func load(_ pointer: UnsafePointer<Float>) -> SIMD16<Float>
-    func store(_ vector: SIMD16<Float>, _ pointer: UnsafeMutablePointer<Float>)
+    func store<Scalar: SIMDScalar>(
+        _ vector: SIMD16<Scalar>, _ pointer: UnsafeMutablePointer<Scalar>)
 }
 
 private struct HalfVector: Width {
@@ -128,7 +181,9 @@ private struct HalfVector: Width {
     func load(_ pointer: UnsafePointer<Float>) -> SIMD16<Float> { loadLanes(pointer, Self.lanes) }
 
     @inline(__always)
-    func store(_ vector: SIMD16<Float>, _ pointer: UnsafeMutablePointer<Float>) {
+    func store<Scalar: SIMDScalar>(
+        _ vector: SIMD16<Scalar>, _ pointer: UnsafeMutablePointer<Scalar>
+    ) {
         storeLanes(vector, pointer, Self.lanes)
     }
 }
@@ -140,7 +195,9 @@ private struct WholeVector: Width {
     func load(_ pointer: UnsafePointer<Float>) -> SIMD16<Float> { loadLanes(pointer, Self.lanes) }
 
     @inline(__always)
-    func store(_ vector: SIMD16<Float>, _ pointer: UnsafeMutablePointer<Float>) {
+    func store<Scalar: SIMDScalar>(
+        _ vector: SIMD16<Scalar>, _ pointer: UnsafeMutablePointer<Scalar>
+    ) {
         storeLanes(vector, pointer, Self.lanes)
     }
 }
@@ -154,7 +211,9 @@ private struct PartOfVector: Width {
     }
 
     @inline(__always)
-    func store(_ vector: SIMD16<Float>, _ pointer: UnsafeMutablePointer<Float>) {
+    func store<Scalar: SIMDScalar>(
+        _ vector: SIMD16<Scalar>, _ pointer: UnsafeMutablePointer<Scalar>
+    ) {
         storeLanes(vector, pointer, min(lanes, laneCount))
     }
 }

@@ -8,14 +8,17 @@ public import TensorCore
 /// - input [N·H·W, C], output [N·H′·W′, K]
 /// - weight [K, C / groups, R, S] (kept as oneDNN wants it), bias [K] or none
 /// - backward: dx; dW and db for each shard, summed over the tree.
+///
+/// With max pooling right behind it, which `PooledConvolution` knows how to share work with, the output
+/// is the pooled one, [N·H″·W″, K].
 public final class Convolution2D: Layer, PackingLayer {
     /// The name in messages and files: `conv1`.
     public let name: String
 
-    /// Values of one sample's output, H′·W′·K.
+    /// Values of one sample's output, H′·W′·K, or H″·W″·K.
     public let outputs: Int
 
-    /// y, [N·H′·W′, K].
+    /// y, [N·H′·W′, K], or [N·H″·W″, K].
     public let output: Tensor
 
     /// One image's geometry.
@@ -24,22 +27,36 @@ public final class Convolution2D: Layer, PackingLayer {
     private let bias: Parameter?
     private let replica: Replica
     private let gradients: GradientAccumulator
-    private let kernel: Convolution
+    private let kernel: Kernel
     /// Copies of the weight in the layouts of the passes; nil where they read the parameter.
     private let packedForward: UnsafeMutablePointer<Float>?
     private let packedBackward: UnsafeMutablePointer<Float>?
     /// db of each of this worker's shards, [shards, K].
     private let biasGradients: Tensor
 
+    private enum Kernel {
+        case plain(Convolution)
+        /// `maxima` are those of the last forward pass, as the output.
+        case pooled(PooledConvolution, maxima: UnsafeMutablePointer<Int32>)
+
+        var convolution: Convolution {
+            switch self {
+            case .plain(let kernel): kernel
+            case .pooled(let kernel, _): kernel.convolution
+            }
+        }
+    }
+
     /// - Parameters:
+    ///   - pooling: right behind it, over squares that `PooledConvolution.suits`; nil for none.
     ///   - needsInputGradient: false for a first layer.
     ///   - shapes: the batches that will come.
     ///   - scratch: memory that a worker's convolutions share.
     /// - Throws: `KernelError` where oneDNN cannot make a plan.
     public init(
-        name: String, _ shape: ConvolutionShape, weight: Parameter, bias: Parameter?,
-        needsInputGradient: Bool, replica: Replica, gradients: GradientAccumulator,
-        shapes: [BatchShape], scratch: ConvolutionScratch
+        name: String, _ shape: ConvolutionShape, pooling: PoolingShape? = nil, weight: Parameter,
+        bias: Parameter?, needsInputGradient: Bool, replica: Replica,
+        gradients: GradientAccumulator, shapes: [BatchShape], scratch: ConvolutionScratch
     ) throws {
         guard case .blocked(let layout) = weight.storage else {
             preconditionFailure("a convolution's weight lies as oneDNN wants it")
@@ -50,22 +67,38 @@ public final class Convolution2D: Layer, PackingLayer {
         self.bias = bias
         self.replica = replica
         self.gradients = gradients
-        outputs = shape.outputCount
+        outputs = pooling?.outputCount ?? shape.outputCount
         let rows = shapes.map(\.rows).max() ?? 0
         output = Tensor(
-            rows: rows * shape.outputHeight * shape.outputWidth, columns: shape.outputChannels)
-        kernel = try Convolution(
-            shape, gradientImages: Set(shapes.filter(\.trains).flatMap(\.shardRows).map(\.count)),
-            layout: layout, bias: bias != nil, backwardData: needsInputGradient,
-            scratch: scratch)
-        packedForward = kernel.packedForwardCount.map {
+            rows: rows * (outputs / shape.outputChannels), columns: shape.outputChannels)
+        if let pooling {
+            let maxima = alignedAllocation(of: Int32.self, count: rows * outputs)
+            maxima.initialize(repeating: 0, count: rows * outputs)
+            kernel = .pooled(
+                try PooledConvolution(
+                    shape, pooling, layout: layout, bias: bias != nil,
+                    backwardData: needsInputGradient, scratch: scratch), maxima: maxima)
+        } else {
+            kernel = .plain(
+                try Convolution(
+                    shape,
+                    gradientImages: Set(
+                        shapes.filter(\.trains).flatMap(\.shardRows).map(\.count)),
+                    layout: layout, bias: bias != nil, backwardData: needsInputGradient,
+                    scratch: scratch))
+        }
+        packedForward = kernel.convolution.packedForwardCount.map {
             replica.copy(of: weight, for: .forward, count: $0)
         }
-        packedBackward = kernel.packedBackwardCount.map {
+        packedBackward = kernel.convolution.packedBackwardCount.map {
             replica.copy(of: weight, for: .backward, count: $0)
         }
         let shards = shapes.map(\.shardRows.count).max() ?? 0
         biasGradients = Tensor(rows: bias == nil ? 0 : shards, columns: shape.outputChannels)
+    }
+
+    deinit {
+        if case .pooled(_, let maxima) = kernel { maxima.deallocate() }
     }
 
     /// Time counts as that of products.
@@ -82,27 +115,35 @@ public final class Convolution2D: Layer, PackingLayer {
 
     /// Floats of the copies that `pack` writes.
     package var packedCount: Int {
-        (kernel.packedForwardCount ?? 0) + (kernel.packedBackwardCount ?? 0)
+        (kernel.convolution.packedForwardCount ?? 0)
+            + (kernel.convolution.packedBackwardCount ?? 0)
     }
 
     /// Writes the copies of the weight, after an update.
     package func pack() throws {
         if let packedForward {
-            try kernel.packForward(weight: plainWeight, into: packedForward)
+            try kernel.convolution.packForward(weight: plainWeight, into: packedForward)
         }
         if let packedBackward {
-            try kernel.packBackward(weight: plainWeight, into: packedBackward)
+            try kernel.convolution.packBackward(weight: plainWeight, into: packedBackward)
         }
     }
 
     /// y, of the block's images.
     public func forward(_ input: Tensor, _ block: Block, _ pass: Pass) throws {
-        let first = block.rows.lowerBound
-        try kernel.forward(
-            images: block.rows.count, input: input.pointer + first * shape.inputCount,
-            weight: packedForward.map { UnsafePointer($0) } ?? plainWeight,
-            bias: bias.map { UnsafePointer(replica.parameters + $0.range.lowerBound) },
-            output: output.pointer + first * shape.outputCount)
+        let (images, first) = (block.rows.count, block.rows.lowerBound)
+        let x = input.pointer + first * shape.inputCount
+        let y = output.pointer + first * outputs
+        let w = packedForward.map { UnsafePointer($0) } ?? plainWeight
+        let b = bias.map { UnsafePointer(replica.parameters + $0.range.lowerBound) }
+        switch kernel {
+        case .plain(let kernel):
+            try kernel.forward(images: images, input: x, weight: w, bias: b, output: y)
+        case .pooled(let kernel, let maxima):
+            try kernel.forward(
+                images: images, input: x, weight: w, bias: b, output: y,
+                maxima: maxima + first * outputs)
+        }
     }
 
     /// dx, of the block's images.
@@ -111,12 +152,19 @@ public final class Convolution2D: Layer, PackingLayer {
         _ pass: Pass
     ) throws {
         guard let inputGradient else { return }
-        let first = block.rows.lowerBound
-        try kernel.backwardData(
-            images: block.rows.count,
-            outputGradient: outputGradient.pointer + first * shape.outputCount,
-            weight: packedBackward.map { UnsafePointer($0) } ?? plainWeight,
-            inputGradient: inputGradient.pointer + first * shape.inputCount)
+        let (images, first) = (block.rows.count, block.rows.lowerBound)
+        let dy = outputGradient.pointer + first * outputs
+        let dx = inputGradient.pointer + first * shape.inputCount
+        let w = packedBackward.map { UnsafePointer($0) } ?? plainWeight
+        switch kernel {
+        case .plain(let kernel):
+            try kernel.backwardData(
+                images: images, outputGradient: dy, weight: w, inputGradient: dx)
+        case .pooled(let kernel, let maxima):
+            try kernel.backwardData(
+                images: images, outputGradient: dy, maxima: maxima + first * outputs, weight: w,
+                inputGradient: dx)
+        }
     }
 
     /// dW and db of all shards, to the accumulator.
@@ -124,13 +172,22 @@ public final class Convolution2D: Layer, PackingLayer {
         _ input: Tensor, _ outputGradient: Tensor, _ pass: Pass
     ) throws {
         try gradients.accumulate(weight.range) { position, destination in
-            let images = pass.shardRows[position]
-            try kernel.backwardWeights(
-                images: images.count,
-                input: input.pointer + images.lowerBound * shape.inputCount,
-                outputGradient: outputGradient.pointer + images.lowerBound * shape.outputCount,
-                weightGradient: destination,
-                biasGradient: bias == nil ? nil : biasGradients.row(position))
+            let rows = pass.shardRows[position]
+            let (images, first) = (rows.count, rows.lowerBound)
+            let x = input.pointer + first * shape.inputCount
+            let dy = outputGradient.pointer + first * outputs
+            let db = bias == nil ? nil : biasGradients.row(position)
+            switch kernel {
+            case .plain(let kernel):
+                try kernel.backwardWeights(
+                    images: images, input: x, outputGradient: dy, weightGradient: destination,
+                    biasGradient: db)
+            case .pooled(let kernel, let maxima):
+                kernel.backwardWeights(
+                    images: images, input: x, outputGradient: dy,
+                    maxima: maxima + first * outputs, weightGradient: destination,
+                    biasGradient: db)
+            }
         }
         guard let bias else { return }
         gradients.accumulate(bias.range) { position, destination in

@@ -234,6 +234,8 @@ private struct Builder {
         var fused: [Int: Int] = [:]
         /// By max pooling, the ReLU before it, which runs after it.
         var rectified: [Int: Int] = [:]
+        /// Max poolings that the convolution before them does.
+        var pooled: Set<Int> = []
         for (index, node) in specification.nodes.enumerated() {
             if fused[index] == nil, let pool = specification.poolBehindReLU(ofNode: index) {
                 rectified[pool] = index
@@ -250,27 +252,36 @@ private struct Builder {
             guard let input = values[(normalization ?? activation ?? node).input] else {
                 preconditionFailure("\(node.name) takes what only an activation should")
             }
-            let layer = try layer(
-                normalization ?? node, index: index, behind: normalization == nil ? nil : node)
-            nodes.append(
-                LayerGraph.Node(layer, input: input, addend: node.addend.flatMap { values[$0] }))
+            var value = input
+            if !pooled.contains(index) {
+                let pooling = specification.poolBehindConvolution(ofNode: index)
+                if let pooling { pooled.insert(pooling.node) }
+                let layer = try layer(
+                    normalization ?? node, index: index, behind: normalization == nil ? nil : node,
+                    pooling: pooling?.shape)
+                nodes.append(
+                    LayerGraph.Node(
+                        layer, input: input, addend: node.addend.flatMap { values[$0] }))
+                value = nodes.count
+            }
             if let activation, case .maxPool(let shape) = node.module {
                 nodes.append(
                     LayerGraph.Node(
                         Activation(
                             name: activation.name, .relu, columns: shape.channels,
                             positions: shape.outputHeight * shape.outputWidth, rows: rows),
-                        input: nodes.count))
+                        input: value))
+                value = nodes.count
             }
-            values.append(nodes.count)
+            values.append(value)
         }
         return nodes
     }
 
-    /// The layer of `node`, with the activation `behind` it.
+    /// The layer of `node`, with the activation `behind` it, or a convolution's `pooling`.
     private func layer(
         _ node: NetworkSpecification.Node, index: Int,
-        behind activation: NetworkSpecification.Node?
+        behind activation: NetworkSpecification.Node?, pooling: PoolingShape?
     ) throws -> any Layer {
         var fused = ActivationKind.identity
         if case .activation(let kind, _, _) = activation?.module { fused = kind }
@@ -306,7 +317,7 @@ private struct Builder {
                 name: node.name, kind, columns: channels, positions: positions, rows: rows)
         case .convolution(let shape, _, let bias):
             return try Convolution2D(
-                name: node.name, shape, weight: parameter("\(node.name).weight"),
+                name: node.name, shape, pooling: pooling, weight: parameter("\(node.name).weight"),
                 bias: bias ? parameter("\(node.name).bias") : nil,
                 needsInputGradient: node.input > 0, replica: replica, gradients: gradients,
                 shapes: shapes, scratch: scratch)

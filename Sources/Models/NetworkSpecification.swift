@@ -138,6 +138,21 @@ public struct NetworkSpecification: Hashable, Sendable {
         return consumer
     }
 
+    /// The max pooling that alone takes what node `index`, a convolution, gives, with nothing but a
+    /// ReLU between them, where the two work together.
+    func poolBehindConvolution(ofNode index: Int) -> (node: Int, shape: PoolingShape)? {
+        guard case .convolution(let convolution, _, _) = nodes[index].module else { return nil }
+        let consumers = nodes.indices.filter {
+            nodes[$0].input == index + 1 || nodes[$0].addend == index + 1
+        }
+        guard consumers.count == 1 else { return nil }
+        let pool = poolBehindReLU(ofNode: consumers[0]) ?? consumers[0]
+        guard case .maxPool(let shape) = nodes[pool].module,
+            PooledConvolution.suits(convolution, shape)
+        else { return nil }
+        return (pool, shape)
+    }
+
     /// Positions of the smallest image that is normalised over a batch: a channel's values of one
     /// sample; nil without batch normalisation.
     public var fewestNormalizedPositions: Int? {

@@ -178,6 +178,33 @@ enum OwnNetworks {
                 $0.activation("sum", .identity, adding: rectified)
             }
         ),
+        "max-pool behind a convolution": (
+            image(11, 12, 3), nil,
+            {
+                try $0.convolution("conv", channels: 4, kernel: 5, bias: true)
+                try $0.maxPool("pool", size: 2)
+            }
+        ),
+        "relu and max-pool behind convolutions": (
+            image(19, 18, 3), nil,
+            {
+                try $0.convolution("conv1", channels: 6, kernel: 5, bias: true)
+                $0.activation("relu1")
+                try $0.maxPool("pool1", size: 2)
+                try $0.convolution("conv2", channels: 5, kernel: 5, padding: 1, bias: false)
+                $0.activation("relu2")
+                try $0.maxPool("pool2", size: 2)
+            }
+        ),
+        "max-pool and a sum behind a convolution": (
+            image(6, 7, 3), nil,
+            {
+                try $0.convolution("conv", channels: 3, kernel: 5, padding: 2, bias: true)
+                let convolved = $0.value
+                try $0.maxPool("pool", size: 3, stride: 1, padding: 1)
+                $0.activation("sum", .identity, adding: convolved)
+            }
+        ),
         "average-pool": (
             image(6, 7, 5), nil, { try $0.averagePool("pool", size: 3, stride: 2, padding: 1) }
         ),

@@ -29,4 +29,31 @@ struct PooledReLUTests {
         let specification = smooth.specification
         #expect(specification.poolBehindReLU(ofNode: 0) == nil)
     }
+
+    @Test("pooling that alone takes a convolution, rectified or not, runs with it")
+    func withConvolution() throws {
+        func found(_ network: NetworkSpecification) -> [String] {
+            network.nodes.indices.compactMap { index in
+                network.poolBehindConvolution(ofNode: index).map {
+                    "\(network.nodes[index].name) \(network.nodes[$0.node].name)"
+                }
+            }
+        }
+        let image = ImageShape(height: 32, width: 32, channels: 3)
+        let lenet = try LeNet(input: image, classes: 10).specification()
+        let here = PooledConvolution.suits(
+            ConvolutionShape(
+                inputHeight: 32, inputWidth: 32, inputChannels: 3, outputChannels: 6,
+                kernelHeight: 5, kernelWidth: 5),
+            PoolingShape(
+                inputHeight: 28, inputWidth: 28, channels: 6, kernelHeight: 2, kernelWidth: 2,
+                strideHeight: 2, strideWidth: 2))
+        #expect(found(lenet) == (here ? ["conv1 pool1", "conv2 pool2"] : []))
+        let plain = try OwnNetworks.named("max-pool behind a convolution")
+        #expect(found(plain) == (here ? ["conv pool"] : []))
+        let shared = try OwnNetworks.named("max-pool and a sum behind a convolution")
+        #expect(found(shared) == [])
+        let digits = ImageShape(height: 28, width: 28, channels: 1)
+        #expect(found(try OneConvolution(input: digits, classes: 10).specification()) == [])
+    }
 }
