@@ -69,6 +69,7 @@ struct BenchCommand {
                     + "\(fixed(part.seconds * 1e6, digits: 1)) µs".leftPadding(to: 12)
                     + "\(fixed(100 * part.seconds / total, digits: 1)) %".leftPadding(to: 9))
         }
+        launch.say("meeting  \(fixed(result.meeting * 1e6, digits: 2)) µs for all workers")
         launch.say("memory   \(byteCount(peakMemory)) at the peak")
         guard launch.arguments.json else { return }
         var json = RunSummary(
@@ -88,6 +89,7 @@ struct BenchCommand {
         object["gflops"] = .double(rate)
         object["fma_gflops_one_thread"] = .double(result.peakOfOne)
         object["fma_gflops_all_threads"] = .double(result.peakOfAll)
+        object["meeting_microseconds"] = .double(result.meeting * 1e6)
         json = .object(object)
         Console.output(json.text + "\n")
     }

@@ -24,6 +24,9 @@ public struct Benchmark: Sendable {
         public let peakOfOne: Double
         /// Those of all workers of this rank at once, GFLOP/s.
         public let peakOfAll: Double
+        /// Seconds in which all workers meet, with nothing else to do: several times more where cores
+        /// share no cache, and statistics and gradients then take longer, too.
+        public let meeting: Double
         /// Floating-point operations of one step's products.
         public let operationsPerStep: Double
     }
@@ -84,6 +87,7 @@ public struct Benchmark: Sendable {
     private func measure(_ worker: TrainingWorker, seconds: Double) throws -> Result {
         let communicator = worker.communicator
         let (one, all) = try peaks(communicator, rows: worker)
+        let meeting = try meetingTime(worker)
         let clock = ContinuousClock()
         var step = 0
         func steps(_ count: Int, profile: StepProfile? = nil) throws -> Double {
@@ -119,7 +123,7 @@ public struct Benchmark: Sendable {
             imagesPerSecond: rates[repetitions / 2], range: rates[0]...rates[repetitions - 1],
             repetitions: repetitions, stepsPerRepetition: count,
             division: profile.division.divided(by: Double(profiled)), peakOfOne: one,
-            peakOfAll: all, operationsPerStep: operationsPerStep)
+            peakOfAll: all, meeting: meeting, operationsPerStep: operationsPerStep)
     }
 
     /// The first worker of the rank alone, then all of the rank together.
@@ -132,6 +136,19 @@ public struct Benchmark: Sendable {
         let mine = measureFMAPeak(seconds: 0.05)
         try communicator.barrier()
         return (one, try worker.summed(mine) / Double(communicator.world.ranks))
+    }
+
+    /// Seconds of a meeting of all workers: the median of a few runs.
+    private func meetingTime(_ worker: TrainingWorker) throws -> Double {
+        let (repetitions, meetings) = (9, 200)
+        let clock = ContinuousClock()
+        var times: [Double] = []
+        for _ in 0..<repetitions {
+            let start = clock.now
+            for _ in 0..<meetings { try worker.communicator.barrier() }
+            times.append((clock.now - start) / .seconds(1) / Double(meetings))
+        }
+        return try worker.agreed(times.sorted()[repetitions / 2])
     }
 
     /// Floating-point operations of one step's products, two for each multiply-add: forward, weights
