@@ -64,6 +64,30 @@ private let cases: [ConvolutionCase] = [
     .init((3, 2, 1), 1, (3, 2), bias: true),
 ]
 
+/// A convolution's weight as its passes read it: the parameter in memory, or copies of it.
+struct ConvolutionWeights {
+    let forward: GuardedBuffer<Float>
+    let backward: GuardedBuffer<Float>
+
+    /// `weight` in the file's order.
+    init(_ plan: Convolution, _ weight: [Float]) throws {
+        let parameter = GuardedBuffer([Float](repeating: 0, count: plan.layout.count))
+        for (i, value) in weight.enumerated() {
+            parameter.pointer[plan.layout.offset(ofFileIndex: i)] = value
+        }
+        let forwardCopy = plan.packedForwardCount.map { GuardedBuffer<Float>(count: $0) }
+        let backwardCopy = plan.packedBackwardCount.map { GuardedBuffer<Float>(count: $0) }
+        if let forwardCopy {
+            try plan.packForward(weight: parameter.pointer, into: forwardCopy.pointer)
+        }
+        if let backwardCopy {
+            try plan.packBackward(weight: parameter.pointer, into: backwardCopy.pointer)
+        }
+        (forward, backward) = (forwardCopy ?? parameter, backwardCopy ?? parameter)
+        #expect(forward.isIntact && backward.isIntact)
+    }
+}
+
 /// A convolution's operands and what the passes give.
 private struct ConvolutionRun {
     let shape: ConvolutionShape
@@ -104,18 +128,7 @@ private struct ConvolutionRun {
                 Array(values[images.lowerBound * count..<images.upperBound * count]),
                 offset: offset)
         }
-        let parameter = GuardedBuffer([Float](repeating: 0, count: layout.count))
-        for (i, value) in weight.enumerated() {
-            parameter.pointer[layout.offset(ofFileIndex: i)] = value
-        }
-        let forwardCopy = plan.packedForwardCount.map { GuardedBuffer<Float>(count: $0) }
-        let backwardCopy = plan.packedBackwardCount.map { GuardedBuffer<Float>(count: $0) }
-        if let forwardCopy {
-            try plan.packForward(weight: parameter.pointer, into: forwardCopy.pointer)
-        }
-        if let backwardCopy {
-            try plan.packBackward(weight: parameter.pointer, into: backwardCopy.pointer)
-        }
+        let weights = try ConvolutionWeights(plan, weight)
         let x = part(input, shape.inputCount)
         let dy = part(outputGradient, shape.outputCount)
         let y = GuardedBuffer<Float>(count: dy.values.count, offset: offset)
@@ -125,11 +138,11 @@ private struct ConvolutionRun {
         let b = GuardedBuffer(biases, offset: offset)
         try plan.forward(
             images: images.count, input: x.pointer,
-            weight: (forwardCopy ?? parameter).pointer, bias: bias ? b.pointer : nil,
+            weight: weights.forward.pointer, bias: bias ? b.pointer : nil,
             output: y.pointer)
         try plan.backwardData(
             images: images.count, outputGradient: dy.pointer,
-            weight: (backwardCopy ?? parameter).pointer, inputGradient: dx.pointer)
+            weight: weights.backward.pointer, inputGradient: dx.pointer)
         try plan.backwardWeights(
             images: images.count, input: x.pointer, outputGradient: dy.pointer,
             weightGradient: dw.pointer, biasGradient: bias ? db.pointer : nil)

@@ -72,19 +72,7 @@ private struct PooledRun {
                 Array(values[images.lowerBound * count..<images.upperBound * count]),
                 offset: offset)
         }
-        let parameter = GuardedBuffer([Float](repeating: 0, count: layout.count))
-        for (i, value) in weight.enumerated() {
-            parameter.pointer[layout.offset(ofFileIndex: i)] = value
-        }
-        let convolution = plan.convolution
-        let forwardCopy = convolution.packedForwardCount.map { GuardedBuffer<Float>(count: $0) }
-        let backwardCopy = convolution.packedBackwardCount.map { GuardedBuffer<Float>(count: $0) }
-        if let forwardCopy {
-            try convolution.packForward(weight: parameter.pointer, into: forwardCopy.pointer)
-        }
-        if let backwardCopy {
-            try convolution.packBackward(weight: parameter.pointer, into: backwardCopy.pointer)
-        }
+        let weights = try ConvolutionWeights(plan.convolution, weight)
         let x = part(input ?? self.input, shape.inputCount)
         let dy = part(outputGradient, pooling.outputCount)
         let count = dy.values.count
@@ -98,11 +86,11 @@ private struct PooledRun {
         try found.pointer.withMemoryRebound(to: Int32.self, capacity: max(count, 1)) { maxima in
             try plan.forward(
                 images: images.count, input: x.pointer,
-                weight: (forwardCopy ?? parameter).pointer, bias: test.bias ? b.pointer : nil,
+                weight: weights.forward.pointer, bias: test.bias ? b.pointer : nil,
                 output: y.pointer, maxima: maxima)
             try plan.backwardData(
                 images: images.count, outputGradient: dy.pointer, maxima: maxima,
-                weight: (backwardCopy ?? parameter).pointer, inputGradient: dx.pointer)
+                weight: weights.backward.pointer, inputGradient: dx.pointer)
             plan.backwardWeights(
                 images: images.count, input: x.pointer, outputGradient: dy.pointer,
                 maxima: maxima, weightGradient: dw.pointer,
