@@ -106,6 +106,14 @@ public struct NetworkSpecification: Hashable, Sendable {
             ? .proportions : .logits
     }
 
+    /// The node that alone takes what node `index` gives.
+    private func onlyConsumer(ofNode index: Int) -> Int? {
+        let consumers = nodes.indices.filter {
+            nodes[$0].input == index + 1 || nodes[$0].addend == index + 1
+        }
+        return consumers.count == 1 ? consumers[0] : nil
+    }
+
     /// The activation that is fused into node `index`, a normalisation, and where it stands: the
     /// only one that takes what the normalisation gives.
     func fusedActivation(ofNode index: Int) -> Int? {
@@ -113,10 +121,7 @@ public struct NetworkSpecification: Hashable, Sendable {
         case .batchNorm, .groupNorm: break
         default: return nil
         }
-        let consumers = nodes.indices.filter {
-            nodes[$0].input == index + 1 || nodes[$0].addend == index + 1
-        }
-        guard consumers.count == 1, let consumer = consumers.first,
+        guard let consumer = onlyConsumer(ofNode: index),
             nodes[consumer].input == index + 1, case .activation = nodes[consumer].module
         else { return nil }
         return consumer
@@ -129,10 +134,7 @@ public struct NetworkSpecification: Hashable, Sendable {
     func poolBehindReLU(ofNode index: Int) -> Int? {
         guard case .activation(.relu, _, _) = nodes[index].module, nodes[index].addend == nil
         else { return nil }
-        let consumers = nodes.indices.filter {
-            nodes[$0].input == index + 1 || nodes[$0].addend == index + 1
-        }
-        guard consumers.count == 1, let consumer = consumers.first,
+        guard let consumer = onlyConsumer(ofNode: index),
             case .maxPool = nodes[consumer].module
         else { return nil }
         return consumer
@@ -141,12 +143,10 @@ public struct NetworkSpecification: Hashable, Sendable {
     /// The max pooling that alone takes what node `index`, a convolution, gives, with nothing but a
     /// ReLU between them, where the two work together.
     func poolBehindConvolution(ofNode index: Int) -> (node: Int, shape: PoolingShape)? {
-        guard case .convolution(let convolution, _, _) = nodes[index].module else { return nil }
-        let consumers = nodes.indices.filter {
-            nodes[$0].input == index + 1 || nodes[$0].addend == index + 1
-        }
-        guard consumers.count == 1 else { return nil }
-        let pool = poolBehindReLU(ofNode: consumers[0]) ?? consumers[0]
+        guard case .convolution(let convolution, _, _) = nodes[index].module,
+            let consumer = onlyConsumer(ofNode: index)
+        else { return nil }
+        let pool = poolBehindReLU(ofNode: consumer) ?? consumer
         guard case .maxPool(let shape) = nodes[pool].module,
             PooledConvolution.suits(convolution, shape)
         else { return nil }

@@ -24,8 +24,7 @@ public struct Benchmark: Sendable {
         public let peakOfOne: Double
         /// Those of all workers of this rank at once, GFLOP/s.
         public let peakOfAll: Double
-        /// Seconds in which all workers meet, with nothing else to do: several times more where cores
-        /// share no cache, and statistics and gradients then take longer, too.
+        /// Seconds in which all workers meet, with nothing else to do.
         public let meeting: Double
         /// Floating-point operations of one step's products.
         public let operationsPerStep: Double
