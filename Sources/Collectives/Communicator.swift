@@ -27,7 +27,9 @@ public final class Communicator {
     let exchange: RankExchange?
 
     private let table: TeamTable
-    private var parity = 0
+    /// Meetings of the team that this worker has arrived at, and those it has waited for.
+    private var arrivals = 0
+    private var meetings = 0
     private var kept: [AnyObject] = []
 
     init(world: World, thread: Int, table: TeamTable, exchange: RankExchange?) {
@@ -84,16 +86,49 @@ public final class Communicator {
     package func meetTeam(
         _ address: UnsafeRawPointer?, _ fingerprint: Fingerprint
     ) throws(CollectiveError) {
+        precondition(arrivals == meetings, "what was started is finished first")
+        try arrive(address, fingerprint)
+        try awaitTeam(fingerprint)
+    }
+
+    /// The first half of `meetTeam`, which waits for nobody. Others read what `address` shows until
+    /// they arrive at a meeting that comes after the second half, `awaitTeam`. All workers of the rank
+    /// take the halves in the same order.
+    package func showTeam(
+        _ address: UnsafeRawPointer?, _ fingerprint: Fingerprint
+    ) throws(CollectiveError) {
+        precondition(mayShowTeam, "a worker is not that far ahead")
+        try arrive(address, fingerprint)
+        if world.threadsPerRank > 1 { table.rendezvous.wakeSleepers(of: arrivals) }
+    }
+
+    private func arrive(
+        _ address: UnsafeRawPointer?, _ fingerprint: Fingerprint
+    ) throws(CollectiveError) {
         guard world.threadsPerRank > 1 else {
             if table.rendezvous.isPoisoned { throw .peerFailed }
-            table.entry(0, parity: 0).pointee.address = address
+            table.rendezvous.card(ofThread: 0, at: 0).pointee.address = address
             return
         }
-        parity ^= 1
-        table.entry(thread, parity: parity).pointee = .init(
-            address: address, fingerprint: fingerprint)
-        try table.rendezvous.arrive()
-        let first = table.entry(0, parity: parity).pointee.fingerprint
+        arrivals += 1
+        let card = table.rendezvous.card(ofThread: thread, at: arrivals)
+        card.pointee.address = address
+        card.pointee.fingerprint = fingerprint
+        try table.rendezvous.arrive(thread: thread, at: arrivals)
+    }
+
+    /// Whether `showTeam` may come before what was shown is awaited. Among several ranks a collective
+    /// is more than one meeting, and takes them one after the other.
+    package var mayShowTeam: Bool {
+        arrivals - meetings < (world.ranks > 1 ? 1 : Rendezvous.mostAhead)
+    }
+
+    /// The second half of `meetTeam`.
+    package func awaitTeam(_ fingerprint: Fingerprint) throws(CollectiveError) {
+        guard world.threadsPerRank > 1 else { return }
+        meetings += 1
+        try table.rendezvous.wait(for: meetings)
+        let first = table.rendezvous.card(ofThread: 0, at: meetings).pointee.fingerprint
         if first != fingerprint {
             throw .mismatch(
                 here: worker, mine: fingerprint, there: worker - thread, theirs: first)
@@ -103,6 +138,6 @@ public final class Communicator {
     /// What worker `thread` of this rank showed at the last meeting.
     @inline(__always)
     package func address(ofThread thread: Int) -> UnsafeRawPointer? {
-        table.entry(thread, parity: parity).pointee.address
+        table.rendezvous.card(ofThread: thread, at: meetings).pointee.address
     }
 }

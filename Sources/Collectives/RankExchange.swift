@@ -21,6 +21,9 @@ final class RankExchange {
     private let everyoneElse: [Int]
     private var hasFailed = false
 
+    /// Whether a first half waits for its second.
+    private(set) var isUnderWay = false
+
     /// - Parameter line: exchanges of different lines do not hear each other.
     init(
         transport: any RankTransport, line: Int32 = 0, timeout: Double,
@@ -51,17 +54,25 @@ final class RankExchange {
     var rank: Int { transport.rank }
     var ranks: Int { transport.ranks }
 
-    /// Sends `bytes` to `peer` and receives `reply.count` bytes from it.
-    func swap(
+    /// Sends `bytes` to `peer`, and waits for nobody: `finishSwap` follows before anything else.
+    func startSwap(
+        with peer: Int, _ fingerprint: Fingerprint, sending bytes: UnsafeRawBufferPointer
+    ) throws(CollectiveError) {
+        try openFrame(to: peer, fingerprint, bytes)
+        isUnderWay = true
+    }
+
+    /// Receives `reply.count` bytes from `peer`, which has been sent `bytes`.
+    func finishSwap(
         with peer: Int, _ fingerprint: Fingerprint, sending bytes: UnsafeRawBufferPointer,
         receiving reply: UnsafeMutableRawBufferPointer
     ) throws(CollectiveError) {
-        try openFrame(to: peer, fingerprint, bytes)
         try wait(fingerprint)
         try check(frameFrom: peer, fingerprint)
         try post(restOf: bytes, to: peer)
         try unpack(from: peer, into: reply)
         try wait(fingerprint)
+        isUnderWay = false
     }
 
     /// Sends `bytes` to every other rank and receives from each into `place(rank)`.
@@ -69,12 +80,31 @@ final class RankExchange {
         _ fingerprint: Fingerprint, sending bytes: UnsafeRawBufferPointer,
         into place: (Int) -> UnsafeMutableRawBufferPointer
     ) throws(CollectiveError) {
-        try frames(with: everyoneElse, fingerprint, sending: bytes)
+        try startGather(fingerprint, sending: bytes)
+        try finishGather(fingerprint, sending: bytes, into: place)
+    }
+
+    /// The first half of `gather`, which waits for nobody: `finishGather` follows before anything else.
+    func startGather(
+        _ fingerprint: Fingerprint, sending bytes: UnsafeRawBufferPointer
+    ) throws(CollectiveError) {
+        for peer in everyoneElse { try openFrame(to: peer, fingerprint, bytes) }
+        isUnderWay = true
+    }
+
+    /// The second half of `gather`.
+    func finishGather(
+        _ fingerprint: Fingerprint, sending bytes: UnsafeRawBufferPointer,
+        into place: (Int) -> UnsafeMutableRawBufferPointer
+    ) throws(CollectiveError) {
+        try wait(fingerprint)
+        for peer in everyoneElse { try check(frameFrom: peer, fingerprint) }
         for peer in everyoneElse {
             try post(restOf: bytes, to: peer)
             try unpack(from: peer, into: place(peer))
         }
         try wait(fingerprint)
+        isUnderWay = false
     }
 
     /// A second line to the same ranks, on which exchanges go on beside those of this one.
@@ -102,8 +132,9 @@ final class RankExchange {
     /// Meets every other rank with frames that carry no payload: a barrier, or the opening of a
     /// collective whose payload follows with `send`, `receive` and `wait`.
     func open(_ fingerprint: Fingerprint) throws(CollectiveError) {
-        let nothing = UnsafeRawBufferPointer(start: nil, count: 0)
-        try frames(with: everyoneElse, fingerprint, sending: nothing)
+        try startOpening(fingerprint, with: everyoneElse)
+        try wait(fingerprint)
+        try checkOpening(fingerprint, with: everyoneElse)
     }
 
     /// Every rank but this one.
@@ -161,14 +192,6 @@ final class RankExchange {
     }
 
     // MARK: frames
-
-    private func frames(
-        with peers: [Int], _ fingerprint: Fingerprint, sending bytes: UnsafeRawBufferPointer
-    ) throws(CollectiveError) {
-        for peer in peers { try openFrame(to: peer, fingerprint, bytes) }
-        try wait(fingerprint)
-        for peer in peers { try check(frameFrom: peer, fingerprint) }
-    }
 
     private func openFrame(
         to peer: Int, _ fingerprint: Fingerprint, _ bytes: UnsafeRawBufferPointer

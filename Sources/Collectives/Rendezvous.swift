@@ -2,18 +2,40 @@ import CPlatform
 import Glibc
 import Synchronization
 
-/// Where the threads of a team meet: all arrive before any goes on.
+/// Where the threads of a team meet: each arrives and shows a card, and reads the others' cards
+/// when all have arrived. Between the two it may compute, and arrive at the next meeting.
 ///
-/// A waiting thread spins for a while (a sleep and wake-up costs about 27 µs, a step of a small
-/// network 150 µs) and then blocks. A poisoned rendezvous lets everybody go with `peerFailed`.
+/// A card is one cache line with the number of its meeting: who sees the number has the rest too,
+/// and nobody writes what another one writes. A waiting thread spins for a while (a sleep and
+/// wake-up costs about 27 µs, a step of a small network 150 µs) and then blocks. A poisoned
+/// rendezvous lets everybody go with `peerFailed`.
 final class Rendezvous: Sendable {
+    /// What a thread shows its team-mates.
+    struct Card: ~Copyable {
+        var address: UnsafeRawPointer?
+        var fingerprint = Fingerprint(step: 0, layer: -1, kind: .barrier, length: 0)
+        /// The meeting at which it is shown, from 1; written last.
+        fileprivate let meeting = Atomic<Int>(0)
+    }
+
+    /// Meetings that a thread may have arrived at and not waited for.
+    static let mostAhead = 2
+
+    /// Cards of a thread, in turn: while it is ahead, others may still read those of the meetings
+    /// before.
+    private static let cardsPerThread = 2 * mostAhead
+
+    /// Cards are two cache lines apart: processors fetch lines in pairs.
+    private static let cardBytes = 128
+
     private let threads: Int
     private let spins: Int
-    private let arrived = Atomic<Int>(0)
-    private let generation = Atomic<Int>(0)
     private let sleepers = Atomic<Int>(0)
     private let poisoned = Atomic<Bool>(false)
     private let bell: Bell
+
+    // A card is written by its thread before its number, and read by others after it.
+    nonisolated(unsafe) private let cards: UnsafeMutableRawPointer
 
     /// - Parameter spinning: false where threads outnumber cores and a spinning thread would keep
     ///   the one it waits for from running.
@@ -22,6 +44,28 @@ final class Rendezvous: Sendable {
         // About 100 µs: a pause takes some 10 to 40 ns.
         spins = spinning ? 5_000 : 0
         bell = Bell()
+        let count = threads * Self.cardsPerThread
+        cards = .allocate(byteCount: count * Self.cardBytes, alignment: Self.cardBytes)
+        for index in 0..<count {
+            (cards + index * Self.cardBytes).bindMemory(to: Card.self, capacity: 1)
+                .initialize(to: Card())
+        }
+    }
+
+    deinit {
+        for index in 0..<threads * Self.cardsPerThread {
+            (cards + index * Self.cardBytes).assumingMemoryBound(to: Card.self)
+                .deinitialize(count: 1)
+        }
+        cards.deallocate()
+    }
+
+    /// What thread `thread` shows at `meeting`, which the caller has waited for; its own from before
+    /// it arrives.
+    @inline(__always)
+    func card(ofThread thread: Int, at meeting: Int) -> UnsafeMutablePointer<Card> {
+        let index = thread * Self.cardsPerThread + meeting % Self.cardsPerThread
+        return (cards + index * Self.cardBytes).assumingMemoryBound(to: Card.self)
     }
 
     /// Whether some worker of the team has failed.
@@ -33,29 +77,53 @@ final class Rendezvous: Sendable {
         bell.ring()
     }
 
-    /// Waits until all threads have arrived; what they wrote before is then visible to all.
-    func arrive() throws(CollectiveError) {
+    /// Thread `thread` arrives at `meeting` and shows its card. What it wrote before is visible to
+    /// all who have waited for the meeting; who does not `wait` at once has to `wakeSleepers`.
+    func arrive(thread: Int, at meeting: Int) throws(CollectiveError) {
         if isPoisoned { throw .peerFailed }
-        if threads == 1 { return }
-        let current = generation.load(ordering: .relaxed)
-        if arrived.add(1, ordering: .acquiringAndReleasing).newValue == threads {
-            arrived.store(0, ordering: .relaxed)
-            generation.store(current &+ 1, ordering: .sequentiallyConsistent)
-            if sleepers.load(ordering: .sequentiallyConsistent) > 0 { bell.ring() }
-            return
+        card(ofThread: thread, at: meeting).pointee.meeting.store(meeting, ordering: .releasing)
+    }
+
+    /// Wakes those who sleep until `meeting`, if the caller was the last to arrive.
+    ///
+    /// A sleeper counts itself, then looks at all numbers; here the number is written, then sleepers
+    /// are counted, and the fence keeps it so: one of the two sees the other.
+    func wakeSleepers(of meeting: Int) {
+        atomicMemoryFence(ordering: .sequentiallyConsistent)
+        if sleepers.load(ordering: .relaxed) > 0, haveAllArrived(at: meeting) { bell.ring() }
+    }
+
+    /// Waits until all threads have arrived at `meeting`, the caller too.
+    ///
+    /// The fence comes last: the caller's own line travels while it reads the others'.
+    func wait(for meeting: Int) throws(CollectiveError) {
+        var spins = spins
+        for thread in 0..<threads {
+            let card = card(ofThread: thread, at: meeting)
+            while card.pointee.meeting.load(ordering: .acquiring) != meeting {
+                if isPoisoned { throw .peerFailed }
+                guard spins > 0 else { return try sleep(until: meeting) }
+                spins -= 1
+                bn_pause()
+            }
         }
-        for _ in 0..<spins {
-            if generation.load(ordering: .acquiring) != current { return }
-            if isPoisoned { throw .peerFailed }
-            bn_pause()
-        }
+        wakeSleepers(of: meeting)
+    }
+
+    private func sleep(until meeting: Int) throws(CollectiveError) {
         sleepers.add(1, ordering: .sequentiallyConsistent)
         bell.wait {
-            generation.load(ordering: .sequentiallyConsistent) != current
-                || poisoned.load(ordering: .sequentiallyConsistent)
+            haveAllArrived(at: meeting) || poisoned.load(ordering: .sequentiallyConsistent)
         }
         sleepers.subtract(1, ordering: .sequentiallyConsistent)
-        if generation.load(ordering: .acquiring) == current { throw .peerFailed }
+        if !haveAllArrived(at: meeting) { throw .peerFailed }
+    }
+
+    private func haveAllArrived(at meeting: Int) -> Bool {
+        (0..<threads).allSatisfy {
+            card(ofThread: $0, at: meeting).pointee.meeting.load(
+                ordering: .sequentiallyConsistent) == meeting
+        }
     }
 }
 

@@ -23,6 +23,8 @@ package final class StatisticsReduction {
     private var batch: ShardedBatch
     private var positions = 1
     private var pushed = 0
+    /// Whether `start` has begun what `finish` ends.
+    private var hasStarted = false
 
     /// Two sets of slots in turn: team-mates read one while the next reduction fills the other.
     private let own: [StatisticsFold]
@@ -158,14 +160,31 @@ package final class StatisticsReduction {
         return result
     }
 
+    /// Sends on its way what this worker pushed, and waits for nobody: what is computed before
+    /// `finish` hides the exchange. All workers call it, or none; it may do nothing.
+    package func start() throws(CollectiveError) {
+        precondition(pushed == shards.count, "every shard is pushed once")
+        guard plan.world.arithmetic != .mpi else { return }
+        if plan.teamMeets {
+            guard communicator.mayShowTeam else { return }
+            try communicator.showTeam(ownBases[parity], fingerprint)
+        } else {
+            // Thread 0 of several first has to wait for its team.
+            guard plan.ranksMeet, let exchange = communicator.exchange, !exchange.isUnderWay else {
+                return
+            }
+            foldRank()
+            try startFoldingWorld(exchange, fingerprint)
+        }
+        hasStarted = true
+    }
+
     /// Brings together what all workers pushed. A group inside one worker needs nobody, one inside
     /// one rank no message.
     package func finish() throws(CollectiveError) {
         precondition(pushed == shards.count, "every shard is pushed once")
         communicator.collectiveTimer?.began(kind)
         defer { communicator.collectiveTimer?.ended(kind) }
-        let fingerprint = Fingerprint(
-            step: communicator.step, layer: layer, kind: kind, length: length)
         if plan.world.arithmetic == .mpi { return try finishLiterally(fingerprint) }
         guard plan.teamMeets || plan.ranksMeet else {
             let nodes = plan.workers[communicator.worker].results
@@ -174,16 +193,22 @@ package final class StatisticsReduction {
             }
             return
         }
-        if plan.teamMeets { try communicator.meetTeam(ownBases[parity], fingerprint) }
-        if !plan.ranksMeet {
-            foldRank()
-            return
+        if !hasStarted { try start() }
+        hasStarted = false
+        if plan.teamMeets {
+            try communicator.awaitTeam(fingerprint)
+            if !plan.ranksMeet || communicator.exchange != nil { foldRank() }
+            guard plan.ranksMeet else { return }
         }
         if let exchange = communicator.exchange {
-            foldRank()
-            try foldWorld(exchange, fingerprint)
+            if plan.teamMeets { try startFoldingWorld(exchange, fingerprint) }
+            try finishFoldingWorld(exchange, fingerprint)
         }
         try shareResults(fingerprint)
+    }
+
+    private var fingerprint: Fingerprint {
+        Fingerprint(step: communicator.step, layer: layer, kind: kind, length: length)
     }
 
     // MARK: inside the rank
@@ -228,7 +253,26 @@ package final class StatisticsReduction {
 
     // MARK: between ranks
 
-    private func foldWorld(
+    /// Sends the rank's nodes on their way.
+    private func startFoldingWorld(
+        _ exchange: RankExchange, _ fingerprint: Fingerprint
+    ) throws(CollectiveError) {
+        if plan.doubling {
+            arrivals.update(from: rankFold.results[0], count: length)
+            try exchange.startSwap(
+                with: exchange.rank ^ 1, fingerprint,
+                sending: UnsafeRawBufferPointer(bytes(of: arrivals)))
+            return
+        }
+        let mine = arrivals + firstArrival[exchange.rank] * stride
+        for (index, node) in plan.shared[exchange.rank].enumerated() {
+            (mine + index * stride).update(from: rankFold.results[node], count: length)
+        }
+        try exchange.startGather(
+            fingerprint, sending: UnsafeRawBufferPointer(sharedNodes(of: exchange.rank)))
+    }
+
+    private func finishFoldingWorld(
         _ exchange: RankExchange, _ fingerprint: Fingerprint
     ) throws(CollectiveError) {
         if plan.doubling {
@@ -242,17 +286,17 @@ package final class StatisticsReduction {
     private func doubleUp(
         _ exchange: RankExchange, _ fingerprint: Fingerprint
     ) throws(CollectiveError) {
-        let bytes = length * MemoryLayout<Double>.stride
         var range = plan.ranks[exchange.rank].results[0]
         let node = arrivals
-        node.update(from: rankFold.results[0], count: length)
+        let sent = UnsafeRawBufferPointer(bytes(of: node))
         var distance = 1
         while distance < exchange.ranks {
             let peer = exchange.rank ^ distance
-            try exchange.swap(
-                with: peer, fingerprint,
-                sending: UnsafeRawBufferPointer(start: node, count: bytes),
-                receiving: UnsafeMutableRawBufferPointer(start: partner, count: bytes))
+            if distance > 1 {
+                try exchange.startSwap(with: peer, fingerprint, sending: sent)
+            }
+            try exchange.finishSwap(
+                with: peer, fingerprint, sending: sent, receiving: bytes(of: partner))
             // The partner's node covers as many ranks as mine, on the other side of the cut.
             let span = rankSpan(of: peer, distance: distance)
             let isLeft = exchange.rank < peer
@@ -278,25 +322,26 @@ package final class StatisticsReduction {
     private func gather(
         _ exchange: RankExchange, _ fingerprint: Fingerprint
     ) throws(CollectiveError) {
-        let mine = arrivals + firstArrival[exchange.rank] * stride
-        for (index, node) in plan.shared[exchange.rank].enumerated() {
-            (mine + index * stride).update(from: rankFold.results[node], count: length)
-        }
-        let nodeBytes = stride * MemoryLayout<Double>.stride
-        try exchange.gather(
-            fingerprint,
-            sending: UnsafeRawBufferPointer(
-                start: mine, count: plan.shared[exchange.rank].count * nodeBytes),
-            into: { peer in
-                UnsafeMutableRawBufferPointer(
-                    start: arrivals + firstArrival[peer] * stride,
-                    count: plan.shared[peer].count * nodeBytes)
-            })
+        try exchange.finishGather(
+            fingerprint, sending: UnsafeRawBufferPointer(sharedNodes(of: exchange.rank)),
+            into: sharedNodes)
         finalFold.run(
             input: { UnsafePointer(arrivals + $0 * stride) }, count: { count(of: $0) })
         for (node, pointer) in zip(plan.final.results, finalFold.results) {
             results[plan.forest.group(ofShard: node.lowerBound)] = pointer
         }
+    }
+
+    /// Where the nodes that `rank` shares lie among the arrivals.
+    private func sharedNodes(of rank: Int) -> UnsafeMutableRawBufferPointer {
+        UnsafeMutableRawBufferPointer(
+            start: arrivals + firstArrival[rank] * stride,
+            count: plan.shared[rank].count * stride * MemoryLayout<Double>.stride)
+    }
+
+    /// A node's `length` values.
+    private func bytes(of node: UnsafeMutablePointer<Double>) -> UnsafeMutableRawBufferPointer {
+        UnsafeMutableRawBufferPointer(start: node, count: length * MemoryLayout<Double>.stride)
     }
 
     // MARK: the baseline

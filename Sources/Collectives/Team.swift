@@ -90,23 +90,10 @@ public enum Team {
     }
 }
 
-/// What the workers of a team share: the rendezvous, the published addresses, the first failure.
+/// What the workers of a team share: the rendezvous, and the first failure.
 final class TeamTable: Sendable {
-    /// What a worker shows its team-mates when they meet.
-    struct Entry {
-        var address: UnsafeRawPointer?
-        var fingerprint: Fingerprint
-    }
-
     let rendezvous: Rendezvous
     let threads: Int
-
-    /// Entries of a thread are this far apart, so that no two share a cache line.
-    private static let stride = 2
-
-    // Written by their owner before the rendezvous, read by all after it; two sets in turn,
-    // because a fast worker publishes for the next collective while a slow one still reads.
-    nonisolated(unsafe) private let entries: UnsafeMutablePointer<Entry>
 
     // Set once by each thread before it computes, released when the team is over: a communicator
     // owns memory that team-mates read, and must outlive its worker's failure.
@@ -117,25 +104,13 @@ final class TeamTable: Sendable {
     init(threads: Int, spinning: Bool) {
         self.threads = threads
         rendezvous = Rendezvous(threads: threads, spinning: spinning)
-        let count = 2 * threads * Self.stride
-        entries = .allocate(capacity: count)
-        entries.initialize(
-            repeating: Entry(
-                address: nil,
-                fingerprint: Fingerprint(step: 0, layer: -1, kind: .barrier, length: 0)),
-            count: count)
         communicators = .allocate(capacity: threads)
         communicators.initialize(repeating: nil, count: threads)
     }
 
     deinit {
-        entries.deallocate()
         communicators.deinitialize(count: threads)
         communicators.deallocate()
-    }
-
-    func entry(_ thread: Int, parity: Int) -> UnsafeMutablePointer<Entry> {
-        entries + (parity * threads + thread) * Self.stride
     }
 
     func keep(_ communicator: Communicator, thread: Int) {

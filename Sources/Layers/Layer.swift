@@ -206,6 +206,10 @@ public protocol MeetingLayer: Layer {
     func observeGradient(
         _ input: Tensor, _ outputGradient: Tensor, second: Tensor?, _ block: Block, _ pass: Pass)
 
+    /// Sends this worker's sums on their way and waits for nobody, when all blocks are observed. What
+    /// is computed from here to `meetBackward` hides the exchange.
+    func startMeetingBackward(_ pass: Pass) throws
+
     /// Brings all workers' sums together, before `backward`.
     func meetBackward(_ pass: Pass) throws
 

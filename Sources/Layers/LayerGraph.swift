@@ -6,7 +6,8 @@ public import TensorCore
 /// Value 0 is the graph's input, value n the output of node n − 1. Nodes run in order, backward in
 /// reverse; a value that two nodes take gets the sum of their gradients. What lies between two
 /// meetings with other workers runs block by block (see ``Block``): normalise, convolve, take the
-/// result into the next statistics, while it is in the cache. Everything is planned here, once;
+/// result into the next statistics, while it is in the cache. Backward the weights' gradients come
+/// last: what the meeting needs is on its way meanwhile. Everything is planned here, once;
 /// gradients of values that are no longer needed share memory.
 public final class LayerGraph {
     /// A layer and what it takes.
@@ -161,6 +162,9 @@ public final class LayerGraph {
             }
             try follower?.worked()
         }
+        if !group.weights.isEmpty {
+            for layer in group.meetings { try layer.startMeetingBackward(pass) }
+        }
         for action in group.weights {
             try action.run(input, gradient, Block(pass.shape), pass)
             finished?(action.layer.kind)
@@ -180,7 +184,8 @@ package protocol BackwardFollower: AnyObject {
 
 // MARK: what runs
 
-/// What runs block by block, then the weights' gradients, then the meetings, if any.
+/// What runs block by block, then the weights' gradients, then the meetings, if any, which backward
+/// have begun before the weights' gradients.
 private struct Group {
     /// By the index of the shape.
     let blocks: [[Block]]

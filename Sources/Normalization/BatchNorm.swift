@@ -297,6 +297,11 @@ public final class BatchNorm: MeetingLayer, AddingLayer {
         shardSums.map { $0 + position * 2 * channels } ?? sums.leaf
     }
 
+    /// This worker's sums are complete, and may travel; frozen layers meet nobody.
+    public func startMeetingBackward(_ pass: Pass) throws {
+        if statistics == .batch { try sums.start() }
+    }
+
     /// The sums over the groups, and dγ and dβ; frozen layers meet nobody.
     public func meetBackward(_ pass: Pass) throws {
         if statistics == .frozen {

@@ -54,6 +54,73 @@ struct FailureTests {
         }
     }
 
+    @Test("a worker that fails between the halves of a meeting leaves nobody waiting")
+    func failureBetweenHalves() {
+        for (ranks, threads) in [(1, 2), (1, 4), (2, 1), (3, 1), (2, 2)] {
+            let outcomes = runWorld(ranks: ranks, threads: threads, timeout: 0.5) { communicator in
+                let shards = ranks * threads
+                let reduction = StatisticsReduction(
+                    communicator, shards: shards, group: shards, length: 4, moments: false,
+                    kind: .momentGradients, layer: 1)
+                for round in 0..<3 {
+                    reduction.begin(ShardedBatch(samples: shards, shards: shards))
+                    reduction.push()
+                    try reduction.start()
+                    if round == 1, communicator.worker == shards - 1 { throw Broken() }
+                    try reduction.finish()
+                }
+            }
+            for (rank, outcome) in outcomes.enumerated() {
+                guard case .failure(let failure) = outcome else {
+                    Issue.record("rank \(rank) of \(ranks) went on")
+                    continue
+                }
+                if rank == ranks - 1 {
+                    #expect(failure.worker == ranks * threads - 1)
+                    #expect(failure.error is Broken)
+                } else if case .timeout(let waiting, _, let place)? = failure.error
+                    as? CollectiveError
+                {
+                    #expect(waiting.contains(ranks - 1))
+                    #expect(place?.kind == .momentGradients)
+                } else {
+                    Issue.record("\(failure.error)")
+                }
+            }
+        }
+    }
+
+    @Test("workers that start different collectives find out in the second half")
+    func mismatchAhead() {
+        for (ranks, threads) in [(1, 2), (1, 3), (2, 1), (3, 1)] {
+            let outcomes = runWorld(ranks: ranks, threads: threads, timeout: 2) { communicator in
+                let shards = ranks * threads
+                let isOdd = communicator.worker == shards - 1
+                let reductions = [1, 2].map {
+                    StatisticsReduction(
+                        communicator, shards: shards, group: shards, length: 4, moments: false,
+                        kind: .momentGradients, layer: $0)
+                }
+                for reduction in isOdd ? reductions.reversed() : reductions {
+                    reduction.begin(ShardedBatch(samples: shards, shards: shards))
+                    reduction.push()
+                    try reduction.start()
+                }
+                for reduction in isOdd ? reductions.reversed() : reductions {
+                    try reduction.finish()
+                }
+            }
+            let layers: [Int32] = outcomes.flatMap { outcome -> [Int32] in
+                guard case .failure(let failure) = outcome,
+                    case .mismatch(_, let mine, _, let theirs)? = failure.error
+                        as? CollectiveError
+                else { return [] }
+                return [mine.layer, theirs.layer]
+            }
+            #expect(Set(layers) == [1, 2], "\(ranks)×\(threads): \(outcomes)")
+        }
+    }
+
     @Test("threads of a team that meet in different collectives name both")
     func teamMismatch() {
         let outcomes = runWorld(ranks: 1, threads: 2) { communicator in

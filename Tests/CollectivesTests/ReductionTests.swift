@@ -86,6 +86,84 @@ struct ReductionTests {
         }
     }
 
+    /// Three reductions that all begin before the first is awaited, one after the other with others.
+    static func startedAhead(
+        _ communicator: Communicator, shards: Int, groups: [Int], length: Int, rounds: Int
+    ) throws -> [[Double]] {
+        let reductions = groups.enumerated().map { layer, group in
+            StatisticsReduction(
+                communicator, shards: shards, group: group, length: length, moments: false,
+                kind: .momentGradients, layer: layer)
+        }
+        let whole = StatisticsReduction(
+            communicator, shards: shards, group: shards, length: 1, moments: false,
+            kind: .metrics, layer: -1)
+        var results: [[Double]] = []
+        for round in 0..<rounds {
+            communicator.step = round
+            let batch = ShardedBatch(samples: shards, shards: shards)
+            for (layer, reduction) in reductions.enumerated() {
+                reduction.begin(batch)
+                for shard in reduction.shards {
+                    let values = shardValues(shard, length, salt: 3 * round + layer)
+                    for i in 0..<length { reduction.leaf[i] = values[i] }
+                    reduction.push()
+                }
+                try reduction.start()
+            }
+            // Workers are apart when they come to the second half.
+            usleep(UInt32((communicator.worker * 7 + round * 5) % 11 * 30))
+            for (layer, reduction) in reductions.enumerated() {
+                try reduction.finish()
+                for group in Set(reduction.shards.map(reduction.group(ofShard:))).sorted() {
+                    let pointer = reduction.result(ofGroup: group)
+                    results.append(
+                        [Double(3 * round + layer), Double(group)]
+                            + (0..<length).map { pointer[$0] })
+                }
+            }
+            whole.begin(batch)
+            for shard in whole.shards {
+                whole.leaf[0] = Double(shard)
+                whole.push()
+            }
+            try whole.finish()
+            let sum = whole.result(ofGroup: 0)[0]
+            precondition(sum == Double(shards * (shards - 1) / 2), "another's sum: \(sum)")
+        }
+        return results
+    }
+
+    @Test(
+        "sums that are started before others are awaited have the bits of the plain fold",
+        arguments: [1, 5, 8, 12], [3, 700])
+    func startedAhead(shards: Int, length: Int) throws {
+        let rounds = 4
+        // One that needs nobody may lie between two that do.
+        for groups in [[shards, shards, shards], [shards, 1, shards], [1, shards, shards]] {
+            for (ranks, threads) in testWorlds where ranks * threads <= shards {
+                let outcomes = runWorld(ranks: ranks, threads: threads) {
+                    try Self.startedAhead(
+                        $0, shards: shards, groups: groups, length: length, rounds: rounds)
+                }
+                #expect(outcomes.count == ranks)
+                for outcome in outcomes {
+                    let rows = try outcome.get()
+                    #expect(rows.count >= groups.count * rounds)
+                    for row in rows {
+                        let (salt, index) = (Int(row[0]), Int(row[1]))
+                        let group = groups[salt % 3]
+                        let expected = foldReference(
+                            (0..<shards).map { shardValues($0, length, salt: salt) },
+                            index * group..<(index + 1) * group
+                        ) { left, right, _, _ in zip(left, right).map(+) }
+                        #expect(Array(row.dropFirst(2)) == expected, "\(ranks)×\(threads)")
+                    }
+                }
+            }
+        }
+    }
+
     @Test("merged moments have the bits of the plain fold, empty shards included")
     func moments() throws {
         let (channels, shards) = (5, 8)

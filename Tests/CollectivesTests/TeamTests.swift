@@ -1,6 +1,8 @@
-import Collectives
+import Glibc
 import Synchronization
 import Testing
+
+@testable import Collectives
 
 @Suite("The threads of a team")
 struct TeamTests {
@@ -21,5 +23,41 @@ struct TeamTests {
         }
         #expect(found.withLock { $0 } == [Float](repeating: 0, count: threads))
         #expect(Self.halfOfTheLeastNormal != 0)
+    }
+
+    @Test(
+        "everybody sees what all others showed, however far apart they come",
+        arguments: [2, 3, 8], [true, false])
+    func meetings(threads: Int, spinning: Bool) throws {
+        let rounds = 400
+        try Team.run(World(threadsPerRank: threads), spinning: spinning) { communicator in
+            let thread = communicator.thread
+            let shown = communicator.buffer(of: Int.self, count: 4 * 16).pointer
+            func show(_ meeting: Int) throws -> Fingerprint {
+                let place = shown + meeting % 4 * 16
+                place.pointee = meeting * threads + thread
+                let fingerprint = Fingerprint(
+                    step: meeting, layer: -1, kind: .barrier, length: 0)
+                try communicator.showTeam(place, fingerprint)
+                return fingerprint
+            }
+            func see(_ meeting: Int, _ fingerprint: Fingerprint) throws {
+                try communicator.awaitTeam(fingerprint)
+                for other in 0..<threads {
+                    let address = try #require(communicator.address(ofThread: other))
+                    #expect(address.load(as: Int.self) == meeting * threads + other)
+                }
+            }
+            for round in 0..<rounds {
+                if (round + thread * 3) % 17 == 0 { usleep(300) }
+                // Two ahead, then both awaited; then one by itself.
+                let first = try show(3 * round)
+                let second = try show(3 * round + 1)
+                #expect(!communicator.mayShowTeam)
+                try see(3 * round, first)
+                try see(3 * round + 1, second)
+                try see(3 * round + 2, try show(3 * round + 2))
+            }
+        }
     }
 }
