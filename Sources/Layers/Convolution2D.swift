@@ -11,7 +11,7 @@ public import TensorCore
 ///
 /// With max pooling right behind it, which `PooledConvolution` knows how to share work with, the output
 /// is the pooled one, [N·H″·W″, K].
-public final class Convolution2D: Layer, PackingLayer {
+public final class Convolution2D: ShardwiseLayer, PackingLayer {
     /// The name in messages and files: `conv1`.
     public let name: String
 
@@ -31,6 +31,9 @@ public final class Convolution2D: Layer, PackingLayer {
     /// Copies of the weight in the layouts of the passes; nil where they read the parameter.
     private let packedForward: UnsafeMutablePointer<Float>?
     private let packedBackward: UnsafeMutablePointer<Float>?
+    /// Brings back a shard's input that was not kept.
+    public var restoreInput: ((_ position: Int, _ pass: Pass) throws -> Void)?
+
     /// db of each of this worker's shards, [shards, K].
     private let biasGradients: Tensor
 
@@ -174,6 +177,7 @@ public final class Convolution2D: Layer, PackingLayer {
         try gradients.accumulate(weight.range) { position, destination in
             let rows = pass.shardRows[position]
             let (images, first) = (rows.count, rows.lowerBound)
+            try restoreInput?(position, pass)
             let x = input.pointer + first * shape.inputCount
             let dy = outputGradient.pointer + first * outputs
             let db = bias == nil ? nil : biasGradients.row(position)

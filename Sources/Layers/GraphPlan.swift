@@ -35,6 +35,8 @@ struct GraphPlan {
         var meetings: [Int] = []
         /// Whether nothing more belongs to it.
         var isClosed = false
+        /// Nodes whose output is gone with the block, in order; forward.
+        var passing: [Int] = []
     }
 
     private(set) var forward: [Group] = []
@@ -81,6 +83,27 @@ struct GraphPlan {
             observe(value: node + 1)
         }
         forward = groups
+        planPassingValues()
+    }
+
+    /// Finds values that only the next layers of their group take, and that backward nobody reads, or
+    /// only who can have them computed again: they need no more memory than a block.
+    private mutating func planPassingValues() {
+        for (index, group) in forward.enumerated() where group.samplesPerBlock != nil {
+            let working = group.actions.filter { $0.work == .forward }.map(\.node)
+            forward[index].passing = working.filter { node in
+                guard let layer = nodes[node].layer as? any RecomputedLayer,
+                    !layer.readsOutputBackward, nodes[node].input > 0
+                else { return false }
+                let consumers = nodes.indices.filter {
+                    nodes[$0].input == node + 1 || nodes[$0].addend == node + 1
+                }
+                guard consumers.count == 1, working.contains(consumers[0]) else { return false }
+                let consumer = nodes[consumers[0]]
+                if consumer.input == node + 1 { return consumer.layer is any ShardwiseLayer }
+                return (consumer.layer as? any AddingLayer)?.readsAddendBackward == false
+            }
+        }
     }
 
     // MARK: backward

@@ -217,6 +217,23 @@ public protocol MeetingLayer: Layer {
     var writesObservedGradient: Bool { get }
 }
 
+/// A layer that can compute its output again from its input, with the same bits, until the next pass or
+/// update: where nothing but what follows in the same block reads it, it need not be kept.
+public protocol RecomputedLayer: Layer {
+    /// Whether its own backward pass reads the output.
+    var readsOutputBackward: Bool { get }
+
+    /// Makes the output a window of `memory`, before anybody else sees it.
+    func writeOutput(toWindowOf memory: Tensor)
+}
+
+/// A layer that reads its input again only for its weights' gradient, one shard after the other.
+public protocol ShardwiseLayer: Layer {
+    /// Called before the input of the worker's shard `position` is read again: puts it where `forward`
+    /// found it.
+    var restoreInput: ((_ position: Int, _ pass: Pass) throws -> Void)? { get set }
+}
+
 /// A layer that adds a second input to its own before its activation: the end of a residual block.
 ///
 /// Its gradient with respect to the addend is the one before the activation, which a meeting layer
@@ -228,11 +245,16 @@ public protocol AddingLayer: Layer {
 
     /// Whether the addend's gradient is not the input's, for layers that meet nobody.
     var separatesAddend: Bool { get }
+
+    /// Whether `backward` reads the addend.
+    var readsAddendBackward: Bool { get }
 }
 
 extension AddingLayer {
     /// What is added has the gradient of what it is added to.
     public var separatesAddend: Bool { false }
+    /// The activation's slope may depend on it.
+    public var readsAddendBackward: Bool { true }
 }
 
 /// A layer that ends in an activation: its own, or one that is fused with it.

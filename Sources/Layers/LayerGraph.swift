@@ -8,7 +8,9 @@ public import TensorCore
 /// meetings with other workers runs block by block (see ``Block``): normalise, convolve, take the
 /// result into the next statistics, while it is in the cache. Backward the weights' gradients come
 /// last: what the meeting needs is on its way meanwhile. Everything is planned here, once;
-/// gradients of values that are no longer needed share memory.
+/// gradients of values that are no longer needed share memory. A value that only the rest of its block
+/// takes is not kept at all: for the weights' gradient behind it a shard's is computed again (after Chen
+/// et al., "Training deep nets with sublinear memory cost", 2016, where that costs next to nothing).
 public final class LayerGraph {
     /// A layer and what it takes.
     public struct Node {
@@ -35,6 +37,7 @@ public final class LayerGraph {
 
     private let forwardGroups: [Group]
     private let backwardGroups: [Group]
+    private let passing: PassingValues
     private let inputGradient: Tensor?
     private let needsInputGradient: Bool
     private var input: Tensor?
@@ -51,6 +54,9 @@ public final class LayerGraph {
     ) throws {
         precondition(!nodes.isEmpty, "a graph has a layer")
         self.nodes = nodes
+        let plan = GraphPlan(nodes, inputSize: inputSize, needsInputGradient: needsInputGradient)
+        let passing = PassingValues(plan, nodes, shapes)
+        self.passing = passing
         for node in nodes {
             guard let addend = node.addend else { continue }
             guard let layer = node.layer as? any AddingLayer, addend > 0 else {
@@ -58,14 +64,13 @@ public final class LayerGraph {
             }
             layer.addend = nodes[addend - 1].layer.output
         }
-        let plan = GraphPlan(nodes, inputSize: inputSize, needsInputGradient: needsInputGradient)
         let rows = shapes.map(\.rows).max() ?? 0
         self.needsInputGradient = needsInputGradient
         let memory = plan.bufferSizes.map { Tensor(rows: rows, columns: $0) }
         gradientBytes = 4 * rows * plan.bufferSizes.reduce(0, +)
         let binding = Binding(nodes: nodes, buffers: memory, rows: rows, inputSize: inputSize)
-        forwardGroups = plan.forward.map { Group($0, binding, shapes) }
-        backwardGroups = plan.backward.map { Group($0, binding, shapes) }
+        forwardGroups = plan.forward.map { Group($0, binding, shapes, passing) }
+        backwardGroups = plan.backward.map { Group($0, binding, shapes, passing) }
         inputGradient = plan.inputGradient.map { binding.tensor($0, value: 0) }
     }
 
@@ -143,6 +148,15 @@ public final class LayerGraph {
         return needsInputGradient ? inputGradient ?? outputGradient : nil
     }
 
+    /// Whether the output of node `index` stays as it is from one pass to the next.
+    package func keepsOutput(ofNode index: Int) -> Bool { passing[index] == nil }
+
+    /// Puts the output of node `index` in the last pass, of the worker's shard `position`, where its
+    /// layer's `output` says, if it was not kept: until the next such call, or pass.
+    package func restoreOutput(ofNode index: Int, shard position: Int, _ pass: Pass) throws {
+        try passing[index]?.restore(shard: position, pass)
+    }
+
     /// The layers that work in each stage of `backward`. A layer's parameters have their gradients
     /// after the last stage that it works in.
     package var backwardStages: [[any Layer]] {
@@ -156,6 +170,7 @@ public final class LayerGraph {
     ) throws {
         guard let input else { preconditionFailure("backward follows forward") }
         for block in group.blocks[pass.shape.index] {
+            for value in group.passing { value.show(block) }
             for action in group.actions {
                 try action.run(input, gradient, block, pass)
                 finished?(action.layer.kind)
@@ -192,8 +207,13 @@ private struct Group {
     let actions: [Action]
     let weights: [Action]
     let meetings: [any MeetingLayer]
+    let passing: [PassingValue]
 
-    init(_ group: GraphPlan.Group, _ binding: Binding, _ shapes: [BatchShape]) {
+    init(
+        _ group: GraphPlan.Group, _ binding: Binding, _ shapes: [BatchShape],
+        _ values: PassingValues
+    ) {
+        passing = group.passing.compactMap { values[$0] }
         blocks = shapes.map { shape in
             group.samplesPerBlock.map { shape.blocks(of: $0) } ?? [Block(shape)]
         }

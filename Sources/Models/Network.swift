@@ -303,7 +303,8 @@ private struct Builder {
                 gradients: gradients, shapes: shapes)
         case .batchNorm(let channels, let positions, _):
             return batchNorm(
-                node.name, channels: channels, positions: positions, activation: fused)
+                node.name, channels: channels, positions: positions, activation: fused,
+                adds: (activation ?? node).addend != nil)
         case .groupNorm(let settings, let channels, let positions, _):
             return GroupNorm(
                 name: node.name, channels: channels,
@@ -342,7 +343,7 @@ private struct Builder {
     }
 
     private func batchNorm(
-        _ name: String, channels: Int, positions: Int, activation: ActivationKind
+        _ name: String, channels: Int, positions: Int, activation: ActivationKind, adds: Bool
     ) -> BatchNorm {
         guard let ordinal = replica.layout.statistics.firstIndex(where: { $0.name == name }) else {
             preconditionFailure("the layout has no statistics of \(name)")
@@ -352,8 +353,7 @@ private struct Builder {
         return BatchNorm(
             name: name, channels: channels, settings: specification.normalization,
             statistics: specification.isFrozen(name) ? .frozen : .batch, activation: activation,
-            positions: positions, ordinal: ordinal, shards: shards,
-            rows: rows,
+            adds: adds, positions: positions, ordinal: ordinal, shards: shards, rows: rows,
             placement: .init(
                 scale: affine ? parameter("\(name).weight") : nil,
                 shift: affine ? parameter("\(name).bias") : nil, running: running),

@@ -17,7 +17,7 @@ public import TensorCore
 /// the biased variance, as in all frameworks. Where σ² + ε = 0 the output is exactly f(β), and the
 /// input gradient 0. Ioffe, Szegedy, "Batch normalization", 2015; shard statistics are merged by
 /// Chan's formula.
-public final class BatchNorm: MeetingLayer, AddingLayer {
+public final class BatchNorm: MeetingLayer, AddingLayer, RecomputedLayer {
     /// The name in messages and files: `layers.1`.
     public let name: String
 
@@ -54,6 +54,8 @@ public final class BatchNorm: MeetingLayer, AddingLayer {
     let statistics: Statistics
     let activation: ActivationKind
     let positions: Int
+    private let adds: Bool
+    private let rows: Int
     let shards: Int
     let communicator: Communicator
     let replica: Replica
@@ -66,7 +68,8 @@ public final class BatchNorm: MeetingLayer, AddingLayer {
     let sums: StatisticsReduction
 
     /// y, [N·positions, C].
-    public let output: Tensor
+    public var output: Tensor { ownOutput }
+    private lazy var ownOutput = Tensor(rows: rows * positions, columns: channels)
 
     /// The other summand before the activation, [N·positions, C].
     public var addend: Tensor?
@@ -97,6 +100,7 @@ public final class BatchNorm: MeetingLayer, AddingLayer {
 
     /// - Parameters:
     ///   - activation: what follows at once, `.identity` for nothing.
+    ///   - adds: whether there will be an `addend`.
     ///   - positions: values a channel of one sample, H·W.
     ///   - ordinal: counts the layers that communicate, for fingerprints.
     ///   - shards: the number of shards of every batch.
@@ -105,7 +109,8 @@ public final class BatchNorm: MeetingLayer, AddingLayer {
     public init(
         name: String, channels: Int, settings: BatchNormSettings,
         statistics: Statistics = .batch, activation: ActivationKind = .identity,
-        positions: Int = 1, ordinal: Int, shards: Int, rows: Int, placement: Placement,
+        adds: Bool = false, positions: Int = 1, ordinal: Int, shards: Int, rows: Int,
+        placement: Placement,
         communicator: Communicator, replica: Replica, gradients: GradientAccumulator,
         isAudit: Bool = false
     ) {
@@ -116,6 +121,7 @@ public final class BatchNorm: MeetingLayer, AddingLayer {
         self.settings = settings
         self.statistics = statistics
         self.activation = activation
+        self.adds = adds
         self.positions = positions
         self.shards = shards
         self.communicator = communicator
@@ -130,7 +136,7 @@ public final class BatchNorm: MeetingLayer, AddingLayer {
         sums = StatisticsReduction(
             communicator, shards: shards, group: group, length: 2 * channels, moments: false,
             kind: .momentGradients, layer: ordinal)
-        output = Tensor(rows: rows * positions, columns: channels)
+        self.rows = rows
         scratch = communicator.buffer(of: Double.self, count: 2 * channels).pointer
         let first = moments.group(ofShard: moments.shards.lowerBound)
         let last = moments.group(ofShard: moments.shards.upperBound - 1)
@@ -169,11 +175,11 @@ public final class BatchNorm: MeetingLayer, AddingLayer {
 
     /// Whether ReLU's slope is found from the input: x is read anyway, y and dz then need not be.
     /// With an addend dz is that one's gradient, and z more than x tells.
-    private var findsSlopeAgain: Bool { activation == .relu && addend == nil }
+    private var findsSlopeAgain: Bool { activation == .relu && !adds }
 
     /// Whether the worker's rows, 8 MiB or more of each tensor, have left the caches by the time that
     /// a pass comes back to the first. Measured on Zen 4, 1 MiB of cache a core and 32 MiB together.
-    private var isFar: Bool { output.rows * output.columns >= 1 << 21 }
+    private var isFar: Bool { rows * outputs >= 1 << 21 }
 
     var scale: UnsafePointer<Float> {
         UnsafePointer(
@@ -184,6 +190,17 @@ public final class BatchNorm: MeetingLayer, AddingLayer {
         UnsafePointer(
             placement.shift.map { replica.parameters + $0.range.lowerBound } ?? zeros.pointer)
     }
+
+    /// Only slopes other than ReLU's, and ReLU's of a sum, are found from the output.
+    public var readsOutputBackward: Bool { activation != .identity && !findsSlopeAgain }
+
+    /// Puts y elsewhere.
+    public func writeOutput(toWindowOf memory: Tensor) {
+        ownOutput = Tensor(window: memory, rows: rows * positions, columns: channels)
+    }
+
+    /// dz is the addend's gradient, and found from y.
+    public var readsAddendBackward: Bool { false }
 
     // MARK: forward
 

@@ -16,8 +16,8 @@ public final class Tensor {
     /// The first element, for kernels and C calls.
     ///
     /// Invariant: aligned to 64 bytes, `rows * columns` initialized elements, valid as long as
-    /// this object is.
-    public let pointer: UnsafeMutablePointer<Float>
+    /// this object is; of a window only the rows that it shows.
+    public private(set) var pointer: UnsafeMutablePointer<Float>
 
     /// Whose memory this is, where it is not this object's own.
     private let owner: Tensor?
@@ -39,6 +39,21 @@ public final class Tensor {
         self.columns = columns
         self.owner = owner
         pointer = owner.pointer
+    }
+
+    /// A tensor of which some rows have memory at a time: that of `owner`, from the row on that `show`
+    /// says. Who computes block by block addresses it as any other.
+    package init(window owner: Tensor, rows: Int, columns: Int) {
+        self.rows = rows
+        self.columns = columns
+        self.owner = owner
+        pointer = owner.pointer
+    }
+
+    /// Moves the memory of a window to the rows from `row` on; what they held is lost.
+    package func show(from row: Int) {
+        guard let owner else { preconditionFailure("only a window moves") }
+        pointer = owner.pointer - row * columns
     }
 
     deinit { if owner == nil { pointer.deallocate() } }

@@ -230,10 +230,12 @@ final class TrainingWorker {
 
     /// The first index for which some worker's `isSet` says true, for one of its shards by position;
     /// alike on all workers.
-    func firstFlag(_ pass: Pass, isSet: (_ position: Int, _ index: Int) -> Bool) throws -> Int? {
+    func firstFlag(
+        _ pass: Pass, isSet: (_ position: Int, _ index: Int) throws -> Bool
+    ) throws -> Int? {
         flags.begin(ShardedBatch(samples: pass.samples, shards: plan.shards))
         for position in pass.shardRows.indices {
-            for index in 0..<flags.length { flags.leaf[index] = isSet(position, index) ? 1 : 0 }
+            for index in 0..<flags.length { flags.leaf[index] = try isSet(position, index) ? 1 : 0 }
             flags.push()
         }
         try flags.finish()

@@ -1,6 +1,7 @@
 import Collectives
 import Foundation
 import Layers
+import Models
 import Synchronization
 import TestSupport
 import Testing
@@ -97,5 +98,24 @@ struct NonFiniteTests {
                 #expect(digests[1].hasSuffix("2") && digests[3].hasSuffix("3"))
             }
         }
+    }
+
+    @Test("a layer whose output is not kept is named as others are", arguments: [1, 3])
+    func notKept(threads: Int) throws {
+        let plan = try ImageRun.plan(
+            "resnet20", scope: "\"global\"", shards: 5, more: ["watch.nonFinite=skip"])
+        let trainer = Trainer(plan)
+        let layer = "layer2.1.bn1"
+        let scale = try #require(trainer.replica.layout.parameter("\(layer).weight"))
+        trainer.replica.parameters[scale.range.lowerBound + 3] = .nan
+        let found = try Team.run(World(threadsPerRank: threads), spinning: false) {
+            communicator -> NonFinite? in
+            let worker = try trainer.makeWorker(communicator)
+            let nodes = worker.network.layers.nodes
+            let node = try #require(nodes.firstIndex { $0.layer.name == layer })
+            #expect(!worker.network.layers.keepsOutput(ofNode: node))
+            return try trainer.step(1, worker).skipped
+        }
+        #expect(found == NonFinite(value: .loss, layer: layer, shard: 0))
     }
 }

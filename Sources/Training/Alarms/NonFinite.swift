@@ -58,19 +58,23 @@ extension TrainingWorker {
     /// first shard there. All workers call it for the same step, because all have the same loss.
     func firstNonFiniteOutput(_ pass: Pass) throws -> NonFinite {
         let layers = network.layers.layers
-        func isBad(_ layer: any Layer, _ rows: Range<Int>) -> Bool {
-            anyNonFinite(
+        func isBad(_ index: Int, shard position: Int) throws -> Bool {
+            try network.layers.restoreOutput(ofNode: index, shard: position, pass)
+            let (layer, rows) = (layers[index], pass.shardRows[position])
+            return anyNonFinite(
                 values: layer.output.pointer + rows.lowerBound * layer.outputs,
                 count: rows.count * layer.outputs)
         }
-        let bad = layers.map { isBad($0, 0..<pass.rows) }
+        let bad = try layers.indices.map { index in
+            try pass.shardRows.indices.contains { try isBad(index, shard: $0) }
+        }
         let first = try firstFlag(pass) { position, index in
             position == 0 && index < bad.count && bad[index]
         }
         guard let first else { return NonFinite(value: .loss, layer: nil, shard: nil) }
         let mine = firstShard
         let shard = try firstFlag(pass) { position, index in
-            index == mine + position && isBad(layers[first], pass.shardRows[position])
+            try index == mine + position && isBad(first, shard: position)
         }
         return NonFinite(value: .loss, layer: layers[first].name, shard: shard)
     }

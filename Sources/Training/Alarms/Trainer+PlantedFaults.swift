@@ -37,7 +37,10 @@ extension Trainer {
             ofWorker: worker.communicator.worker, of: plan.shards)
         guard mine.contains(shard) else { return }
         let rows = pass.shardRows[shard - mine.lowerBound]
-        let layer = worker.network.layers.layers.first { $0.name == name }
+        let layers = worker.network.layers
+        let node = layers.layers.firstIndex { $0.name == name }
+        precondition(node.map(layers.keepsOutput) ?? true, "what is not kept takes no fault")
+        let layer = node.map { layers.layers[$0] }
         let columns = layer?.outputs ?? plan.network.classes
         let values = layer?.output ?? worker.network.loss.outputGradient
         guard !rows.isEmpty else { return }

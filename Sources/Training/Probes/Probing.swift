@@ -20,6 +20,7 @@ final class Probing {
 
     /// A layer with an activation, and what it takes: nil where that is the network's input.
     private struct Probed {
+        let node: Int
         let layer: any ActivatedLayer
         let input: (any Layer)?
         /// The places of its probed units among a sample's outputs.
@@ -43,7 +44,7 @@ final class Probing {
         landscape = plan.configuration.probes.landscape ? Landscape(worker) : nil
         path = plan.plane.map { PathProbe(worker, plan, $0) }
         let nodes = worker.network.layers.nodes
-        layers = nodes.compactMap { node in
+        layers = nodes.enumerated().compactMap { index, node in
             guard let layer = node.layer as? any ActivatedLayer, layer.activationKind != .identity
             else { return nil }
             let count = min(Self.mostUnits, layer.outputs)
@@ -53,7 +54,7 @@ final class Probing {
                 input = nodes[nodes[input - 1].input - 1].input
             }
             return Probed(
-                layer: layer, input: input > 0 ? nodes[input - 1].layer : nil,
+                node: index, layer: layer, input: input > 0 ? nodes[input - 1].layer : nil,
                 units: (0..<count).map { $0 * layer.outputs / count })
         }
         samples = min(Self.mostSamples, plan.configuration.batch.size)
@@ -124,10 +125,12 @@ final class Probing {
     /// The collective: each worker has its samples' values; each sample's are added to zeros.
     private func collect(_ pass: Pass) throws {
         sums.begin(ShardedBatch(samples: pass.samples, shards: shards))
-        for rows in pass.shardRows {
+        for (position, rows) in pass.shardRows.enumerated() {
             sums.leaf.update(repeating: 0, count: sums.length)
             var place = sums.leaf
             for probed in layers {
+                try worker.network.layers.restoreOutput(
+                    ofNode: probed.node, shard: position, pass)
                 let output = probed.layer.output.pointer
                 for row in rows where pass.shape.firstSample + row < samples {
                     for (unit, index) in probed.units.enumerated() {
