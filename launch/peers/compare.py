@@ -181,7 +181,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         table = Table(args, folder)
         print(f"Images a second (BN alone: ms, forward and backward) with {args.workers} workers, "
-              f"medians over {args.rounds} rounds;\nours synchronises BN always.\n")
+              f"medians over {args.rounds} round{'s' if args.rounds > 1 else ''};\nours synchronises BN always.\n")
         print("| workload (batch) | bn-train | best peer, BN not synchronised | ours : peer "
               "| best peer, synchronised | ours : peer |\n|---|---|---|---|---|---|", flush=True)
         rows = []
