@@ -39,19 +39,28 @@ struct ReductionTests {
         for round in 0..<rounds {
             communicator.step = round
             reduction.begin(ShardedBatch(samples: shards * 3 - 1, shards: shards))
-            for shard in reduction.shards {
-                let values = shardValues(shard, length, salt: round)
-                for i in 0..<length { reduction.leaf[i] = values[i] }
-                reduction.push()
-            }
+            push(into: reduction, salt: round)
             try reduction.finish()
-            let mine = Set(reduction.shards.map(reduction.group(ofShard:))).sorted()
-            for group in mine {
-                let pointer = reduction.result(ofGroup: group)
-                results.append([Double(group)] + (0..<length).map { pointer[$0] })
-            }
+            results += groupResults(reduction)
         }
         return results
+    }
+
+    /// The worker's groups, each with its number first.
+    private static func groupResults(_ reduction: StatisticsReduction) -> [[Double]] {
+        Set(reduction.shards.map(reduction.group(ofShard:))).sorted().map { group in
+            let pointer = reduction.result(ofGroup: group)
+            return [Double(group)] + (0..<reduction.length).map { pointer[$0] }
+        }
+    }
+
+    /// Writes what each of this worker's shards contributes.
+    private static func push(into reduction: StatisticsReduction, salt: Int) {
+        for shard in reduction.shards {
+            let values = shardValues(shard, reduction.length, salt: salt)
+            for i in values.indices { reduction.leaf[i] = values[i] }
+            reduction.push()
+        }
     }
 
     @Test(
@@ -104,23 +113,14 @@ struct ReductionTests {
             let batch = ShardedBatch(samples: shards, shards: shards)
             for (layer, reduction) in reductions.enumerated() {
                 reduction.begin(batch)
-                for shard in reduction.shards {
-                    let values = shardValues(shard, length, salt: 3 * round + layer)
-                    for i in 0..<length { reduction.leaf[i] = values[i] }
-                    reduction.push()
-                }
+                push(into: reduction, salt: 3 * round + layer)
                 try reduction.start()
             }
             // Workers are apart when they come to the second half.
             usleep(UInt32((communicator.worker * 7 + round * 5) % 11 * 30))
             for (layer, reduction) in reductions.enumerated() {
                 try reduction.finish()
-                for group in Set(reduction.shards.map(reduction.group(ofShard:))).sorted() {
-                    let pointer = reduction.result(ofGroup: group)
-                    results.append(
-                        [Double(3 * round + layer), Double(group)]
-                            + (0..<length).map { pointer[$0] })
-                }
+                results += groupResults(reduction).map { [Double(3 * round + layer)] + $0 }
             }
             whole.begin(batch)
             for shard in whole.shards {
