@@ -92,7 +92,7 @@ struct PassingValueTests {
             let pass = PassCase(try Self.network(name), samples: samples, shards: shards)
             let specification = pass.specification
             let reference = pass.makeReference().forward(doubles(pass.input))
-            let worst = try inNetwork(pass, threads: threads) { network, communicator -> Double in
+            try inNetwork(pass, threads: threads) { network, communicator in
                 let mine = communicator.world.shards(ofWorker: communicator.worker, of: shards)
                 let first = ShardedBatch(samples: samples, shards: shards)
                     .samples(ofShards: mine).lowerBound
@@ -125,11 +125,11 @@ struct PassingValueTests {
                         }
                     }
                 }
-                try communicator.barrier()
-                return worst
+                // Each worker looks at its own. Reached: 1.8e-6.
+                #expect(
+                    worst < 5e-6,
+                    "\(samples) on \(shards), worker \(communicator.worker) of \(threads)")
             }
-            // Reached: 1.8e-6.
-            #expect(worst < 5e-6, "\(samples) on \(shards), \(threads) threads")
         }
     }
 }
