@@ -27,6 +27,7 @@ public final class Communicator {
     let exchange: RankExchange?
 
     private let table: TeamTable
+    private let seat: Rendezvous.Seat
     /// Meetings of the team that this worker has arrived at, and those it has waited for.
     private var arrivals = 0
     private var meetings = 0
@@ -36,6 +37,7 @@ public final class Communicator {
         self.world = world
         self.thread = thread
         self.table = table
+        seat = table.rendezvous.seat(ofThread: thread)
         self.exchange = exchange
     }
 
@@ -99,22 +101,22 @@ public final class Communicator {
     ) throws(CollectiveError) {
         precondition(mayShowTeam, "a worker is not that far ahead")
         try arrive(address, fingerprint)
-        if world.threadsPerRank > 1 { table.rendezvous.wakeSleepers(of: arrivals) }
+        if world.threadsPerRank > 1 { seat.wakeSleepers(of: arrivals) }
     }
 
     private func arrive(
         _ address: UnsafeRawPointer?, _ fingerprint: Fingerprint
     ) throws(CollectiveError) {
         guard world.threadsPerRank > 1 else {
-            if table.rendezvous.isPoisoned { throw .peerFailed }
-            table.rendezvous.card(ofThread: 0, at: 0).pointee.address = address
+            if seat.isPoisoned { throw .peerFailed }
+            seat.card(ofThread: 0, at: 0).pointee.address = address
             return
         }
         arrivals += 1
-        let card = table.rendezvous.card(ofThread: thread, at: arrivals)
+        let card = seat.card(ofThread: thread, at: arrivals)
         card.pointee.address = address
         card.pointee.fingerprint = fingerprint
-        try table.rendezvous.arrive(thread: thread, at: arrivals)
+        try seat.arrive(at: arrivals)
     }
 
     /// Whether `showTeam` may come before what was shown is awaited. Among several ranks a collective
@@ -127,8 +129,8 @@ public final class Communicator {
     package func awaitTeam(_ fingerprint: Fingerprint) throws(CollectiveError) {
         guard world.threadsPerRank > 1 else { return }
         meetings += 1
-        try table.rendezvous.wait(for: meetings)
-        let first = table.rendezvous.card(ofThread: 0, at: meetings).pointee.fingerprint
+        try seat.wait(for: meetings)
+        let first = seat.card(ofThread: 0, at: meetings).pointee.fingerprint
         if first != fingerprint {
             throw .mismatch(
                 here: worker, mine: fingerprint, there: worker - thread, theirs: first)
@@ -138,6 +140,6 @@ public final class Communicator {
     /// What worker `thread` of this rank showed at the last meeting.
     @inline(__always)
     package func address(ofThread thread: Int) -> UnsafeRawPointer? {
-        table.rendezvous.card(ofThread: thread, at: meetings).pointee.address
+        seat.card(ofThread: thread, at: meetings).pointee.address
     }
 }

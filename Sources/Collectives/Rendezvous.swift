@@ -30,12 +30,17 @@ final class Rendezvous: Sendable {
 
     private let threads: Int
     private let spins: Int
-    private let sleepers = Atomic<Int>(0)
-    private let poisoned = Atomic<Bool>(false)
     private let bell: Bell
 
     // A card is written by its thread before its number, and read by others after it.
     nonisolated(unsafe) private let cards: UnsafeMutableRawPointer
+    nonisolated(unsafe) private let state: UnsafeMutablePointer<State>
+
+    /// What all threads of the team look at while nobody sleeps or fails.
+    fileprivate struct State: ~Copyable {
+        let sleepers = Atomic<Int>(0)
+        let isPoisoned = Atomic<Bool>(false)
+    }
 
     /// - Parameter spinning: false where threads outnumber cores and a spinning thread would keep
     ///   the one it waits for from running.
@@ -44,6 +49,8 @@ final class Rendezvous: Sendable {
         // About 100 µs: a pause takes some 10 to 40 ns.
         spins = spinning ? 5_000 : 0
         bell = Bell()
+        state = .allocate(capacity: 1)
+        state.initialize(to: State())
         let count = threads * Self.cardsPerThread
         cards = .allocate(byteCount: count * Self.cardBytes, alignment: Self.cardBytes)
         for index in 0..<count {
@@ -58,71 +65,112 @@ final class Rendezvous: Sendable {
                 .deinitialize(count: 1)
         }
         cards.deallocate()
+        state.deinitialize(count: 1)
+        state.deallocate()
     }
 
-    /// What thread `thread` shows at `meeting`, which the caller has waited for; its own from before
-    /// it arrives.
-    @inline(__always)
-    func card(ofThread thread: Int, at meeting: Int) -> UnsafeMutablePointer<Card> {
-        let index = thread * Self.cardsPerThread + meeting % Self.cardsPerThread
-        return (cards + index * Self.cardBytes).assumingMemoryBound(to: Card.self)
+    /// Thread `thread`'s place; good for as long as the rendezvous lives.
+    func seat(ofThread thread: Int) -> Seat {
+        Seat(thread: thread, threads: threads, spins: spins, cards: cards, state: state, bell: bell)
     }
 
     /// Whether some worker of the team has failed.
-    var isPoisoned: Bool { poisoned.load(ordering: .relaxed) }
+    var isPoisoned: Bool { state.pointee.isPoisoned.load(ordering: .relaxed) }
 
     /// Lets everybody go, now and ever after.
     func poison() {
-        poisoned.store(true, ordering: .sequentiallyConsistent)
+        state.pointee.isPoisoned.store(true, ordering: .sequentiallyConsistent)
         bell.ring()
     }
 
-    /// Thread `thread` arrives at `meeting` and shows its card. What it wrote before is visible to
-    /// all who have waited for the meeting; who does not `wait` at once has to `wakeSleepers`.
-    func arrive(thread: Int, at meeting: Int) throws(CollectiveError) {
-        if isPoisoned { throw .peerFailed }
-        card(ofThread: thread, at: meeting).pointee.meeting.store(meeting, ordering: .releasing)
-    }
-
-    /// Wakes those who sleep until `meeting`, if the caller was the last to arrive.
+    /// A thread's place at the rendezvous, from which it meets the others.
     ///
-    /// A sleeper counts itself, then looks at all numbers; here the number is written, then sleepers
-    /// are counted, and the fence keeps it so: one of the two sees the other.
-    func wakeSleepers(of meeting: Int) {
-        atomicMemoryFence(ordering: .sequentiallyConsistent)
-        if sleepers.load(ordering: .relaxed) > 0, haveAllArrived(at: meeting) { bell.ring() }
-    }
+    /// It points at what they share. Counting references to that would have all threads write one
+    /// cache line several times a meeting.
+    struct Seat {
+        private let thread: Int
+        private let threads: Int
+        private let spins: Int
+        private let cards: UnsafeMutableRawPointer
+        private let state: UnsafeMutablePointer<State>
+        private let bell: Unmanaged<Bell>
 
-    /// Waits until all threads have arrived at `meeting`, the caller too.
-    ///
-    /// The fence comes last: the caller's own line travels while it reads the others'.
-    func wait(for meeting: Int) throws(CollectiveError) {
-        var spins = spins
-        for thread in 0..<threads {
-            let card = card(ofThread: thread, at: meeting)
-            while card.pointee.meeting.load(ordering: .acquiring) != meeting {
-                if isPoisoned { throw .peerFailed }
-                guard spins > 0 else { return try sleep(until: meeting) }
-                spins -= 1
-                bn_pause()
+        fileprivate init(
+            thread: Int, threads: Int, spins: Int, cards: UnsafeMutableRawPointer,
+            state: UnsafeMutablePointer<State>, bell: Bell
+        ) {
+            self.thread = thread
+            self.threads = threads
+            self.spins = spins
+            self.cards = cards
+            self.state = state
+            self.bell = .passUnretained(bell)
+        }
+
+        /// What thread `thread` shows at `meeting`, which the caller has waited for; its own from
+        /// before it arrives.
+        @inline(__always)
+        func card(ofThread thread: Int, at meeting: Int) -> UnsafeMutablePointer<Card> {
+            let index = thread &* cardsPerThread &+ meeting % cardsPerThread
+            return (cards + index &* cardBytes).assumingMemoryBound(to: Card.self)
+        }
+
+        /// Whether some worker of the team has failed.
+        var isPoisoned: Bool { state.pointee.isPoisoned.load(ordering: .relaxed) }
+
+        /// Arrives at `meeting` and shows its card. What the thread wrote before is visible to all
+        /// who have waited for the meeting; who does not `wait` at once has to `wakeSleepers`.
+        func arrive(at meeting: Int) throws(CollectiveError) {
+            if isPoisoned { throw .peerFailed }
+            card(ofThread: thread, at: meeting).pointee.meeting.store(meeting, ordering: .releasing)
+        }
+
+        /// Wakes those who sleep until `meeting`, if the caller was the last to arrive.
+        ///
+        /// A sleeper counts itself, then looks at all numbers; here the number is written, then
+        /// sleepers are counted, and the fence keeps it so: one of the two sees the other.
+        func wakeSleepers(of meeting: Int) {
+            atomicMemoryFence(ordering: .sequentiallyConsistent)
+            if state.pointee.sleepers.load(ordering: .relaxed) > 0, haveAllArrived(at: meeting) {
+                bell.takeUnretainedValue().ring()
             }
         }
-        wakeSleepers(of: meeting)
-    }
 
-    private func sleep(until meeting: Int) throws(CollectiveError) {
-        sleepers.add(1, ordering: .sequentiallyConsistent)
-        bell.wait {
-            haveAllArrived(at: meeting) || poisoned.load(ordering: .sequentiallyConsistent)
+        /// Waits until all threads have arrived at `meeting`, the caller too.
+        ///
+        /// The fence comes last: the caller's own line travels while it reads the others'.
+        func wait(for meeting: Int) throws(CollectiveError) {
+            var spins = spins
+            for thread in 0..<threads {
+                let card = card(ofThread: thread, at: meeting)
+                while card.pointee.meeting.load(ordering: .acquiring) != meeting {
+                    if isPoisoned { throw .peerFailed }
+                    guard spins > 0 else { return try sleep(until: meeting) }
+                    spins -= 1
+                    bn_pause()
+                }
+            }
+            wakeSleepers(of: meeting)
         }
-        sleepers.subtract(1, ordering: .sequentiallyConsistent)
-        if !haveAllArrived(at: meeting) { throw .peerFailed }
-    }
 
-    private func haveAllArrived(at meeting: Int) -> Bool {
-        (0..<threads).allSatisfy {
-            card(ofThread: $0, at: meeting).pointee.meeting.load(
-                ordering: .sequentiallyConsistent) == meeting
+        private func sleep(until meeting: Int) throws(CollectiveError) {
+            state.pointee.sleepers.add(1, ordering: .sequentiallyConsistent)
+            // Of those who arrive last and go to sleep without having seen each other, the last to
+            // be counted sees all.
+            if haveAllArrived(at: meeting) { bell.takeUnretainedValue().ring() }
+            bell.takeUnretainedValue().wait {
+                haveAllArrived(at: meeting)
+                    || state.pointee.isPoisoned.load(ordering: .sequentiallyConsistent)
+            }
+            state.pointee.sleepers.subtract(1, ordering: .sequentiallyConsistent)
+            if !haveAllArrived(at: meeting) { throw .peerFailed }
+        }
+
+        private func haveAllArrived(at meeting: Int) -> Bool {
+            (0..<threads).allSatisfy {
+                card(ofThread: $0, at: meeting).pointee.meeting.load(
+                    ordering: .sequentiallyConsistent) == meeting
+            }
         }
     }
 }

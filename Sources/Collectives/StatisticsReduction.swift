@@ -193,12 +193,17 @@ package final class StatisticsReduction {
             }
             return
         }
-        if !hasStarted { try start() }
-        hasStarted = false
+        defer { hasStarted = false }
         if plan.teamMeets {
-            try communicator.awaitTeam(fingerprint)
+            if hasStarted {
+                try communicator.awaitTeam(fingerprint)
+            } else {
+                try communicator.meetTeam(ownBases[parity], fingerprint)
+            }
             if !plan.ranksMeet || communicator.exchange != nil { foldRank() }
             guard plan.ranksMeet else { return }
+        } else if !hasStarted {
+            try start()
         }
         if let exchange = communicator.exchange {
             if plan.teamMeets { try startFoldingWorld(exchange, fingerprint) }

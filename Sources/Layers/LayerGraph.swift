@@ -201,7 +201,7 @@ package protocol BackwardFollower: AnyObject {
 
 /// What runs block by block, then the weights' gradients, then the meetings, if any, which backward
 /// have begun before the weights' gradients.
-private struct Group {
+private final class Group {
     /// By the index of the shape.
     let blocks: [[Block]]
     let actions: [Action]
@@ -224,7 +224,7 @@ private struct Group {
 }
 
 /// A layer's piece of work with the tensors it works on.
-private struct Action {
+private final class Action {
     let layer: any Layer
     let meeting: (any MeetingLayer)?
     let work: GraphPlan.Work

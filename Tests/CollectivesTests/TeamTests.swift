@@ -1,4 +1,4 @@
-import Glibc
+import Foundation
 import Synchronization
 import Testing
 
@@ -59,5 +59,29 @@ struct TeamTests {
                 try see(3 * round + 2, try show(3 * round + 2))
             }
         }
+    }
+
+    @Test("of threads that sleep as soon as they wait, and come at once, none is left asleep")
+    func sleepers() {
+        let come = Atomic<Int>(0)
+        let ended = DispatchSemaphore(value: 0)
+        let failures = Mutex<[String]>([])
+        // On a thread of its own: one that is left asleep fails the test, and does not hang it.
+        Thread.detachNewThread {
+            do {
+                try Team.run(World(threadsPerRank: 2), spinning: false) { communicator in
+                    for round in 1...30_000 {
+                        come.add(1, ordering: .sequentiallyConsistent)
+                        while come.load(ordering: .sequentiallyConsistent) < 2 * round {}
+                        try communicator.teamBarrier()
+                    }
+                }
+            } catch {
+                failures.withLock { $0.append("\(error)") }
+            }
+            ended.signal()
+        }
+        #expect(ended.wait(timeout: .now() + 60) == .success)
+        #expect(failures.withLock { $0 } == [])
     }
 }
