@@ -18,17 +18,20 @@ public final class PooledConvolution {
     /// The pooling behind it.
     public let pooling: PoolingShape
 
-    private let weightPass: PooledBackwardWeights
+    private let weightPass: WeightPass
     /// One image's output of the convolution, or its gradient, [H′, W′, K].
     private let image: UnsafeMutablePointer<Float>
 
-    /// Whether the weights' gradient takes less work than the convolution's own.
+    private enum WeightPass {
+        case windows(PooledBackwardWeights)
+        case channels(PooledChannelWeights)
+    }
+
+    /// Whether the weights' gradient takes less work than the convolution's own, or as much, and its
+    /// output gradient need not be written.
     public static func suits(_ shape: ConvolutionShape, _ pooling: PoolingShape) -> Bool {
-        // A window that lies anywhere crosses lines of the cache, so each vector takes two cycles,
-        // for a quarter of the pixels.
-        shape.isDirect && !shape.isWinograd && pooling.isSquares && shape.rowVectors <= 4
-            && 8 * PooledBackwardWeights.vectors(shape)
-                <= shape.kernelHeight * shape.kernelWidth * shape.inputChannels
+        shape.isDirect && !shape.isWinograd && pooling.isSquares
+            && (PooledBackwardWeights.suits(shape) || PooledChannelWeights.suits(shape))
     }
 
     /// A plan; operands as ``Convolution/init(_:gradientImages:layout:bias:backwardData:scratch:)``
@@ -46,7 +49,10 @@ public final class PooledConvolution {
         convolution = try Convolution(
             shape, gradientImages: [], layout: layout, bias: bias, backwardData: backwardData,
             scratch: scratch)
-        weightPass = PooledBackwardWeights(shape, pooling, layout)
+        weightPass =
+            PooledChannelWeights.suits(shape)
+            ? .channels(PooledChannelWeights(shape, pooling, layout))
+            : .windows(PooledBackwardWeights(shape, pooling, layout))
         image = alignedAllocation(of: Float.self, count: shape.outputCount)
         image.initialize(repeating: 0, count: shape.outputCount)
     }
@@ -117,7 +123,12 @@ public final class PooledConvolution {
         maxima: UnsafePointer<Int32>, weightGradient: UnsafeMutablePointer<Float>,
         biasGradient: UnsafeMutablePointer<Float>?
     ) {
-        weightPass.run(images, input, outputGradient, maxima, weightGradient)
+        switch weightPass {
+        case .windows(let pass):
+            pass.run(images, input, outputGradient, maxima, weightGradient)
+        case .channels(let pass):
+            pass.run(images, input, outputGradient, maxima, weightGradient)
+        }
         guard let biasGradient else { return }
         columnSums(
             outputGradient, rows: images * pooling.outputHeight * pooling.outputWidth,
@@ -139,6 +150,13 @@ private final class PooledBackwardWeights {
     private let image: UnsafeMutablePointer<Float>
     /// The sums over images, [K, R in fives, vectors of S·C].
     private let sums: UnsafeMutablePointer<Float>
+
+    static func suits(_ shape: ConvolutionShape) -> Bool {
+        // A window that lies anywhere crosses lines of the cache, so each vector takes two cycles,
+        // for a quarter of the pixels.
+        shape.rowVectors <= 4
+            && 8 * vectors(shape) <= shape.kernelHeight * shape.kernelWidth * shape.inputChannels
+    }
 
     /// Vectors that a window takes: kernel rows are taken in fives, a row as 1, 2 or 4 of them.
     static func vectors(_ shape: ConvolutionShape) -> Int {

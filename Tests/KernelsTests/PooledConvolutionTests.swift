@@ -2,7 +2,8 @@ import Kernels
 import Testing
 
 /// Five kernel rows and more of them, rows of one to four vectors, odd extents whose last row or
-/// column no window takes, padding, few and many channels.
+/// column no window takes, padding, few and many channels; then 3×3 kernels of whole vectors of
+/// channels.
 private let cases: [ConvolutionCase] = [
     .init((32, 32, 3), 6, (5, 5), bias: true),
     .init((14, 14, 6), 16, (5, 5), bias: true),
@@ -12,6 +13,10 @@ private let cases: [ConvolutionCase] = [
     .init((11, 13, 6), 5, (5, 7), bias: true),
     .init((9, 8, 12), 20, (5, 5), padding: (0, 1)),
     .init((6, 6, 3), 2, (5, 5)),
+    .init((28, 28, 1), 32, (3, 3), bias: true),
+    .init((9, 12, 3), 16, (3, 3), padding: (1, 1), bias: true),
+    .init((8, 11, 2), 32, (3, 3), padding: (0, 1)),
+    .init((5, 4, 4), 16, (3, 3)),
 ]
 
 private struct PooledRun {
@@ -194,7 +199,7 @@ struct PooledConvolutionTests {
         #expect(windows > 0)
     }
 
-    @Test("kernels of few rows, strides, groups and other windows are left alone")
+    @Test("other kernels, strides, groups and windows are left alone")
     func suits() {
         func suits(_ test: ConvolutionCase, _ size: Int = 2, stride: Int = 2) -> Bool {
             let shape = test.shape
@@ -207,7 +212,9 @@ struct PooledConvolutionTests {
         }
         let isWide = suits(cases[0])
         #expect(cases.allSatisfy { suits($0) == isWide }, "all or, without AVX-512, none")
-        #expect(!suits(.init((28, 28, 1), 32, (3, 3))))
+        #expect(!suits(.init((28, 28, 1), 24, (3, 3))))
+        #expect(!suits(.init((28, 28, 1), 32, (2, 3))))
+        #expect(!suits(.init((28, 28, 2), 8, (3, 3))))
         #expect(!suits(.init((28, 28, 16), 32, (3, 3), padding: (1, 1))))
         #expect(!suits(.init((28, 28, 3), 6, (5, 5), stride: (2, 2))))
         #expect(!suits(.init((28, 28, 6), 6, (5, 5), groups: 3)))
