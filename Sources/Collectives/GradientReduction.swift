@@ -27,6 +27,8 @@ package final class GradientReduction {
     private let writesResult: Bool
     private let rankFold: GradientFold
     private let rankInputs: [(thread: Int, node: Int)]
+    /// By thread of the rank, where its nodes lie; empty before `joinTeam`.
+    private var nodesOfThreads: [UnsafePointer<Float>] = []
     /// Worker 0 of a rank among several: the rank's nodes.
     private let rankNodes: UnsafeMutablePointer<Float>
     /// Worker 0's sum over ranks along the tree.
@@ -139,10 +141,18 @@ package final class GradientReduction {
         return nodes + index * stride
     }
 
-    /// Finds out where the rank's nodes lie. All workers of the rank call it, before the first step.
+    /// Finds out where the rank's nodes lie. All workers of the rank call it, before the first step;
+    /// otherwise the first sum does.
     package func joinTeam() throws(CollectiveError) {
         try communicator.meetTeam(
             nodes, Fingerprint(step: 0, layer: -1, kind: .start, length: length))
+        nodesOfThreads = (0..<plan.world.threadsPerRank).map { thread in
+            // A worker alone has shown its own.
+            guard let address = communicator.address(ofThread: thread) else {
+                preconditionFailure("a team-mate showed nothing")
+            }
+            return address.assumingMemoryBound(to: Float.self)
+        }
         let results = plan.ranks[plan.world.rank].results
         let shared = threadZeroRankNodes()
         let first = plan.world.shards(ofRank: plan.world.rank, of: plan.forest.shards).lowerBound
@@ -151,8 +161,6 @@ package final class GradientReduction {
                 shards: node.lowerBound - first..<node.upperBound - first,
                 values: results.count == 1 ? result : shared + index * stride)
         }
-        // A team-mate's address is good until the next meeting but one.
-        try communicator.teamBarrier()
     }
 
     /// Sums all workers' nodes into the rank's result.
@@ -166,10 +174,11 @@ package final class GradientReduction {
         let rest = begun == 0 ? length : buckets[begun - 1].lowerBound
         begun = 0
         let fingerprint = fingerprint(rest)
+        if nodesOfThreads.isEmpty { try joinTeam() }
         try completeTogether?()
-        if plan.world.ranks > 1 || complete < length || completeTogether == nil {
-            // A rank's own slices need nobody; what is folded or sent on must be there.
-            try communicator.meetTeam(nodes, fingerprint)
+        if plan.world.ranks > 1 || completeTogether == nil {
+            // What is folded or sent on must be there; inside a rank `completeTogether` has met.
+            try communicator.meetTeam(nil, fingerprint)
         }
         let slice = self.slice(ofThread: communicator.thread)
         guard plan.world.ranks > 1 else {
@@ -190,7 +199,7 @@ package final class GradientReduction {
                     UnsafeMutableBufferPointer(start: result, count: length), fingerprint)
             }
         }
-        try communicator.meetTeam(nodes, fingerprint)
+        try communicator.meetTeam(nil, fingerprint)
         chunks(of: slice, update)
         for slice in completeSlices { chunks(of: slice, update) }
     }
@@ -204,7 +213,8 @@ package final class GradientReduction {
         precondition(index == begun, "buckets are summed in order")
         begun += 1
         let bucket = buckets[index]
-        try communicator.meetTeam(nodes, fingerprint(bucket.count))
+        if nodesOfThreads.isEmpty { try joinTeam() }
+        try communicator.meetTeam(nil, fingerprint(bucket.count))
         try foldRank(bucket)
         try ranksSum?.start(bucket: index, step: communicator.step)
     }
@@ -244,35 +254,26 @@ package final class GradientReduction {
         foldRank(
             slice(range, ofThread: communicator.thread),
             output: { oneNode ? result : shared + $0 * stride }, done: { _ in })
-        try communicator.meetTeam(nodes, fingerprint(range.count))
+        try communicator.meetTeam(nil, fingerprint(range.count))
     }
 
     private func foldRank(
         _ slice: Range<Int>, output: (Int) -> UnsafeMutablePointer<Float>,
         done: (Range<Int>) -> Void
     ) {
-        let single = communicator.world.threadsPerRank == 1
         rankFold.run(
             slice,
             input: { index in
                 let (thread, node) = rankInputs[index]
-                let base = single ? UnsafePointer(nodes) : published(thread)
-                return base + node * stride
+                return nodesOfThreads[thread] + node * stride
             }, output: output, done: done)
-    }
-
-    private func published(_ thread: Int) -> UnsafePointer<Float> {
-        guard let address = communicator.address(ofThread: thread) else {
-            preconditionFailure("a team-mate showed nothing")
-        }
-        return address.assumingMemoryBound(to: Float.self)
     }
 
     /// The rank's nodes lie behind worker 0's own.
     private func threadZeroRankNodes() -> UnsafeMutablePointer<Float> {
         if communicator.thread == 0 { return rankNodes }
         let first = plan.world.rank * plan.world.threadsPerRank
-        return UnsafeMutablePointer(mutating: published(0))
+        return UnsafeMutablePointer(mutating: nodesOfThreads[0])
             + plan.workers[first].results.count * stride
     }
 }

@@ -55,11 +55,13 @@ public final class Convolution2D: ShardwiseLayer, PackingLayer {
     ///   - needsInputGradient: false for a first layer.
     ///   - shapes: the batches that will come.
     ///   - scratch: memory that a worker's convolutions share.
+    ///   - thread: the worker's in its rank.
     /// - Throws: `KernelError` where oneDNN cannot make a plan.
     public init(
         name: String, _ shape: ConvolutionShape, pooling: PoolingShape? = nil, weight: Parameter,
         bias: Parameter?, needsInputGradient: Bool, replica: Replica,
-        gradients: GradientAccumulator, shapes: [BatchShape], scratch: ConvolutionScratch
+        gradients: GradientAccumulator, shapes: [BatchShape], scratch: ConvolutionScratch,
+        thread: Int
     ) throws {
         guard case .blocked(let layout) = weight.storage else {
             preconditionFailure("a convolution's weight lies as oneDNN wants it")
@@ -90,11 +92,17 @@ public final class Convolution2D: ShardwiseLayer, PackingLayer {
                     layout: layout, bias: bias != nil, backwardData: needsInputGradient,
                     scratch: scratch))
         }
-        packedForward = kernel.convolution.packedForwardCount.map {
-            replica.copy(of: weight, for: .forward, count: $0)
+        let (forward, backward) = (
+            kernel.convolution.packedForwardCount, kernel.convolution.packedBackwardCount
+        )
+        packedCount = (forward ?? 0) + (backward ?? 0)
+        packsForItself = packedCount <= Self.mostForItself
+        let owner = packsForItself ? thread : nil
+        packedForward = forward.map {
+            replica.copy(of: weight, for: .forward, thread: owner, count: $0)
         }
-        packedBackward = kernel.convolution.packedBackwardCount.map {
-            replica.copy(of: weight, for: .backward, count: $0)
+        packedBackward = backward.map {
+            replica.copy(of: weight, for: .backward, thread: owner, count: $0)
         }
         let shards = shapes.map(\.shardRows.count).max() ?? 0
         biasGradients = Tensor(rows: bias == nil ? 0 : shards, columns: shape.outputChannels)
@@ -117,10 +125,11 @@ public final class Convolution2D: ShardwiseLayer, PackingLayer {
     }
 
     /// Floats of the copies that `pack` writes.
-    package var packedCount: Int {
-        (kernel.convolution.packedForwardCount ?? 0)
-            + (kernel.convolution.packedBackwardCount ?? 0)
-    }
+    package let packedCount: Int
+
+    /// So few take less time to write than to meet, and to read from another core.
+    package let packsForItself: Bool
+    private static let mostForItself = 8192
 
     /// Writes the copies of the weight, after an update.
     package func pack() throws {
@@ -205,6 +214,9 @@ package protocol PackingLayer: Layer {
     /// Floats of its copies; 0 for none.
     var packedCount: Int { get }
 
-    /// Writes the copies, which the rank's workers share: one of them calls it for each layer.
+    /// Whether the copies are this worker's; otherwise the rank's workers share them.
+    var packsForItself: Bool { get }
+
+    /// Writes the copies; of those that are shared one worker does.
     func pack() throws
 }

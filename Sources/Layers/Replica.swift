@@ -69,6 +69,7 @@ public final class Replica: Sendable {
     private struct CopyKey: Hashable {
         let parameter: Parameter
         let copy: Copy
+        let thread: Int?
     }
 
     /// Handed out once a worker asks for them; `copiesLock` guards the dictionary.
@@ -78,12 +79,16 @@ public final class Replica: Sendable {
     private let copiesLock = NSLock()
 
     /// Memory for `parameter` in the layout of a pass: the same for all workers of the rank, who
-    /// fill it together after every update.
+    /// fill it together after every update, or one worker's.
+    ///
+    /// - Parameter thread: whose it is; nil for all.
     package func copy(
-        of parameter: Parameter, for copy: Copy, count: Int
+        of parameter: Parameter, for copy: Copy, thread: Int?, count: Int
     ) -> UnsafeMutablePointer<Float> {
-        if let owner { return owner.copy(of: parameter, for: copy, count: count) }
-        let key = CopyKey(parameter: parameter, copy: copy)
+        if let owner {
+            return owner.copy(of: parameter, for: copy, thread: thread, count: count)
+        }
+        let key = CopyKey(parameter: parameter, copy: copy, thread: thread)
         return copiesLock.withLock {
             if let memory = copies[key] { return memory }
             let memory = alignedAllocation(of: Float.self, count: count)

@@ -34,9 +34,9 @@ public final class Network {
     /// pass always takes this worker's.
     package let inputShards: Range<Int>
 
-    /// Whether some layer reads copies of its weights, and those this worker makes.
-    private let packs: Bool
+    /// The layers whose copies of their weights this worker makes, and whether others read some.
     private let packingLayers: [any PackingLayer]
+    private let sharesCopies: Bool
     private let communicator: Communicator
     private let gradients: GradientAccumulator
     private let shards: Int
@@ -148,8 +148,9 @@ public final class Network {
             : layers.layers.compactMap { $0 as? any PackingLayer }.filter {
                 $0.packedCount > 0
             }
-        packs = !packing.isEmpty
-        packingLayers = Self.share(packing, communicator)
+        let shared = packing.filter { !$0.packsForItself }
+        sharesCopies = !shared.isEmpty
+        packingLayers = packing.filter(\.packsForItself) + Self.share(shared, communicator)
         self.communicator = communicator
         try prepareWeights()
     }
@@ -183,8 +184,8 @@ public final class Network {
     /// Makes the copies of the weights that passes read, after parameters have changed and the team
     /// has met; all workers of the rank call it.
     package func prepareWeights() throws {
-        guard packs else { return }
         for layer in packingLayers { try layer.pack() }
+        guard sharesCopies else { return }
         // Nobody may read a copy that a team-mate is still writing.
         try communicator.teamBarrier()
     }
@@ -321,7 +322,7 @@ private struct Builder {
                 name: node.name, shape, pooling: pooling, weight: parameter("\(node.name).weight"),
                 bias: bias ? parameter("\(node.name).bias") : nil,
                 needsInputGradient: node.input > 0, replica: replica, gradients: gradients,
-                shapes: shapes, scratch: scratch)
+                shapes: shapes, scratch: scratch, thread: communicator.thread)
         case .maxPool(let shape): return Pool2D(name: node.name, .maximum, shape, rows: rows)
         case .averagePool(let shape): return Pool2D(name: node.name, .average, shape, rows: rows)
         case .globalAveragePool(let image):

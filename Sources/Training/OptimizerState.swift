@@ -9,11 +9,19 @@ final class OptimizerState: Sendable {
     private let optimizer: Optimizer
     private let replica: Replica
 
+    // Workers update many small parts at the same time: what they all look at is plain memory, since
+    // counting references to it would have them write one cache line.
+    nonisolated(unsafe) private let flat: ParameterBuffers
+    nonisolated(unsafe) private let runs: UnsafeBufferPointer<Run>
+
     /// What the rule keeps: `stateCount` buffers as long as the parameters, zeros before step 1.
     nonisolated(unsafe) private let buffers: [UnsafeMutablePointer<Float>]
 
-    /// Runs of the flat parameters that decay alike, ascending; frozen ones are in none.
-    private let runs: [(range: Range<Int>, decays: Bool)]
+    /// Neighbouring flat parameters that decay alike; all runs ascend, and frozen ones are in none.
+    private struct Run {
+        var range: Range<Int>
+        let decays: Bool
+    }
 
     /// The norms that clipping and LARS need; nil where an update needs no more than its elements.
     let norms: ParameterNorms?
@@ -31,7 +39,7 @@ final class OptimizerState: Sendable {
             return memory
         }
         let extents = replica.layout.extents
-        var runs: [(range: Range<Int>, decays: Bool)] = []
+        var runs: [Run] = []
         for (parameter, range) in extents where !isFrozen(parameter) {
             let decays = decayAll || parameter.decays || !optimizer.hasWeightDecay
             if let last = runs.last, last.decays == decays,
@@ -39,10 +47,16 @@ final class OptimizerState: Sendable {
             {
                 runs[runs.count - 1].range = last.range.lowerBound..<range.upperBound
             } else {
-                runs.append((range, decays))
+                runs.append(Run(range: range, decays: decays))
             }
         }
-        self.runs = runs
+        let memory = UnsafeMutableBufferPointer<Run>.allocate(capacity: runs.count)
+        _ = memory.initialize(from: runs)
+        self.runs = UnsafeBufferPointer(memory)
+        flat = ParameterBuffers(
+            parameters: replica.parameters, gradient: replica.gradient,
+            first: buffers.isEmpty ? nil : buffers[0],
+            second: buffers.count < 2 ? nil : buffers[1])
         norms =
             optimizer.needsNorms || measuresGradient
             ? ParameterNorms(
@@ -53,7 +67,10 @@ final class OptimizerState: Sendable {
                 }, replica: replica, ofParameters: optimizer.isLARS) : nil
     }
 
-    deinit { for buffer in buffers { buffer.deallocate() } }
+    deinit {
+        for buffer in buffers { buffer.deallocate() }
+        runs.deallocate()
+    }
 
     /// How many buffers the rule keeps.
     var bufferCount: Int { buffers.count }
@@ -61,18 +78,11 @@ final class OptimizerState: Sendable {
     /// One of them, laid out as the parameters.
     func buffer(_ index: Int) -> UnsafeMutablePointer<Float> { buffers[index] }
 
-    private var parameterBuffers: ParameterBuffers {
-        ParameterBuffers(
-            parameters: replica.parameters, gradient: replica.gradient,
-            first: buffers.isEmpty ? nil : buffers[0],
-            second: buffers.count < 2 ? nil : buffers[1])
-    }
-
     /// Updates the parameters in `range`, by a rule that needs no norms.
     func update(_ range: Range<Int>, at step: StepSettings) {
         for run in runs where run.range.overlaps(range) {
             optimizer.update(
-                parameterBuffers, range: run.range.clamped(to: range), decays: run.decays,
+                flat, range: run.range.clamped(to: range), decays: run.decays,
                 at: step)
         }
     }
@@ -96,7 +106,7 @@ final class OptimizerState: Sendable {
             }
             if clip != 1 { norms.scaleGradient(in: chunk.range, by: clip) }
             optimizer.update(
-                parameterBuffers, range: chunk.range, decays: tensor.decays, localRate: localRate,
+                flat, range: chunk.range, decays: tensor.decays, localRate: localRate,
                 at: step)
         }
     }

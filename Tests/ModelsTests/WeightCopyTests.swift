@@ -1,0 +1,43 @@
+import Collectives
+import Kernels
+import Layers
+import TensorCore
+import Testing
+
+@testable import Models
+
+@Suite("Copies of weights in the layouts of passes")
+struct WeightCopyTests {
+    /// Values of the copies of each layer that has some, and whether each worker has its own.
+    private func copies(
+        _ specification: NetworkSpecification
+    ) throws -> [(values: Int, own: Bool)] {
+        let replica = Replica(specification.layout(shards: 4))
+        return try Team.run(threads: 2) { communicator in
+            let network = try Network(
+                specification, replica: replica, communicator: communicator, shards: 4,
+                batches: [(samples: 8, trains: true)])
+            return network.layers.layers.compactMap { $0 as? any PackingLayer }
+                .filter { $0.packedCount > 0 }.map { ($0.packedCount, $0.packsForItself) }
+        }
+    }
+
+    @Test("small ones are each worker's, large ones the rank's")
+    func owners() throws {
+        let image = ImageShape(height: 32, width: 32, channels: 3)
+        let small = try copies(LeNet(input: image, classes: 10).specification())
+        let large = try copies(ResNet(.resnet20, input: image, classes: 10).specification())
+        for copy in small + large { #expect(copy.own == (copy.values <= 8192)) }
+        // Without AVX-512 oneDNN's kernels may read the parameters as they are.
+        let isWide = PooledConvolution.suits(
+            ConvolutionShape(
+                inputHeight: 32, inputWidth: 32, inputChannels: 3, outputChannels: 6,
+                kernelHeight: 5, kernelWidth: 5),
+            PoolingShape(
+                inputHeight: 28, inputWidth: 28, channels: 6, kernelHeight: 2, kernelWidth: 2,
+                strideHeight: 2, strideWidth: 2))
+        guard isWide else { return }
+        #expect(!small.isEmpty && small.allSatisfy(\.own))
+        #expect(large.contains { $0.own } && large.contains { !$0.own })
+    }
+}
