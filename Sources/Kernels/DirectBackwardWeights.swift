@@ -7,9 +7,9 @@ final class DirectBackwardWeights {
     private let shape: ConvolutionShape
     private let layout: WeightLayout
     /// The padded image, [padded H, padded W, C], with room for whole vectors behind.
-    private let image: UnsafeMutablePointer<Float>
+    private let image: Tensor
     /// The sums over images: for every unit [6, 16].
-    private let sums: UnsafeMutablePointer<Float>
+    private let sums: Tensor
 
     init(_ shape: ConvolutionShape, _ layout: WeightLayout) {
         self.shape = shape
@@ -26,15 +26,8 @@ final class DirectBackwardWeights {
         let imageCount =
             shape.paddedHeight * shape.paddedWidth * shape.inputChannels
             + shape.rowVectors * laneCount
-        image = alignedAllocation(of: Float.self, count: imageCount)
-        image.initialize(repeating: 0, count: imageCount)
-        sums = alignedAllocation(of: Float.self, count: weights.count)
-        sums.initialize(repeating: 0, count: weights.count)
-    }
-
-    deinit {
-        image.deallocate()
-        sums.deallocate()
+        image = Tensor(rows: 1, columns: imageCount)
+        sums = Tensor(rows: 1, columns: weights.count)
     }
 
     /// All images; operands as `Convolution.backwardWeights` has them.
@@ -42,10 +35,10 @@ final class DirectBackwardWeights {
         _ images: Int, _ input: UnsafePointer<Float>, _ outputGradient: UnsafePointer<Float>,
         _ weightGradient: UnsafeMutablePointer<Float>
     ) {
-        sums.update(repeating: 0, count: weights.count)
+        sums.pointer.update(repeating: 0, count: weights.count)
         let units = shape.kernelHeight * shape.rowVectors
         for n in 0..<images {
-            shape.pad(input + n * shape.inputCount, into: image)
+            shape.pad(input + n * shape.inputCount, into: image.pointer)
             let gradient = outputGradient + n * shape.outputCount
             var unit = 0
             while unit < units {
@@ -57,7 +50,7 @@ final class DirectBackwardWeights {
                 unit &+= units &- unit >= 4 ? 4 : units &- unit >= 2 ? 2 : 1
             }
         }
-        weights.unpack(sums, into: weightGradient, count: layout.count)
+        weights.unpack(sums.pointer, into: weightGradient, count: layout.count)
     }
 
     /// One image's part of some units.
@@ -77,14 +70,14 @@ final class DirectBackwardWeights {
         var factors = outputGradient
         let width = shape.outputWidth
         for y in 0..<shape.outputHeight {
-            var window = UnsafePointer(image + y &* shape.paddedWidth &* channels)
+            var window = UnsafePointer(image.pointer + y &* shape.paddedWidth &* channels)
             for _ in 0..<width {
                 tile.add(factors, at: offsets, times: Row(window, places))
                 factors += outputs
                 window += channels
             }
         }
-        tile.addVectors(to: sums + unit &* Tile<TileRow1>.rows &* laneCount)
+        tile.addVectors(to: sums.pointer + unit &* Tile<TileRow1>.rows &* laneCount)
     }
 }
 

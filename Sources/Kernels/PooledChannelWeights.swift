@@ -12,10 +12,10 @@ final class PooledChannelWeights {
     private let pooling: PoolingShape
     private let layout: WeightLayout
     /// An image with its padding, [padded H, padded W, C].
-    private let image: UnsafeMutablePointer<Float>
+    private let image: Tensor
     /// The sums over images, [K / 16, C, 9, 16]: weights (r, s, c) of a kernel row, S·C of them, go
     /// by threes.
-    private let sums: UnsafeMutablePointer<Float>
+    private let sums: Tensor
 
     /// Whether nine registers hold the weights of each input channel.
     static func suits(_ shape: ConvolutionShape) -> Bool {
@@ -34,15 +34,8 @@ final class PooledChannelWeights {
             return ((k / laneCount * inputs + column / 3) * 9 + tap) * laneCount + k % laneCount
         }
         let count = shape.paddedHeight * shape.paddedWidth * inputs
-        image = alignedAllocation(of: Float.self, count: count)
-        image.initialize(repeating: 0, count: count)
-        sums = alignedAllocation(of: Float.self, count: weights.count)
-        sums.initialize(repeating: 0, count: weights.count)
-    }
-
-    deinit {
-        image.deallocate()
-        sums.deallocate()
+        image = Tensor(rows: 1, columns: count)
+        sums = Tensor(rows: 1, columns: weights.count)
     }
 
     /// All images; operands as `PooledConvolution.backwardWeights` has them.
@@ -50,15 +43,15 @@ final class PooledChannelWeights {
         _ images: Int, _ input: UnsafePointer<Float>, _ outputGradient: UnsafePointer<Float>,
         _ maxima: UnsafePointer<Int32>, _ weightGradient: UnsafeMutablePointer<Float>
     ) {
-        sums.update(repeating: 0, count: weights.count)
+        sums.pointer.update(repeating: 0, count: weights.count)
         let isPadded = shape.paddingHeight > 0 || shape.paddingWidth > 0
         for n in 0..<images {
             var source = input + n &* shape.inputCount
             if isPadded {
-                shape.pad(source, into: image)
-                source = UnsafePointer(image)
+                shape.pad(source, into: image.pointer)
+                source = UnsafePointer(image.pointer)
             }
-            var sum = sums
+            var sum = sums.pointer
             for k in stride(
                 from: n &* pooling.outputCount,
                 to: n &* pooling.outputCount &+ shape.outputChannels, by: laneCount)
@@ -69,7 +62,7 @@ final class PooledChannelWeights {
                 }
             }
         }
-        weights.unpack(sums, into: weightGradient, count: layout.count)
+        weights.unpack(sums.pointer, into: weightGradient, count: layout.count)
     }
 
     /// One image's part of nine weights of sixteen channels.

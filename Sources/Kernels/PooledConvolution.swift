@@ -147,9 +147,9 @@ private final class PooledBackwardWeights {
     /// Where in an image with its padding each pixel's window begins, [H′, W′].
     private let places: UnsafeMutablePointer<Int32>
     /// An image with its padding, and room for whole vectors behind.
-    private let image: UnsafeMutablePointer<Float>
+    private let image: Tensor
     /// The sums over images, [K, R in fives, vectors of S·C].
-    private let sums: UnsafeMutablePointer<Float>
+    private let sums: Tensor
 
     static func suits(_ shape: ConvolutionShape) -> Bool {
         // A window that lies anywhere crosses lines of the cache, so each vector takes two cycles,
@@ -187,31 +187,25 @@ private final class PooledBackwardWeights {
         let count =
             shape.paddedHeight * shape.paddedWidth * shape.inputChannels
             + rowVectors * laneCount
-        image = alignedAllocation(of: Float.self, count: count)
-        image.initialize(repeating: 0, count: count)
-        sums = alignedAllocation(of: Float.self, count: weights.count)
-        sums.initialize(repeating: 0, count: weights.count)
+        image = Tensor(rows: 1, columns: count)
+        sums = Tensor(rows: 1, columns: weights.count)
     }
 
-    deinit {
-        places.deallocate()
-        image.deallocate()
-        sums.deallocate()
-    }
+    deinit { places.deallocate() }
 
     /// All images; operands as `PooledConvolution.backwardWeights` has them.
     func run(
         _ images: Int, _ input: UnsafePointer<Float>, _ outputGradient: UnsafePointer<Float>,
         _ maxima: UnsafePointer<Int32>, _ weightGradient: UnsafeMutablePointer<Float>
     ) {
-        sums.update(repeating: 0, count: weights.count)
+        sums.pointer.update(repeating: 0, count: weights.count)
         let isPadded = shape.paddingHeight > 0 || shape.paddingWidth > 0
         for n in 0..<images {
             var source = input + n &* shape.inputCount
             // Whole vectors reach into the next image, whose values fall on no weight.
             if isPadded || n == images &- 1 {
-                shape.pad(source, into: image)
-                source = UnsafePointer(image)
+                shape.pad(source, into: image.pointer)
+                source = UnsafePointer(image.pointer)
             }
             let first = n &* windows &* shape.outputChannels
             for k in 0..<shape.outputChannels {
@@ -223,7 +217,7 @@ private final class PooledBackwardWeights {
                 }
             }
         }
-        weights.unpack(sums, into: weightGradient, count: layout.count)
+        weights.unpack(sums.pointer, into: weightGradient, count: layout.count)
     }
 
     /// One image's part of channel `k`.
@@ -234,7 +228,7 @@ private final class PooledBackwardWeights {
     ) {
         let stride = shape.paddedWidth &* shape.inputChannels
         let (channels, width) = (shape.outputChannels, laneCount &* Row.vectors)
-        var sum = sums + k &* Self.vectors(shape) &* laneCount
+        var sum = sums.pointer + k &* Self.vectors(shape) &* laneCount
         var r = 0
         while r < shape.kernelHeight {
             // Of fewer than five rows left, the last one is worked out several times.
