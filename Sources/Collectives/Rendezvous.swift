@@ -71,7 +71,9 @@ final class Rendezvous: Sendable {
 
     /// Thread `thread`'s place; good for as long as the rendezvous lives.
     func seat(ofThread thread: Int) -> Seat {
-        Seat(thread: thread, threads: threads, spins: spins, cards: cards, state: state, bell: bell)
+        Seat(
+            thread: thread, threads: threads, spins: spins, cards: cards, state: state,
+            bell: .passUnretained(bell))
     }
 
     /// Whether some worker of the team has failed.
@@ -88,24 +90,12 @@ final class Rendezvous: Sendable {
     /// It points at what they share. Counting references to that would have all threads write one
     /// cache line several times a meeting.
     struct Seat {
-        private let thread: Int
-        private let threads: Int
-        private let spins: Int
-        private let cards: UnsafeMutableRawPointer
-        private let state: UnsafeMutablePointer<State>
-        private let bell: Unmanaged<Bell>
-
-        fileprivate init(
-            thread: Int, threads: Int, spins: Int, cards: UnsafeMutableRawPointer,
-            state: UnsafeMutablePointer<State>, bell: Bell
-        ) {
-            self.thread = thread
-            self.threads = threads
-            self.spins = spins
-            self.cards = cards
-            self.state = state
-            self.bell = .passUnretained(bell)
-        }
+        fileprivate let thread: Int
+        fileprivate let threads: Int
+        fileprivate let spins: Int
+        fileprivate let cards: UnsafeMutableRawPointer
+        fileprivate let state: UnsafeMutablePointer<State>
+        fileprivate let bell: Unmanaged<Bell>
 
         /// What thread `thread` shows at `meeting`, which the caller has waited for; its own from
         /// before it arrives.

@@ -70,26 +70,29 @@ public final class Network {
         }
         try self.init(
             specification, replica: replica, communicator: communicator, shards: shards,
-            shapes: shapes, seed: seed, sharesInputs: sharesInputs, isAudit: false)
+            shapes: shapes, seed: seed, sharesInputs: sharesInputs, auditor: nil)
     }
 
     /// A network that computes single shards of a run again, in a world of its own: `shapes` are of
     /// one shard each, in batches of the run's sizes.
     ///
-    /// - Parameter replica: has the run's parameters, and a gradient of its own.
+    /// - Parameters:
+    ///   - replica: has the run's parameters, and a gradient of its own.
+    ///   - thread: the worker's in the run, whose copies of weights it reads.
     package convenience init(
         auditing specification: NetworkSpecification, replica: Replica, shapes: [BatchShape],
-        seed: UInt64
+        seed: UInt64, thread: Int
     ) throws {
         try self.init(
             specification, replica: replica, communicator: .alone(), shards: 1, shapes: shapes,
-            seed: seed, sharesInputs: false, isAudit: true)
+            seed: seed, sharesInputs: false, auditor: thread)
     }
 
     private init(
         _ specification: NetworkSpecification, replica: Replica, communicator: Communicator,
-        shards: Int, shapes: [BatchShape], seed: UInt64, sharesInputs: Bool, isAudit: Bool
+        shards: Int, shapes: [BatchShape], seed: UInt64, sharesInputs: Bool, auditor: Int?
     ) throws {
+        let isAudit = auditor != nil
         // Plans depend on oneDNN's threads, which belong to this thread: first of all.
         OneDNN.useOneThread()
         self.specification = specification
@@ -124,7 +127,7 @@ public final class Network {
         let builder = Builder(
             specification: specification, replica: replica, communicator: communicator,
             shards: shards, shapes: shapes, rows: rows, gradients: gradients, seed: seed,
-            sharesInputs: sharesInputs, isAudit: isAudit)
+            sharesInputs: sharesInputs, isAudit: isAudit, thread: auditor ?? communicator.thread)
         layers = try LayerGraph(
             try builder.nodes(), shapes: shapes, inputSize: specification.inputs)
         if let team {
@@ -224,6 +227,8 @@ private struct Builder {
     let seed: UInt64
     let sharesInputs: Bool
     let isAudit: Bool
+    /// The worker's in its rank, whose copies of weights are read.
+    let thread: Int
     private let scratch = ConvolutionScratch()
 
     func nodes() throws -> [LayerGraph.Node] {
@@ -322,7 +327,7 @@ private struct Builder {
                 name: node.name, shape, pooling: pooling, weight: parameter("\(node.name).weight"),
                 bias: bias ? parameter("\(node.name).bias") : nil,
                 needsInputGradient: node.input > 0, replica: replica, gradients: gradients,
-                shapes: shapes, scratch: scratch, thread: communicator.thread)
+                shapes: shapes, scratch: scratch, thread: thread)
         case .maxPool(let shape): return Pool2D(name: node.name, .maximum, shape, rows: rows)
         case .averagePool(let shape): return Pool2D(name: node.name, .average, shape, rows: rows)
         case .globalAveragePool(let image):

@@ -70,9 +70,14 @@ struct TeamTests {
         Thread.detachNewThread {
             do {
                 try Team.run(World(threadsPerRank: 2), spinning: false) { communicator in
-                    for round in 1...30_000 {
+                    for round in 1...10_000 {
                         come.add(1, ordering: .sequentiallyConsistent)
-                        while come.load(ordering: .sequentiallyConsistent) < 2 * round {}
+                        var spins = 0
+                        while come.load(ordering: .sequentiallyConsistent) < 2 * round {
+                            spins += 1
+                            // The other one may be waiting for this core.
+                            if spins % 1000 == 0 { sched_yield() }
+                        }
                         try communicator.teamBarrier()
                     }
                 }

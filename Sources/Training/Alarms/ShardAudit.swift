@@ -124,7 +124,7 @@ final class ShardAudit {
         let live = worker.network
         network = try Network(
             auditing: plan.network, replica: Replica(sharing: live.replica), shapes: shapes,
-            seed: plan.configuration.seed)
+            seed: plan.configuration.seed, thread: worker.communicator.thread)
         network.loss.labelSmoothing = plan.configuration.loss.labelSmoothing
         let rows = shapes.map(\.rows).max() ?? 0
         input = Tensor(rows: rows, columns: plan.network.inputs)
