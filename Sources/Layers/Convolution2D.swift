@@ -23,8 +23,9 @@ public final class Convolution2D: ShardwiseLayer, PackingLayer {
 
     /// One image's geometry.
     public let shape: ConvolutionShape
-    private let weight: Parameter
-    private let bias: Parameter?
+    /// Of the flat buffers.
+    private let weight: Range<Int>
+    private let bias: Range<Int>?
     private let replica: Replica
     private let gradients: GradientAccumulator
     private let kernel: Kernel
@@ -68,8 +69,8 @@ public final class Convolution2D: ShardwiseLayer, PackingLayer {
         }
         self.name = name
         self.shape = shape
-        self.weight = weight
-        self.bias = bias
+        self.weight = weight.range
+        self.bias = bias?.range
         self.replica = replica
         self.gradients = gradients
         outputs = pooling?.outputCount ?? shape.outputCount
@@ -121,7 +122,7 @@ public final class Convolution2D: ShardwiseLayer, PackingLayer {
     }
 
     private var plainWeight: UnsafePointer<Float> {
-        UnsafePointer(replica.parameters + weight.range.lowerBound)
+        UnsafePointer(replica.parameters + weight.lowerBound)
     }
 
     /// Floats of the copies that `pack` writes.
@@ -147,7 +148,7 @@ public final class Convolution2D: ShardwiseLayer, PackingLayer {
         let x = input.pointer + first * shape.inputCount
         let y = output.pointer + first * outputs
         let w = packedForward.map { UnsafePointer($0) } ?? plainWeight
-        let b = bias.map { UnsafePointer(replica.parameters + $0.range.lowerBound) }
+        let b = bias.map { UnsafePointer(replica.parameters + $0.lowerBound) }
         switch kernel {
         case .plain(let kernel):
             try kernel.forward(images: images, input: x, weight: w, bias: b, output: y)
@@ -183,7 +184,7 @@ public final class Convolution2D: ShardwiseLayer, PackingLayer {
     public func backwardWeights(
         _ input: Tensor, _ outputGradient: Tensor, _ pass: Pass
     ) throws {
-        try gradients.accumulate(weight.range) { position, destination in
+        try gradients.accumulate(weight) { position, destination in
             let rows = pass.shardRows[position]
             let (images, first) = (rows.count, rows.lowerBound)
             try restoreInput?(position, pass)
@@ -203,8 +204,8 @@ public final class Convolution2D: ShardwiseLayer, PackingLayer {
             }
         }
         guard let bias else { return }
-        gradients.accumulate(bias.range) { position, destination in
-            destination.update(from: biasGradients.row(position), count: bias.range.count)
+        gradients.accumulate(bias) { position, destination in
+            destination.update(from: biasGradients.row(position), count: bias.count)
         }
     }
 }

@@ -27,8 +27,10 @@ public final class InputLinear: Layer {
     /// y, [rows, out].
     public let output: Tensor
 
-    private let weight: Parameter
-    private let bias: Parameter?
+    private let inputs: Int
+    /// Of the flat buffers.
+    private let weight: Range<Int>
+    private let bias: Range<Int>?
     private let replica: Replica
     private let gradients: GradientAccumulator
     /// By shape, a panel's products over this worker's rows, and over the rank's.
@@ -59,11 +61,12 @@ public final class InputLinear: Layer {
         gradients: GradientAccumulator, shapes: [BatchShape], sharesInputs: Bool
     ) throws {
         self.name = name
-        self.weight = weight
-        self.bias = bias
+        self.weight = weight.range
+        self.bias = bias?.range
         self.replica = replica
         self.gradients = gradients
         let (outputs, inputs) = (weight.shape[0], weight.shape[1])
+        self.inputs = inputs
         self.outputs = outputs
         let rows = shapes.map(\.rows).max() ?? 0
         let output = Tensor(rows: rows, columns: outputs)
@@ -140,7 +143,7 @@ public final class InputLinear: Layer {
         try plan.forward(
             input: input.pointer, weight: replica.parameters + memory(ofPanel: index).lowerBound,
             bias: bias.map {
-                UnsafePointer(replica.parameters + $0.range.lowerBound + index * panelWidth)
+                UnsafePointer(replica.parameters + $0.lowerBound + index * panelWidth)
             },
             output: panel.pointer)
     }
@@ -156,8 +159,8 @@ public final class InputLinear: Layer {
 
     /// Where a panel of the weight lies in the flat buffers.
     private func memory(ofPanel index: Int) -> Range<Int> {
-        let size = weight.shape[1] * panelWidth
-        let first = weight.range.lowerBound + index * size
+        let size = inputs * panelWidth
+        let first = weight.lowerBound + index * size
         return first..<first + size
     }
 
@@ -184,13 +187,13 @@ public final class InputLinear: Layer {
         }
         sum(
             shards: pass.shardRows.count, panels: 0..<outputs / panelWidth,
-            slice: 0..<weight.shape[1], bias: bias, into: gradients.nodes)
+            slice: 0..<inputs, bias: bias, into: gradients.nodes)
     }
 
     /// Adds up gradients over the shards in `operands`, whose output gradients begin at the first
     /// of `panels`, for the weights of `slice` of the inputs.
     private func sum(
-        shards: Int, panels: Range<Int>, slice: Range<Int>, bias: Parameter?,
+        shards: Int, panels: Range<Int>, slice: Range<Int>, bias: Range<Int>?,
         into nodes: [GradientAccumulator.Node]
     ) {
         let operands = UnsafeMutableBufferPointer(start: operands, count: shards)
@@ -213,14 +216,14 @@ public final class InputLinear: Layer {
         }
     }
 
-    private func part(of bias: Parameter, _ panel: Int) -> Range<Int> {
-        let first = bias.range.lowerBound + panel * panelWidth
+    private func part(of bias: Range<Int>, _ panel: Int) -> Range<Int> {
+        let first = bias.lowerBound + panel * panelWidth
         return first..<first + panelWidth
     }
 }
 
 extension InputLinear: TeamProduct {
-    package var columns: (input: Int, output: Int) { (weight.shape[1], weight.shape[0]) }
+    package var columns: (input: Int, output: Int) { (inputs, outputs) }
 
     package var slices: [Range<Int>] {
         guard let team = gradients.team else { return [] }
@@ -229,16 +232,15 @@ extension InputLinear: TeamProduct {
                 [memory(ofPanel: panel)] + (bias.map { [part(of: $0, panel)] } ?? [])
             }
         }
-        let slice = team.slice(ofInputs: weight.shape[1])
+        let slice = team.slice(ofInputs: inputs)
         return (0..<outputs / panelWidth).map {
             let first = memory(ofPanel: $0).lowerBound
             return first + slice.lowerBound * panelWidth..<first + slice.upperBound * panelWidth
-        } + (team.sumsBiases ? bias.map { [$0.range] } ?? [] : [])
+        } + (team.sumsBiases ? bias.map { [$0] } ?? [] : [])
     }
 
     package func sumSlices(of shards: UnsafeBufferPointer<WeightGradients.Operands>) {
         guard let team = gradients.team, let input else { return }
-        let inputs = weight.shape[1]
         let panels = computesPanels ? myPanels : 0..<outputs / panelWidth
         var row = 0
         for (number, shard) in shards.enumerated() {

@@ -12,8 +12,10 @@ public final class Linear: Layer {
 
     /// Values in a row of the output, out.
     public let outputs: Int
-    private let weight: Parameter
-    private let bias: Parameter?
+    private let inputs: Int
+    /// Of the flat buffers.
+    private let weight: Range<Int>
+    private let bias: Range<Int>?
     private let replica: Replica
     private let gradients: GradientAccumulator
     /// y, [rows, out].
@@ -32,11 +34,12 @@ public final class Linear: Layer {
         replica: Replica, gradients: GradientAccumulator, shapes: [BatchShape]
     ) throws {
         self.name = name
-        self.weight = weight
-        self.bias = bias
+        self.weight = weight.range
+        self.bias = bias?.range
         self.replica = replica
         self.gradients = gradients
         let (outputs, inputs) = (weight.shape[0], weight.shape[1])
+        self.inputs = inputs
         self.outputs = outputs
         let rows = shapes.map(\.rows).max() ?? 0
         output = Tensor(rows: rows, columns: outputs)
@@ -60,8 +63,8 @@ public final class Linear: Layer {
     /// y, [rows, out], of all rows at once.
     public func forward(_ input: Tensor, _ block: Block, _ pass: Pass) throws {
         try plans[pass.shape.index].forward(
-            input: input.pointer, weight: replica.parameters + weight.range.lowerBound,
-            bias: bias.map { UnsafePointer(replica.parameters + $0.range.lowerBound) },
+            input: input.pointer, weight: replica.parameters + weight.lowerBound,
+            bias: bias.map { UnsafePointer(replica.parameters + $0.lowerBound) },
             output: output.pointer)
     }
 
@@ -73,7 +76,7 @@ public final class Linear: Layer {
         guard let inputGradient else { return }
         try plans[pass.shape.index].backwardData(
             outputGradient: outputGradient.pointer,
-            weight: replica.parameters + weight.range.lowerBound,
+            weight: replica.parameters + weight.lowerBound,
             inputGradient: inputGradient.pointer)
     }
 
@@ -88,34 +91,34 @@ public final class Linear: Layer {
             plans[pass.shape.index].backwardWeights(
                 input: input.pointer, outputGradient: outputGradient.pointer,
                 shards: node.shards,
-                weightGradient: node.values + weight.range.lowerBound,
-                biasGradient: bias.map { node.values + $0.range.lowerBound })
+                weightGradient: node.values + weight.lowerBound,
+                biasGradient: bias.map { node.values + $0.lowerBound })
         }
     }
 }
 
 extension Linear: TeamProduct {
-    package var columns: (input: Int, output: Int) { (weight.shape[1], weight.shape[0]) }
+    package var columns: (input: Int, output: Int) { (inputs, outputs) }
 
     package var slices: [Range<Int>] {
         guard let team = gradients.team else { return [] }
-        let slice = team.slice(ofInputs: weight.shape[1])
-        let first = weight.range.lowerBound
+        let slice = team.slice(ofInputs: inputs)
+        let first = weight.lowerBound
         return [first + slice.lowerBound * outputs..<first + slice.upperBound * outputs]
-            + (team.sumsBiases ? bias.map { [$0.range] } ?? [] : [])
+            + (team.sumsBiases ? bias.map { [$0] } ?? [] : [])
     }
 
     package func sumSlices(of shards: UnsafeBufferPointer<WeightGradients.Operands>) {
         guard let team = gradients.team, let teamGradients else { return }
-        let slice = team.slice(ofInputs: weight.shape[1])
+        let slice = team.slice(ofInputs: inputs)
         for node in team.nodes {
             teamGradients.sum(
                 UnsafeBufferPointer(rebasing: shards[node.shards]), slice: slice,
-                weightGradient: node.values + weight.range.lowerBound,
+                weightGradient: node.values + weight.lowerBound,
                 biasGradient: team.sumsBiases
-                    ? bias.map { node.values + $0.range.lowerBound } : nil,
+                    ? bias.map { node.values + $0.lowerBound } : nil,
                 capture: team.capture(in: node) { values in
-                    (values + weight.range.lowerBound, bias.map { values + $0.range.lowerBound })
+                    (values + weight.lowerBound, bias.map { values + $0.lowerBound })
                 })
         }
     }

@@ -103,12 +103,12 @@ extension BatchNorm {
             // meeting that opens the gradient's reduction.
             guard communicator.thread == 0 else { return }
             writeGroup(
-                0, scale: replica.gradient + scale.range.lowerBound,
-                shift: replica.gradient + shift.range.lowerBound)
+                0, scale: replica.gradient + scale.lowerBound,
+                shift: replica.gradient + shift.lowerBound)
             return
         }
-        contribute(scale.range) { writeGroup($0, scale: $1, shift: nil) }
-        contribute(shift.range) { writeGroup($0, scale: nil, shift: $1) }
+        contribute(scale) { writeGroup($0, scale: $1, shift: nil) }
+        contribute(shift) { writeGroup($0, scale: nil, shift: $1) }
     }
 
     /// A group's gradient counts as its first shard's; the other shards contribute zeros.
@@ -145,13 +145,13 @@ extension BatchNorm {
         group.projection.pointer.update(repeating: 0, count: channels)
         guard let shardSums else { preconditionFailure("only a frozen layer has sums of shards") }
         guard let scale = placement.scale, let shift = placement.shift else { return }
-        gradients.accumulate(scale.range) { position, destination in
+        gradients.accumulate(scale) { position, destination in
             let product = shardSums + (2 * position + 1) * channels
             for c in 0..<channels {
                 destination[c] = Float(product[c] * group.inverseDeviation[c])
             }
         }
-        gradients.accumulate(shift.range) { position, destination in
+        gradients.accumulate(shift) { position, destination in
             let gradient = shardSums + 2 * position * channels
             for c in 0..<channels { destination[c] = Float(gradient[c]) }
         }
@@ -194,8 +194,8 @@ extension BatchNorm {
     ) {
         guard statistics == .batch else { return }
         let weight = settings.average.weight(afterBatches: batches)
-        let mean = replica.statistics + placement.running.mean.lowerBound
-        let variance = replica.statistics + placement.running.variance.lowerBound
+        let mean = replica.statistics + placement.mean.lowerBound
+        let variance = replica.statistics + placement.variance.lowerBound
         let total = Double(samples * positions)
         let group = coefficients[0]
         let correction = correction(count: group.count)
@@ -228,8 +228,8 @@ extension BatchNorm {
     /// Puts other statistics, [C], in place of the running ones; one worker of the rank calls it.
     package func setRunningStatistics(mean: [Double], variance: [Double]) {
         for c in 0..<channels {
-            replica.statistics[placement.running.mean.lowerBound + c] = Float(mean[c])
-            replica.statistics[placement.running.variance.lowerBound + c] = Float(variance[c])
+            replica.statistics[placement.mean.lowerBound + c] = Float(mean[c])
+            replica.statistics[placement.variance.lowerBound + c] = Float(variance[c])
         }
     }
 

@@ -33,20 +33,22 @@ public final class BatchNorm: MeetingLayer, AddingLayer, RecomputedLayer {
         case frozen
     }
 
-    /// Where this layer's tensors lie in the replica.
-    public struct Placement {
-        /// γ and β; nil without affine.
-        public let scale: Parameter?
+    /// Where this layer's tensors lie in the replica's flat buffers.
+    public struct Placement: Hashable, Sendable {
+        /// γ, nil without affine.
+        public let scale: Range<Int>?
         /// β, nil without affine.
-        public let shift: Parameter?
-        /// The running statistics.
-        public let running: RunningStatistics
+        public let shift: Range<Int>?
+        /// The running means and variances.
+        public let mean: Range<Int>
+        public let variance: Range<Int>
 
         /// A layer's tensors.
         public init(scale: Parameter?, shift: Parameter?, running: RunningStatistics) {
-            self.scale = scale
-            self.shift = shift
-            self.running = running
+            self.scale = scale?.range
+            self.shift = shift?.range
+            mean = running.mean
+            variance = running.variance
         }
     }
 
@@ -155,7 +157,7 @@ public final class BatchNorm: MeetingLayer, AddingLayer, RecomputedLayer {
         precondition(
             isAudit
                 || [placement.scale, placement.shift].allSatisfy {
-                    $0.map { ($0.range.upperBound <= replica.layout.reduced) == travels } ?? true
+                    $0.map { ($0.upperBound <= replica.layout.reduced) == travels } ?? true
                 }, "γ and β lie among the summed gradients exactly where they are summed")
     }
 
@@ -183,12 +185,12 @@ public final class BatchNorm: MeetingLayer, AddingLayer, RecomputedLayer {
 
     var scale: UnsafePointer<Float> {
         UnsafePointer(
-            placement.scale.map { replica.parameters + $0.range.lowerBound } ?? ones.pointer)
+            placement.scale.map { replica.parameters + $0.lowerBound } ?? ones.pointer)
     }
 
     private var shift: UnsafePointer<Float> {
         UnsafePointer(
-            placement.shift.map { replica.parameters + $0.range.lowerBound } ?? zeros.pointer)
+            placement.shift.map { replica.parameters + $0.lowerBound } ?? zeros.pointer)
     }
 
     /// Only slopes other than ReLU's, and ReLU's of a sum, are found from the output.
@@ -255,8 +257,8 @@ public final class BatchNorm: MeetingLayer, AddingLayer, RecomputedLayer {
     }
 
     private func setRunning(_ group: GroupCoefficients) {
-        let mean = replica.statistics + placement.running.mean.lowerBound
-        let variance = replica.statistics + placement.running.variance.lowerBound
+        let mean = replica.statistics + placement.mean.lowerBound
+        let variance = replica.statistics + placement.variance.lowerBound
         for c in 0..<channels {
             group.mean[c] = Double(mean[c])
             group.variance[c] = Double(variance[c])

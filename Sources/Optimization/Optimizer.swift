@@ -76,6 +76,9 @@ public struct Optimizer: Sendable, Equatable {
             momentum: schedule.momentum(momentum, step: step, of: totalSteps))
     }
 
+}
+
+extension Optimizer.Rule {
     /// Updates the parameters in `range`.
     ///
     /// Disjoint ranges may be updated at the same time and in any order: bits do not depend on
@@ -89,7 +92,7 @@ public struct Optimizer: Sendable, Equatable {
         _ buffers: ParameterBuffers, range: Range<Int>, decays: Bool, localRate: Double? = nil,
         at step: StepSettings
     ) {
-        switch rule {
+        switch self {
         case .sgd(let sgd): sgd.update(buffers, range: range, decays: decays, at: step)
         case .adam(let adam): adam.update(buffers, range: range, decays: decays, at: step)
         case .lars(let lars):

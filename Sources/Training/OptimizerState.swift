@@ -11,6 +11,7 @@ final class OptimizerState: Sendable {
 
     // Workers update many small parts at the same time: what they all look at is plain memory, since
     // counting references to it would have them write one cache line.
+    private let rule: Optimizer.Rule
     nonisolated(unsafe) private let flat: ParameterBuffers
     nonisolated(unsafe) private let runs: UnsafeBufferPointer<Run>
 
@@ -31,6 +32,7 @@ final class OptimizerState: Sendable {
         measuresGradient: Bool = false, isFrozen: (Parameter) -> Bool = { _ in false }
     ) {
         self.optimizer = optimizer
+        rule = optimizer.rule
         self.replica = replica
         let length = replica.layout.length
         buffers = (0..<optimizer.stateCount).map { _ in
@@ -81,7 +83,7 @@ final class OptimizerState: Sendable {
     /// Updates the parameters in `range`, by a rule that needs no norms.
     func update(_ range: Range<Int>, at step: StepSettings) {
         for run in runs where run.range.overlaps(range) {
-            optimizer.update(
+            rule.update(
                 flat, range: run.range.clamped(to: range), decays: run.decays,
                 at: step)
         }
@@ -96,7 +98,7 @@ final class OptimizerState: Sendable {
         for chunk in norms.chunks[chunks] {
             let tensor = norms.tensors[chunk.tensor]
             if tensor.isFrozen { continue }
-            if chunk.tensor != current, case .lars(let lars) = optimizer.rule {
+            if chunk.tensor != current, case .lars(let lars) = rule {
                 current = chunk.tensor
                 let of = norms.norms(ofTensor: current)
                 localRate =
@@ -105,7 +107,7 @@ final class OptimizerState: Sendable {
                         parameterNorm: of.parameter, gradientNorm: clip * of.gradient) : nil
             }
             if clip != 1 { norms.scaleGradient(in: chunk.range, by: clip) }
-            optimizer.update(
+            rule.update(
                 flat, range: chunk.range, decays: tensor.decays, localRate: localRate,
                 at: step)
         }

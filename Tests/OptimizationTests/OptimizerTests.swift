@@ -31,7 +31,7 @@ struct OptimizerTests {
             // The buffers do not keep the tensors.
             withExtendedLifetime((parameters, gradient, first, second)) {
                 for range in ranges {
-                    optimizer.update(
+                    optimizer.rule.update(
                         buffers, range: range, decays: true, localRate: localRate,
                         at: optimizer.settings(step: step, of: 20))
                 }
@@ -125,7 +125,7 @@ struct OptimizerTests {
             second: zeros[2].pointer)
         withExtendedLifetime((parameters, zeros)) {
             for (range, decays) in [(0..<2, true), (2..<3, false)] {
-                optimizer.update(
+                optimizer.rule.update(
                     buffers, range: range, decays: decays, localRate: 1,
                     at: optimizer.settings(step: 1, of: 1))
             }
@@ -143,7 +143,7 @@ struct OptimizerTests {
             for step in 1...5 {
                 let gradient = Self.tensor(UInt64(step))
                 withExtendedLifetime((parameters, first, gradient)) {
-                    optimizer.update(
+                    optimizer.rule.update(
                         ParameterBuffers(
                             parameters: parameters.pointer, gradient: gradient.pointer,
                             first: first.pointer),
