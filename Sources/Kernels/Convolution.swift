@@ -81,9 +81,11 @@ public final class Convolution {
     ///   - bias: whether `forward` adds one, and `backwardWeights` gives its gradient.
     ///   - backwardData: false for a first layer.
     ///   - scratch: memory for the time of a call, which a thread's plans can share.
+    ///   - fetching: what some of the kernels fetch meanwhile.
     public init(
         _ shape: ConvolutionShape, gradientImages: Set<Int>, layout: WeightLayout, bias: Bool,
-        backwardData: Bool, scratch: ConvolutionScratch = ConvolutionScratch()
+        backwardData: Bool, scratch: ConvolutionScratch = ConvolutionScratch(),
+        fetching: PrefetchQueue? = nil
     ) throws(KernelError) {
         self.shape = shape
         self.layout = layout
@@ -98,16 +100,16 @@ public final class Convolution {
         }
         forwardPass =
             if shape.hasDirectForward {
-                .direct(DirectForward(shape, layout))
+                .direct(DirectForward(shape, layout, fetching: fetching))
             } else if shape.hasDirectChannelForward {
-                .directChannels(DirectChannelForward(shape, layout))
+                .directChannels(DirectChannelForward(shape, layout, fetching: fetching))
             } else {
                 .oneDNN(try Self.plan(.forward, shape, layout, bias: bias))
             }
         if !backwardData {
             backwardPass = nil
         } else if shape.hasDirectBackwardData {
-            backwardPass = .direct(DirectBackwardData(shape, layout))
+            backwardPass = .direct(DirectBackwardData(shape, layout, fetching: fetching))
         } else {
             backwardPass = .oneDNN(try Self.plan(.backwardData, shape, layout, bias: false))
         }

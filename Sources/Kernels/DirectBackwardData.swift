@@ -18,8 +18,11 @@ final class DirectBackwardData {
     /// each unit: a vector of a kernel row.
     private let (pixelPlaces, unitPlaces): ([Int], [Int])
 
-    init(_ shape: ConvolutionShape, _ layout: WeightLayout) {
+    private let fetching: PrefetchQueue?
+
+    init(_ shape: ConvolutionShape, _ layout: WeightLayout, fetching: PrefetchQueue?) {
         self.shape = shape
+        self.fetching = fetching
         let (vectors, channels) = (shape.rowVectors, shape.inputChannels)
         let units = shape.kernelHeight * vectors
         weights = DirectWeights(
@@ -59,6 +62,7 @@ final class DirectBackwardData {
         let (pixels, units) = (pixelPlaces.count, unitPlaces.count)
         var pixel = 0
         while pixel < pixels {
+            fetching?.fetch(16)
             let count = min(Tile<TileRow4>.rows, pixels &- pixel)
             var unit = 0
             while unit < units {

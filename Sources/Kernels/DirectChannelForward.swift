@@ -20,8 +20,11 @@ final class DirectChannelForward {
     /// times more.
     private let places: [Int]
 
-    init(_ shape: ConvolutionShape, _ layout: WeightLayout) {
+    private let fetching: PrefetchQueue?
+
+    init(_ shape: ConvolutionShape, _ layout: WeightLayout, fetching: PrefetchQueue?) {
         self.shape = shape
+        self.fetching = fetching
         let (k, c) = (shape.outputChannels, shape.inputChannels)
         weights = DirectWeights(shape, layout, count: shape.weightCount) { out, channel, r, s in
             let first = out / 32 * 32
@@ -84,6 +87,7 @@ final class DirectChannelForward {
         places.withUnsafeBufferPointer { places in
             var pixel = 0
             while pixel < pixels {
+                fetching?.fetch(4)
                 let first = places[pixel]
                 let offsets = Tile8<Row>.Offsets(
                     row1: places[pixel &+ 1] &- first, row2: places[pixel &+ 2] &- first,

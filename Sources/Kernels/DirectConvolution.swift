@@ -109,8 +109,11 @@ final class DirectForward {
     /// Two channels of a vector of pixels, [16, 2].
     private let pairs: UnsafeMutablePointer<Float>
 
-    init(_ shape: ConvolutionShape, _ layout: WeightLayout) {
+    private let fetching: PrefetchQueue?
+
+    init(_ shape: ConvolutionShape, _ layout: WeightLayout, fetching: PrefetchQueue?) {
         self.shape = shape
+        self.fetching = fetching
         (outputHeight, outputWidth) = (shape.outputHeight, shape.outputWidth)
         let (outputs, width) = (shape.outputChannels, shape.kernelWidth)
         weights = DirectWeights(shape, layout, count: shape.weightCount) { k, c, r, s in
@@ -150,6 +153,7 @@ final class DirectForward {
         let vectors = outputHeight * perRow
         var vector = 0
         while vector < vectors {
+            fetching?.fetch(32)
             let left = (row: vector / perRow, column: vector % perRow * laneCount)
             let next = min(vector &+ 1, vectors &- 1)
             let right = (row: next / perRow, column: next % perRow * laneCount)

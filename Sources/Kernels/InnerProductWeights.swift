@@ -98,10 +98,11 @@ package final class WeightGradients {
     ///   - weightGradient: [inputs, outputs]
     ///   - biasGradient: [outputs], or nil where it is not wanted.
     ///   - capture: one of the shards whose own gradient is wanted, too.
+    ///   - fetching: what is fetched meanwhile.
     package func sum(
         _ shards: UnsafeBufferPointer<Operands>, slice: Range<Int>,
         weightGradient: UnsafeMutablePointer<Float>, biasGradient: UnsafeMutablePointer<Float>?,
-        capture: Capture? = nil
+        capture: Capture? = nil, fetching: PrefetchQueue? = nil
     ) {
         var column = 0
         while column < outputs {
@@ -117,7 +118,7 @@ package final class WeightGradients {
             }
             let panel = Panel(
                 shards: UnsafeBufferPointer(start: factors, count: shards.count), stride: stride,
-                columns: columns, width: width)
+                columns: columns, width: width, fetching: fetching)
             if !slice.isEmpty {
                 let first = slice.lowerBound * outputs + column
                 add(
@@ -173,6 +174,9 @@ package final class WeightGradients {
     }
 }
 
+/// Lines of a `PrefetchQueue` that are asked for with every tile: as many as come in its time.
+let linesPerTile = 16
+
 /// One shard's part of a panel.
 private struct ShardRows {
     /// [rows, factors]
@@ -190,6 +194,7 @@ private struct Panel {
     /// Columns that exist.
     let columns: Int
     let width: Int
+    let fetching: PrefetchQueue?
 }
 
 /// One panel of factorsᵀ · outputGradient, tile by tile.
@@ -212,6 +217,7 @@ private struct TileTree {
         let shards = panel.shards
         let level = Tile<Row>.rows * Tile<Row>.columns
         for start in Swift.stride(from: 0, to: factorRows, by: Tile<Row>.rows) {
+            panel.fetching?.fetch(linesPerTile)
             // The last tile overlaps its neighbour rather than being a smaller one.
             let first = min(start, max(0, factorRows - Tile<Row>.rows))
             let offsets = TileOffsets(last: factorRows - 1 - first)

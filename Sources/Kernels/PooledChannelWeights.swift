@@ -23,8 +23,14 @@ final class PooledChannelWeights {
             && shape.inputChannels <= 4 && shape.outputHeight * shape.outputWidth <= 1 << 23
     }
 
-    init(_ shape: ConvolutionShape, _ pooling: PoolingShape, _ layout: WeightLayout) {
+    private let fetching: PrefetchQueue?
+
+    init(
+        _ shape: ConvolutionShape, _ pooling: PoolingShape, _ layout: WeightLayout,
+        fetching: PrefetchQueue?
+    ) {
         self.shape = shape
+        self.fetching = fetching
         self.pooling = pooling
         self.layout = layout
         let inputs = shape.inputChannels
@@ -77,6 +83,7 @@ final class PooledChannelWeights {
         var taps = NineTaps(from: sum)
         var place = 0
         for y in 0..<height {
+            fetching?.fetch(8)
             var patch = image + 2 &* y &* row
             var pixel = 2 &* Int32(truncatingIfNeeded: y) &* right
             for _ in 0..<width {

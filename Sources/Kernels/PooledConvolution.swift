@@ -38,7 +38,8 @@ public final class PooledConvolution {
     /// has them.
     public init(
         _ shape: ConvolutionShape, _ pooling: PoolingShape, layout: WeightLayout, bias: Bool,
-        backwardData: Bool, scratch: ConvolutionScratch = ConvolutionScratch()
+        backwardData: Bool, scratch: ConvolutionScratch = ConvolutionScratch(),
+        fetching: PrefetchQueue? = nil
     ) throws(KernelError) {
         precondition(
             pooling.inputHeight == shape.outputHeight && pooling.inputWidth == shape.outputWidth
@@ -48,11 +49,11 @@ public final class PooledConvolution {
         self.pooling = pooling
         convolution = try Convolution(
             shape, gradientImages: [], layout: layout, bias: bias, backwardData: backwardData,
-            scratch: scratch)
+            scratch: scratch, fetching: fetching)
         weightPass =
             PooledChannelWeights.suits(shape)
-            ? .channels(PooledChannelWeights(shape, pooling, layout))
-            : .windows(PooledBackwardWeights(shape, pooling, layout))
+            ? .channels(PooledChannelWeights(shape, pooling, layout, fetching: fetching))
+            : .windows(PooledBackwardWeights(shape, pooling, layout, fetching: fetching))
         image = alignedAllocation(of: Float.self, count: shape.outputCount)
         image.initialize(repeating: 0, count: shape.outputCount)
     }
@@ -167,8 +168,14 @@ private final class PooledBackwardWeights {
         shape.rowVectors == 3 ? 4 : shape.rowVectors
     }
 
-    init(_ shape: ConvolutionShape, _ pooling: PoolingShape, _ layout: WeightLayout) {
+    private let fetching: PrefetchQueue?
+
+    init(
+        _ shape: ConvolutionShape, _ pooling: PoolingShape, _ layout: WeightLayout,
+        fetching: PrefetchQueue?
+    ) {
         self.shape = shape
+        self.fetching = fetching
         self.layout = layout
         windows = pooling.outputHeight * pooling.outputWidth
         let (vectors, rowVectors) = (Self.vectors(shape), Self.rowVectors(shape))
@@ -231,6 +238,7 @@ private final class PooledBackwardWeights {
         var sum = sums.pointer + k &* Self.vectors(shape) &* laneCount
         var r = 0
         while r < shape.kernelHeight {
+            fetching?.fetch(24)
             // Of fewer than five rows left, the last one is worked out several times.
             let last = shape.kernelHeight &- r &- 1
             let offsets = (

@@ -83,7 +83,8 @@ public final class Convolution2D: ShardwiseLayer, PackingLayer {
             kernel = .pooled(
                 try PooledConvolution(
                     shape, pooling, layout: layout, bias: bias != nil,
-                    backwardData: needsInputGradient, scratch: scratch), maxima: maxima)
+                    backwardData: needsInputGradient, scratch: scratch,
+                    fetching: gradients.team?.prefetchQueue), maxima: maxima)
         } else {
             kernel = .plain(
                 try Convolution(
@@ -91,7 +92,7 @@ public final class Convolution2D: ShardwiseLayer, PackingLayer {
                     gradientImages: Set(
                         shapes.filter(\.trains).flatMap(\.shardRows).map(\.count)),
                     layout: layout, bias: bias != nil, backwardData: needsInputGradient,
-                    scratch: scratch))
+                    scratch: scratch, fetching: gradients.team?.prefetchQueue))
         }
         let (forward, backward) = (
             kernel.convolution.packedForwardCount, kernel.convolution.packedBackwardCount

@@ -22,9 +22,6 @@ package protocol GradientTeam: AnyObject {
     /// The rows of each thread, counted from the rank's first, for the batch of shape `index`.
     func threadRows(ofShape index: Int) -> [Range<Int>]
 
-    /// Where the rank's shards begin and the last one ends, for the batch of shape `index`.
-    func rowBoundaries(ofShape index: Int) -> [Int]
-
     /// The shard whose own gradients are kept, too; counted from the rank's first.
     var captured: ShardCapture? { get }
 
@@ -41,6 +38,10 @@ package protocol GradientTeam: AnyObject {
 
     /// Waits for all workers of the rank.
     func meet() throws
+
+    /// What this worker is about to read of its team-mates, for kernels that can hide how it comes;
+    /// nil where there are none.
+    var prefetchQueue: PrefetchQueue? { get }
 }
 
 /// A product whose weight gradient a team sums up.
@@ -50,6 +51,16 @@ package protocol TeamProduct: AnyObject {
 
     /// The parts of the flat gradient that this worker sums up, and then updates.
     var slices: [Range<Int>] { get }
+
+    /// Those of the weight that team-mates sum up.
+    var othersSlices: [Range<Int>] { get }
+
+    /// The columns of the inputs that `slices` take.
+    var inputSlice: Range<Int> { get }
+
+    /// Whether its sums take so long that what the other products' need of team-mates can be fetched
+    /// meanwhile.
+    var hidesFetching: Bool { get }
 
     /// Sums up this worker's slices over the rows of all shards of the rank.
     func sumSlices(of shards: UnsafeBufferPointer<WeightGradients.Operands>)

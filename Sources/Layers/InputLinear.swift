@@ -33,9 +33,6 @@ public final class InputLinear: Layer {
     private let bias: Range<Int>?
     private let replica: Replica
     private let gradients: GradientAccumulator
-    /// By shape, a panel's products over this worker's rows, and over the rank's.
-    private let plans: [InnerProduct]
-    private let rankPlans: [InnerProduct]
     /// [rows, 64]: a panel's outputs before they go to their places.
     private let panel: Tensor
     /// Of a panel.
@@ -55,7 +52,7 @@ public final class InputLinear: Layer {
     /// - Parameters:
     ///   - shapes: the batches that will come, by index.
     ///   - sharesInputs: whether training passes may take the inputs of the whole rank.
-    /// - Throws: `KernelError` where oneDNN cannot make a plan, and what the team throws.
+    /// - Throws: what the team throws.
     public init(
         name: String, weight: Parameter, bias: Parameter?, replica: Replica,
         gradients: GradientAccumulator, shapes: [BatchShape], sharesInputs: Bool
@@ -71,12 +68,6 @@ public final class InputLinear: Layer {
         let rows = shapes.map(\.rows).max() ?? 0
         let output = Tensor(rows: rows, columns: outputs)
         self.output = output
-        func plan(_ boundaries: [Int]) throws -> InnerProduct {
-            try InnerProduct(
-                rowBoundaries: boundaries, inputs: inputs, outputs: panelWidth, bias: bias != nil,
-                backwardData: false)
-        }
-        plans = try shapes.map { try plan($0.rowBoundaries) }
         let panels = outputs / panelWidth
         let team = gradients.team
         let shards = team?.shards ?? shapes.map(\.shardRows.count).max() ?? 0
@@ -88,12 +79,9 @@ public final class InputLinear: Layer {
             team.rows <= outputs
         {
             computesPanels = true
-            // By shards, as in any world: a plan over more rows at once must have a shard's bits.
-            rankPlans = try shapes.indices.map { try plan(team.rowBoundaries(ofShape: $0)) }
             outputsOfThreads = try team.share(output)
         } else {
             computesPanels = false
-            rankPlans = []
             outputsOfThreads = []
         }
         panel = Tensor(rows: computesPanels ? team?.rows ?? 0 : rows, columns: panelWidth)
@@ -123,14 +111,15 @@ public final class InputLinear: Layer {
         let shape = pass.shape.index
         guard computesPanels, pass.mode == .training, let team = gradients.team else {
             for index in 0..<outputs / panelWidth {
-                try multiply(plans[shape], input, index)
+                multiply(input, rows: pass.rows, index)
                 place(0..<pass.rows, of: index, in: output.pointer)
             }
             return
         }
+        let threadRows = team.threadRows(ofShape: shape)
         for index in myPanels {
-            try multiply(rankPlans[shape], input, index)
-            for (thread, rows) in team.threadRows(ofShape: shape).enumerated() {
+            multiply(input, rows: threadRows.last?.upperBound ?? 0, index)
+            for (thread, rows) in threadRows.enumerated() {
                 place(rows, of: index, in: outputsOfThreads[thread])
             }
         }
@@ -139,13 +128,13 @@ public final class InputLinear: Layer {
         try team.meet()
     }
 
-    private func multiply(_ plan: InnerProduct, _ input: Tensor, _ index: Int) throws {
-        try plan.forward(
-            input: input.pointer, weight: replica.parameters + memory(ofPanel: index).lowerBound,
+    private func multiply(_ input: Tensor, rows: Int, _ index: Int) {
+        panelProduct(
+            input.pointer, rows: rows, inner: inputs,
+            panel: replica.parameters + memory(ofPanel: index).lowerBound,
             bias: bias.map {
                 UnsafePointer(replica.parameters + $0.lowerBound + index * panelWidth)
-            },
-            output: panel.pointer)
+            }, into: panel.pointer, fetching: gradients.team?.prefetchQueue)
     }
 
     private func place(
@@ -210,7 +199,7 @@ public final class InputLinear: Layer {
                             values + memory(ofPanel: index).lowerBound,
                             bias.map { values + part(of: $0, index).lowerBound }
                         )
-                    })
+                    }, fetching: computesPanels ? gradients.team?.prefetchQueue : nil)
             }
             for shard in operands.indices { operands[shard].outputGradient += panelWidth }
         }
@@ -237,6 +226,15 @@ extension InputLinear: TeamProduct {
             let first = memory(ofPanel: $0).lowerBound
             return first + slice.lowerBound * panelWidth..<first + slice.upperBound * panelWidth
         } + (team.sumsBiases ? bias.map { [$0] } ?? [] : [])
+    }
+
+    /// None where it computes panels, and elsewhere it is read at once.
+    package var othersSlices: [Range<Int>] { [] }
+
+    package var hidesFetching: Bool { computesPanels }
+
+    package var inputSlice: Range<Int> {
+        computesPanels ? 0..<inputs : gradients.team?.slice(ofInputs: inputs) ?? 0..<inputs
     }
 
     package func sumSlices(of shards: UnsafeBufferPointer<WeightGradients.Operands>) {

@@ -108,6 +108,18 @@ extension Linear: TeamProduct {
             + (team.sumsBiases ? bias.map { [$0] } ?? [] : [])
     }
 
+    package var othersSlices: [Range<Int>] {
+        let slice = inputSlice
+        return [0..<slice.lowerBound, slice.upperBound..<inputs].map {
+            weight.lowerBound + $0.lowerBound * outputs..<weight.lowerBound + $0.upperBound
+                * outputs
+        }
+    }
+
+    package var inputSlice: Range<Int> { gradients.team?.slice(ofInputs: inputs) ?? 0..<inputs }
+
+    package var hidesFetching: Bool { false }
+
     package func sumSlices(of shards: UnsafeBufferPointer<WeightGradients.Operands>) {
         guard let team = gradients.team, let teamGradients else { return }
         let slice = team.slice(ofInputs: inputs)

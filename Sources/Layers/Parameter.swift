@@ -1,9 +1,6 @@
 public import Kernels
 public import TensorCore
 
-/// Outputs of one panel of a weight that lies in panels: four vectors, what a register tile takes.
-package let panelWidth = 64
-
 /// A named range of the flat parameter buffer.
 public struct Parameter: Hashable, Sendable {
     /// What a parameter is, which decides over weight decay and initial values.

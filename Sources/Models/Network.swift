@@ -131,6 +131,7 @@ public final class Network {
         layers = try LayerGraph(
             try builder.nodes(), shapes: shapes, inputSize: specification.inputs)
         if let team {
+            team.finishJoining(replica)
             reduction.completeSlices = team.slices
             reduction.completeTogether = { [unowned layers] () throws(CollectiveError) in
                 try team.sumAll()
@@ -177,10 +178,17 @@ public final class Network {
         return mine
     }
 
+    /// The last layer's output in a training pass, valid until the next pass.
+    package func forward(_ input: Tensor, _ pass: Pass) throws -> Tensor {
+        team?.fetchForward()
+        return try layers.forward(input, pass)
+    }
+
     /// Gradients of this worker's shards, from those of the outputs (without another, the loss's),
     /// into its nodes of the tree. Between ranks finished parts are summed meanwhile:
     /// `gradientReduction.sum` must follow.
     package func backward(_ pass: Pass, from outputGradient: Tensor? = nil) throws {
+        team?.fetchBackward()
         try layers.backward(outputGradient ?? loss.outputGradient, pass, follower: buckets)
     }
 

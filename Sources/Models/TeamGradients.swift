@@ -22,6 +22,16 @@ final class TeamGradients: GradientTeam {
     }
 
     private var products: [Product] = []
+    /// In which they are summed up.
+    private var order: [Int] = []
+    private var hiding: Int?
+    /// By product.
+    private var inputSlices: [Range<Int>] = []
+    /// Parts of the parameters that team-mates update and this worker reads, and those that it updates.
+    private var read: [Range<Int>] = []
+    private var written: [Range<Int>] = []
+    private var parameters: UnsafeMutablePointer<Float>?
+    let prefetchQueue: PrefetchQueue?
     private static let mostProducts = 1024
 
     /// What this worker shows: the addresses of each product's input and output gradient. Two in
@@ -71,6 +81,7 @@ final class TeamGradients: GradientTeam {
             communicator.buffer(of: UInt.self, count: 2 * Self.mostProducts)
         }
         collected = .allocate(capacity: mine.count)
+        prefetchQueue = world.threadsPerRank > 1 ? PrefetchQueue(capacity: 256) : nil
     }
 
     deinit { collected.deallocate() }
@@ -79,10 +90,6 @@ final class TeamGradients: GradientTeam {
     var thread: Int { communicator.thread }
 
     func threadRows(ofShape index: Int) -> [Range<Int>] { threadRows[index] }
-
-    func rowBoundaries(ofShape index: Int) -> [Int] {
-        places[index].reduce(into: [0]) { $0.append($0[$0.count - 1] + $1.rows.count) }
-    }
 
     /// The parts of the flat gradient that this worker sums up, of all products.
     var slices: [Range<Int>] { products.flatMap { $0.layer.slices } }
@@ -116,7 +123,61 @@ final class TeamGradients: GradientTeam {
         self.shape = shape
     }
 
-    /// Meets the team, and sums up this worker's slices of every product, last layer first.
+    /// Learns where the parameters lie, when all products have joined.
+    func finishJoining(_ replica: Replica) {
+        parameters = replica.parameters
+        hiding = products.firstIndex { $0.layer.hidesFetching }
+        order = (hiding.map { [$0] } ?? []) + products.indices.reversed().filter { $0 != hiding }
+        inputSlices = products.map(\.layer.inputSlice)
+        read = products.flatMap(\.layer.othersSlices)
+        written = products.indices.filter { $0 != hiding }.flatMap { products[$0].layer.slices }
+    }
+
+    /// Queues what team-mates wrote of the weights in the last update, and this worker will read.
+    func fetchForward() {
+        guard let prefetchQueue, let parameters else { return }
+        prefetchQueue.removeAll()
+        for slice in read {
+            prefetchQueue.add(parameters + slice.lowerBound, columns: slice.count)
+        }
+    }
+
+    /// Queues what this worker will update of the weights, and team-mates have read.
+    func fetchBackward() {
+        prefetchQueue?.removeAll()
+        queueWritten()
+    }
+
+    private func queueWritten() {
+        guard let prefetchQueue, let parameters else { return }
+        for slice in written {
+            prefetchQueue.add(
+                parameters + slice.lowerBound, columns: slice.count, willBeWritten: true)
+        }
+    }
+
+    /// Queues what this worker will read of team-mates' rows for the sums of all products but the
+    /// one that hides it, and what it will update.
+    private func fetchSums() {
+        guard let prefetchQueue else { return }
+        prefetchQueue.removeAll()
+        for index in order where index != hiding {
+            let columns = products[index].layer.columns
+            let slice = inputSlices[index]
+            for (thread, rows) in threadRows[shape].enumerated() where thread != self.thread {
+                guard let shown = communicator.address(ofThread: thread) else { continue }
+                prefetchQueue.add(
+                    pointer(shown, 2 * index) + slice.lowerBound, columns: slice.count,
+                    rows: rows.count, stride: columns.input)
+                prefetchQueue.add(
+                    pointer(shown, 2 * index + 1), columns: columns.output * rows.count)
+            }
+        }
+        queueWritten()
+    }
+
+    /// Meets the team, and sums up this worker's slices of every product, last layer first, but
+    /// before all the one that hides how the others' rows are fetched.
     func sumAll() throws(CollectiveError) {
         let mine = shown[parity].pointer
         parity ^= 1
@@ -126,8 +187,9 @@ final class TeamGradients: GradientTeam {
             Fingerprint(
                 step: communicator.step, layer: -1, kind: .gradients, length: products.count))
         communicator.collectiveTimer?.ended(.gradients)
-        for number in products.indices.reversed() {
+        for number in order {
             let product = products[number].layer
+            if number == hiding { fetchSums() }
             let columns = product.columns
             for (shard, place) in places[shape].enumerated() {
                 let rows = communicator.address(ofThread: place.thread) ?? UnsafeRawPointer(mine)

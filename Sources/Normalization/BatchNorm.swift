@@ -39,8 +39,9 @@ public final class BatchNorm: MeetingLayer, AddingLayer, RecomputedLayer {
         public let scale: Range<Int>?
         /// β, nil without affine.
         public let shift: Range<Int>?
-        /// The running means and variances.
+        /// The running means.
         public let mean: Range<Int>
+        /// The running variances.
         public let variance: Range<Int>
 
         /// A layer's tensors.

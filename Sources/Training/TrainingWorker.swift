@@ -132,7 +132,7 @@ final class TrainingWorker {
 
     /// Logits and loss of the worker's samples, and the metrics of the whole batch.
     func forward(_ pass: Pass) throws {
-        let logits = try network.layers.forward(input, pass)
+        let logits = try network.forward(input, pass)
         let batch = ShardedBatch(samples: pass.samples, shards: plan.shards)
         // The loader may hold the samples of team-mates, too.
         let mine =

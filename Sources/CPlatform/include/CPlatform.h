@@ -21,6 +21,12 @@ static inline void bn_prefetch(const void *address, int64_t count) {
 /// Asks for the cache line of `address`, which need not be mapped.
 static inline void bn_prefetch_line(const void *address) { __builtin_prefetch(address, 0, 3); }
 
+/// The same, into the second-level cache.
+static inline void bn_prefetch_line_nearby(const void *address) { __builtin_prefetch(address, 0, 2); }
+
+/// The same for a line that this core alone is to have, in order to write it.
+static inline void bn_prefetch_line_to_write(const void *address) { __builtin_prefetch(address, 1, 3); }
+
 /// Subnormal Float32 results and inputs count as zero on the calling thread from here on. Every
 /// worker sets this at entry: a subnormal costs over 100 cycles, and the bits must not depend on
 /// which thread met it. Returns the thread's mode before.
