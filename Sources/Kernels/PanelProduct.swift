@@ -8,7 +8,7 @@ package let panelWidth = 64
 ///
 /// Every value is one chain of fused multiply-adds along `inner`, from 0, and then the bias: its bits
 /// depend on no other row. A tile of 6 rows × 64 columns works through as many rows of B as a
-/// first-level cache holds, then comes the next tile; oneDNN's brgemm reads all of B for each.
+/// first-level cache holds, and the next one finds them there.
 ///
 /// Measured on a Xeon with AVX-512, one core: 60 rows of 784 in 28.6 µs, brgemm 30.3; 30 in 14.5,
 /// brgemm 15.3.
