@@ -30,7 +30,9 @@ public final class InnerProduct {
 
     private let forwardProduct: ShardedProduct
     private let backwardDataProduct: ShardedProduct?
-    private let weightGradients: WeightGradients
+    /// Made when first used: a team has its own.
+    private lazy var weightGradients = WeightGradients(
+        shards: shardCount, rows: rows, inputs: inputs, outputs: outputs)
     /// [shards]: the operands of the call under way.
     private let operands: UnsafeMutablePointer<WeightGradients.Operands>
 
@@ -59,9 +61,6 @@ public final class InnerProduct {
             ? try ShardedProduct(
                 operation: "inner product, backward data", rowBoundaries: rowBoundaries,
                 inner: outputs, columns: inputs, transposed: true, bias: false) : nil
-        weightGradients = WeightGradients(
-            shards: rowBoundaries.count - 1, rows: rowBoundaries.last ?? 0, inputs: inputs,
-            outputs: outputs)
         operands = .allocate(capacity: max(rowBoundaries.count - 1, 1))
     }
 

@@ -57,6 +57,12 @@ package final class WeightGradients {
     private let capturedTile: UnsafeMutablePointer<Float>
     /// [rows, up to 64]: the last columns of outputGradient, filled up with zeros.
     private let edge: UnsafeMutablePointer<Float>
+    /// Inputs in blocks of 48, [blocks][rows, 48]: rows a kilobyte apart or more share few sets of a
+    /// first-level cache, and each is on a page of its own.
+    private let gathered: UnsafeMutablePointer<Float>
+    private let gathersInputs: Bool
+    private static var farRow: Int { 256 }
+    private static var block: Int { 8 * Tile<TileRow4>.rows }
     /// A constant 1, the factor of a bias gradient.
     private let one: UnsafeMutablePointer<Float>
     /// [shards]: what the tiles of the present panel are made of.
@@ -66,10 +72,22 @@ package final class WeightGradients {
     ///   - shards: the most shards of a call.
     ///   - rows: the most rows of all shards of a call.
     ///   - rowStride: values between rows of an output gradient; nil for `outputs`.
-    package init(shards: Int, rows: Int, inputs: Int, outputs: Int, rowStride: Int? = nil) {
+    ///   - slice: the most inputs of a call; nil for all.
+    package init(
+        shards: Int, rows: Int, inputs: Int, outputs: Int, rowStride: Int? = nil,
+        slice: Int? = nil
+    ) {
         self.inputs = inputs
         self.outputs = outputs
         self.rowStride = rowStride ?? outputs
+        let slice = slice ?? inputs
+        // Brought together once, they are read once for each 64 outputs.
+        gathersInputs =
+            inputs >= Self.farRow && outputs >= Self.farRow && slice >= Self.block && rows >= 64
+        gathered = alignedAllocation(
+            of: Float.self,
+            count: gathersInputs
+                ? (slice + Self.block - 1) / Self.block * Self.block * rows : 0)
         // At least one level, which also serves a tile at the right edge.
         let levels = max(1, Int.bitWidth - (shards + 1).leadingZeroBitCount)
         stack = alignedAllocation(
@@ -86,6 +104,7 @@ package final class WeightGradients {
         stack.deallocate()
         capturedTile.deallocate()
         edge.deallocate()
+        gathered.deallocate()
         one.deallocate()
         factors.deallocate()
     }
@@ -104,6 +123,7 @@ package final class WeightGradients {
         weightGradient: UnsafeMutablePointer<Float>, biasGradient: UnsafeMutablePointer<Float>?,
         capture: Capture? = nil, fetching: PrefetchQueue? = nil
     ) {
+        if gathersInputs { gather(shards, slice) }
         var column = 0
         while column < outputs {
             let left = outputs - column
@@ -112,18 +132,21 @@ package final class WeightGradients {
             let wide = bn_compiled_for_512_bit_vectors() == 1
             let width = wide && left > 32 ? 64 : wide && left > 16 ? 32 : 16
             let columns = min(width, left)
-            let stride = setPanel(shards, column: column, columns: columns, width: width)
-            for shard in shards.indices {
-                factors[shard].factor = shards[shard].input + slice.lowerBound
-            }
+            let stride = setPanel(
+                shards, column: column, columns: columns, width: width, uses: slice.count)
             let panel = Panel(
                 shards: UnsafeBufferPointer(start: factors, count: shards.count), stride: stride,
                 columns: columns, width: width, fetching: fetching)
-            if !slice.isEmpty {
-                let first = slice.lowerBound * outputs + column
+            var start = slice.lowerBound
+            while start < slice.upperBound {
+                let count = gathersInputs ? min(Self.block, slice.upperBound - start) : slice.count
+                setFactors(shards, from: start, of: slice)
+                let first = start * outputs + column
                 add(
-                    panel, factorStride: inputs, rows: slice.count, into: weightGradient + first,
+                    panel, factorStride: gathersInputs ? Self.block : inputs, rows: count,
+                    into: weightGradient + first,
                     capture: capture.map { ($0.shard, $0.weightGradient + first) })
+                start += count
             }
             if let biasGradient {
                 // The weight gradient of an input that is always 1.
@@ -138,24 +161,58 @@ package final class WeightGradients {
         }
     }
 
+    /// Copies the inputs of `slice` into `gathered`.
+    private func gather(_ shards: UnsafeBufferPointer<Operands>, _ slice: Range<Int>) {
+        var target = gathered
+        for start in stride(from: slice.lowerBound, to: slice.upperBound, by: Self.block) {
+            let count = min(Self.block, slice.upperBound - start)
+            for shard in shards {
+                var source = shard.input + start
+                for _ in 0..<shard.rows {
+                    target.update(from: source, count: count)
+                    source += inputs
+                    target += Self.block
+                }
+            }
+        }
+    }
+
+    /// Points every shard at its inputs from `start` on.
+    private func setFactors(
+        _ shards: UnsafeBufferPointer<Operands>, from start: Int, of slice: Range<Int>
+    ) {
+        guard gathersInputs else {
+            for shard in shards.indices { factors[shard].factor = shards[shard].input + start }
+            return
+        }
+        let rows = shards.reduce(0) { $0 + $1.rows }
+        var first = gathered + (start - slice.lowerBound) * rows
+        for shard in shards.indices {
+            factors[shard].factor = UnsafePointer(first)
+            first += shards[shard].rows * Self.block
+        }
+    }
+
     /// Points every shard's rows at the panel's columns; the right columns are copied and filled up
-    /// with zeros to whole vectors. Returns the distance of rows.
+    /// with zeros to whole vectors, and rows that lie far apart are brought together. Returns the
+    /// distance of rows.
     private func setPanel(
-        _ shards: UnsafeBufferPointer<Operands>, column: Int, columns: Int, width: Int
+        _ shards: UnsafeBufferPointer<Operands>, column: Int, columns: Int, width: Int, uses: Int
     ) -> Int {
         var target = edge
+        let copies = columns < width || rowStride >= Self.farRow && uses >= Self.block
         for (index, shard) in shards.enumerated() {
             let source = shard.outputGradient + column
             factors[index].rows = shard.rows
-            factors[index].outputGradient = columns == width ? source : UnsafePointer(target)
-            guard columns < width else { continue }
+            factors[index].outputGradient = copies ? UnsafePointer(target) : source
+            guard copies else { continue }
             for row in 0..<shard.rows {
                 target.update(from: source + row * rowStride, count: columns)
                 (target + columns).update(repeating: 0, count: width - columns)
                 target += width
             }
         }
-        return columns == width ? rowStride : width
+        return copies ? width : rowStride
     }
 
     private func add(

@@ -44,7 +44,9 @@ public final class Linear: Layer {
         let rows = shapes.map(\.rows).max() ?? 0
         output = Tensor(rows: rows, columns: outputs)
         teamGradients = gradients.team.map {
-            WeightGradients(shards: $0.shards, rows: $0.rows, inputs: inputs, outputs: outputs)
+            WeightGradients(
+                shards: $0.shards, rows: $0.rows, inputs: inputs, outputs: outputs,
+                slice: $0.slice(ofInputs: inputs).count)
         }
         plans = try shapes.map {
             try InnerProduct(

@@ -13,7 +13,7 @@ struct ProductShape: CustomTestStringConvertible {
 private let shapes = [
     (1, 1, 1), (1, 5, 3), (2, 1, 17), (3, 2, 16), (4, 784, 128), (5, 3, 64), (7, 128, 10),
     (8, 784, 128), (13, 6, 33), (15, 7, 31), (30, 128, 128), (60, 128, 10), (17, 129, 65),
-    (64, 100, 100), (33, 31, 1), (9, 511, 96),
+    (64, 100, 100), (33, 31, 1), (9, 511, 96), (64, 256, 256), (75, 300, 270),
 ].map { ProductShape(rows: $0.0, inputs: $0.1, outputs: $0.2) }
 
 /// Uneven, empty and single shards; sizes that are no powers of two.
@@ -21,6 +21,7 @@ private let worlds: [[Int]] = [
     [0, 30], [0, 7, 15], [0, 7, 15, 22, 30], [0, 1, 2, 3, 4, 5], [0, 4, 4, 9],
     [0, 0, 3, 3, 3, 8, 9], [0, 8, 16, 24, 32, 40, 48, 56],
     [0, 2, 5, 7, 10, 12, 15, 17, 20, 22, 25, 27, 30, 33], [0, 16, 32, 64],
+    [0, 20, 20, 51, 97],
 ]
 
 func randomTensor(_ rows: Int, _ columns: Int, _ index: UInt64) -> Tensor {
@@ -171,7 +172,9 @@ private struct Pass {
 
     @Test("a node's weight gradients are its shards' own, added along the tree", arguments: worlds)
     func gradientsFollowTheTree(_ boundaries: [Int]) throws {
-        for (inputs, outputs) in [(50, 128), (128, 10), (7, 33), (1, 1), (5, 70), (13, 16)] {
+        // The last one's rows are brought together where there are 64.
+        let shapes = [(50, 128), (128, 10), (7, 33), (1, 1), (5, 70), (13, 16), (301, 259)]
+        for (inputs, outputs) in shapes {
             let pass = Pass(
                 rows: boundaries[boundaries.count - 1], inputs: inputs, outputs: outputs)
             let plan = try InnerProduct(
@@ -188,6 +191,40 @@ private struct Pass {
                 #expect(bits(biases) == expected.dropFirst(inputs * outputs).map(\.bitPattern))
             }
         }
+    }
+
+    @Test("slices of the inputs have the bits of the whole, and nothing else is written")
+    func slices() {
+        let (rows, inputs, outputs) = (97, 300, 260)
+        let boundaries = [0, 20, 20, 51, 97]
+        let pass = Pass(rows: rows, inputs: inputs, outputs: outputs)
+        let shards = zip(boundaries, boundaries.dropFirst()).map {
+            WeightGradients.Operands(
+                input: UnsafePointer(pass.input.row($0)),
+                outputGradient: UnsafePointer(pass.outputGradient.row($0)), rows: $1 - $0)
+        }
+        func sum(_ slices: [Range<Int>], most: Int?) -> [Float] {
+            let gradient = Tensor(rows: inputs, columns: outputs)
+            gradient.elements = Array(repeating: -7, count: inputs * outputs)
+            let kernel = WeightGradients(
+                shards: shards.count, rows: rows, inputs: inputs, outputs: outputs, slice: most)
+            for slice in slices {
+                shards.withUnsafeBufferPointer {
+                    kernel.sum(
+                        $0, slice: slice, weightGradient: gradient.pointer, biasGradient: nil)
+                }
+            }
+            return gradient.elements
+        }
+        // Slices of fewer than 48 are not brought together.
+        let expected = sum((0..<inputs / 4).map { 4 * $0..<4 * $0 + 4 }, most: 4)
+        for cut in [1, 47, 48, 49, 150] {
+            #expect(sum([0..<cut, cut..<inputs], most: nil) == expected)
+        }
+        let part = sum([60..<133], most: 73)
+        #expect(part[60 * outputs..<133 * outputs] == expected[60 * outputs..<133 * outputs])
+        #expect(part[..<(60 * outputs)].allSatisfy { $0 == -7 })
+        #expect(part[(133 * outputs)...].allSatisfy { $0 == -7 })
     }
 
     /// The weight and bias gradients of a node, by the tree's definition.
