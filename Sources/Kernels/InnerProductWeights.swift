@@ -55,13 +55,16 @@ package final class WeightGradients {
     private let stack: UnsafeMutablePointer<Float>
     /// [6 · 64]: a captured tile at the right edge.
     private let capturedTile: UnsafeMutablePointer<Float>
-    /// [rows, up to 64]: the last columns of outputGradient, filled up with zeros.
+    /// [rows, up to 64]: columns of outputGradient whose rows lie far apart, or the last ones, filled up
+    /// with zeros.
     private let edge: UnsafeMutablePointer<Float>
     /// Inputs in blocks of 48, [blocks][rows, 48]: rows a kilobyte apart or more share few sets of a
     /// first-level cache, and each is on a page of its own.
     private let gathered: UnsafeMutablePointer<Float>
     private let gathersInputs: Bool
+    /// Values from one row to the next from which on rows lie far apart.
     private static var farRow: Int { 256 }
+    /// Inputs of a block; fewer are not worth a copy.
     private static var block: Int { 8 * Tile<TileRow4>.rows }
     /// A constant 1, the factor of a bias gradient.
     private let one: UnsafeMutablePointer<Float>

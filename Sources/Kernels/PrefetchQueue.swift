@@ -9,7 +9,7 @@ import CPlatform
 ///
 /// Kernels ask for a few lines after each 100 ns or so of work, at most one for 10 ns: more would have
 /// their own reads wait. Measured on two cores of a Xeon, in turn: LeNet in batches of 4 is 1.08 times as
-/// fast with it, the perceptron in batches of 60 1.03 times.
+/// fast with it.
 public final class PrefetchQueue {
     private struct Block {
         var first: UnsafeRawPointer

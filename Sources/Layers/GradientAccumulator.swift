@@ -58,7 +58,7 @@ package protocol TeamProduct: AnyObject {
     /// The columns of the inputs that `slices` take.
     var inputSlice: Range<Int> { get }
 
-    /// Whether its sums take so long that what the other products' need of team-mates can be fetched
+    /// Whether its sums take so long that what the other products need of team-mates can be fetched
     /// meanwhile.
     var hidesFetching: Bool { get }
 

@@ -93,6 +93,20 @@ struct WorldDigestTests {
         #expect(panels == (hidden == "[64]" || hidden == "[192]" ? 4 : 8))
     }
 
+    @Test("one digest over worlds of which some bring far rows of wide layers together")
+    func wideLayers() throws {
+        // 97 rows of a rank or 48 or fewer, where 64 are needed; the last batch is of 6.
+        let plan = try SmallRun.plan(
+            shards: 6, scope: "\"global\"", hidden: "[300, 260]", epochs: 2,
+            more: ["batch.size=97"])
+        let alone = try SmallRun.digests(plan, ranks: 1, threads: 1)[0]
+        for (ranks, threads) in testWorlds where ranks * threads <= 6 {
+            for digest in try SmallRun.digests(plan, ranks: ranks, threads: threads) {
+                #expect(digest == alone, "\(ranks)×\(threads)")
+            }
+        }
+    }
+
     @Test(
         "one digest over worlds with clipping, LARS and Adam",
         arguments: [
