@@ -1,3 +1,5 @@
+import Synchronization
+
 /// Learns when a worker is inside a collective.
 package protocol CollectiveTimer: AnyObject {
     /// A collective of this kind begins.
@@ -69,10 +71,21 @@ public final class Communicator {
 
     /// Meets all workers of the world; nothing is exchanged.
     public func barrier() throws(CollectiveError) {
+        try barrier(among: 0..<world.ranks)
+    }
+
+    /// Meets all workers of `ranks`, who all call it; nothing is exchanged. What each wrote before, also
+    /// to memory that the ranks share, is then there for all.
+    package func barrier(among ranks: some Collection<Int>) throws(CollectiveError) {
         let fingerprint = Fingerprint(step: step, layer: -1, kind: .barrier, length: 0)
         try meetTeam(nil, fingerprint)
-        guard world.ranks > 1 else { return }
-        if let exchange { try exchange.open(fingerprint) }
+        guard ranks.count > 1 else { return }
+        if let exchange {
+            // Messages order what ranks read and write only by what the library does for them.
+            atomicMemoryFence(ordering: .sequentiallyConsistent)
+            try exchange.open(fingerprint, with: ranks.filter { $0 != world.rank })
+            atomicMemoryFence(ordering: .sequentiallyConsistent)
+        }
         try meetTeam(nil, fingerprint)
     }
 

@@ -132,9 +132,14 @@ final class RankExchange {
     /// Meets every other rank with frames that carry no payload: a barrier, or the opening of a
     /// collective whose payload follows with `send`, `receive` and `wait`.
     func open(_ fingerprint: Fingerprint) throws(CollectiveError) {
-        try startOpening(fingerprint, with: everyoneElse)
+        try open(fingerprint, with: everyoneElse)
+    }
+
+    /// The same with some peers, who do so with each other.
+    func open(_ fingerprint: Fingerprint, with peers: [Int]) throws(CollectiveError) {
+        try startOpening(fingerprint, with: peers)
         try wait(fingerprint)
-        try checkOpening(fingerprint, with: everyoneElse)
+        try checkOpening(fingerprint, with: peers)
     }
 
     /// Every rank but this one.

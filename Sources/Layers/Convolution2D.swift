@@ -29,9 +29,11 @@ public final class Convolution2D: ShardwiseLayer, PackingLayer {
     private let replica: Replica
     private let gradients: GradientAccumulator
     private let kernel: Kernel
-    /// Copies of the weight in the layouts of the passes; nil where they read the parameter.
-    private let packedForward: UnsafeMutablePointer<Float>?
-    private let packedBackward: UnsafeMutablePointer<Float>?
+    /// Where the copies of the weight lie, and in them those for the passes; nil for a pass that reads
+    /// the parameter.
+    private var copies: UnsafeMutablePointer<Float>?
+    private let forwardCopy: Int?
+    private let backwardCopy: Int?
     /// Brings back a shard's input that was not kept.
     public var restoreInput: ((_ position: Int, _ pass: Pass) throws -> Void)?
 
@@ -56,13 +58,11 @@ public final class Convolution2D: ShardwiseLayer, PackingLayer {
     ///   - needsInputGradient: false for a first layer.
     ///   - shapes: the batches that will come.
     ///   - scratch: memory that a worker's convolutions share.
-    ///   - thread: the worker's in its rank.
     /// - Throws: `KernelError` where oneDNN cannot make a plan.
     public init(
         name: String, _ shape: ConvolutionShape, pooling: PoolingShape? = nil, weight: Parameter,
         bias: Parameter?, needsInputGradient: Bool, replica: Replica,
-        gradients: GradientAccumulator, shapes: [BatchShape], scratch: ConvolutionScratch,
-        thread: Int
+        gradients: GradientAccumulator, shapes: [BatchShape], scratch: ConvolutionScratch
     ) throws {
         guard case .blocked(let layout) = weight.storage else {
             preconditionFailure("a convolution's weight lies as oneDNN wants it")
@@ -97,15 +97,11 @@ public final class Convolution2D: ShardwiseLayer, PackingLayer {
         let (forward, backward) = (
             kernel.convolution.packedForwardCount, kernel.convolution.packedBackwardCount
         )
-        packedCount = (forward ?? 0) + (backward ?? 0)
-        packsForItself = packedCount <= Self.mostForItself
-        let owner = packsForItself ? thread : nil
-        packedForward = forward.map {
-            replica.copy(of: weight, for: .forward, thread: owner, count: $0)
-        }
-        packedBackward = backward.map {
-            replica.copy(of: weight, for: .backward, thread: owner, count: $0)
-        }
+        // Vectors are read at their alignment.
+        let behind = forward.map { ($0 + 15) / 16 * 16 } ?? 0
+        forwardCopy = forward.map { _ in 0 }
+        backwardCopy = backward.map { _ in behind }
+        packedCount = behind + (backward ?? 0)
         let shards = shapes.map(\.shardRows.count).max() ?? 0
         biasGradients = Tensor(rows: bias == nil ? 0 : shards, columns: shape.outputChannels)
     }
@@ -129,18 +125,25 @@ public final class Convolution2D: ShardwiseLayer, PackingLayer {
     /// Floats of the copies that `pack` writes.
     package let packedCount: Int
 
-    /// So few take less time to write than to meet, and to read from another core.
-    package let packsForItself: Bool
-    private static let mostForItself = 8192
+    /// Where `pack` writes the copies and passes read them: `packedCount` floats.
+    package func place(copies: UnsafeMutablePointer<Float>) { self.copies = copies }
 
     /// Writes the copies of the weight, after an update.
     package func pack() throws {
-        if let packedForward {
-            try kernel.convolution.packForward(weight: plainWeight, into: packedForward)
+        guard let copies else { preconditionFailure("the copies of \(name) have no place") }
+        if let forwardCopy {
+            try kernel.convolution.packForward(weight: plainWeight, into: copies + forwardCopy)
         }
-        if let packedBackward {
-            try kernel.convolution.packBackward(weight: plainWeight, into: packedBackward)
+        if let backwardCopy {
+            try kernel.convolution.packBackward(weight: plainWeight, into: copies + backwardCopy)
         }
+    }
+
+    /// The weight as a pass reads it.
+    private func weight(at copy: Int?) -> UnsafePointer<Float> {
+        guard let copy else { return plainWeight }
+        guard let copies else { preconditionFailure("the copies of \(name) have no place") }
+        return UnsafePointer(copies + copy)
     }
 
     /// y, of the block's images.
@@ -148,7 +151,7 @@ public final class Convolution2D: ShardwiseLayer, PackingLayer {
         let (images, first) = (block.rows.count, block.rows.lowerBound)
         let x = input.pointer + first * shape.inputCount
         let y = output.pointer + first * outputs
-        let w = packedForward.map { UnsafePointer($0) } ?? plainWeight
+        let w = weight(at: forwardCopy)
         let b = bias.map { UnsafePointer(replica.parameters + $0.lowerBound) }
         switch kernel {
         case .plain(let kernel):
@@ -169,7 +172,7 @@ public final class Convolution2D: ShardwiseLayer, PackingLayer {
         let (images, first) = (block.rows.count, block.rows.lowerBound)
         let dy = outputGradient.pointer + first * outputs
         let dx = inputGradient.pointer + first * shape.inputCount
-        let w = packedBackward.map { UnsafePointer($0) } ?? plainWeight
+        let w = weight(at: backwardCopy)
         switch kernel {
         case .plain(let kernel):
             try kernel.backwardData(
@@ -216,9 +219,15 @@ package protocol PackingLayer: Layer {
     /// Floats of its copies; 0 for none.
     var packedCount: Int { get }
 
-    /// Whether the copies are this worker's; otherwise the rank's workers share them.
-    var packsForItself: Bool { get }
+    /// Where they lie, aligned to 16 floats: before the first `pack` and the first pass.
+    func place(copies: UnsafeMutablePointer<Float>)
 
-    /// Writes the copies; of those that are shared one worker does.
+    /// Writes the copies; of those that workers share one does.
     func pack() throws
+}
+
+extension PackingLayer {
+    /// Whether each worker has copies of its own: so few take less time to write than to meet, and to
+    /// read from another core.
+    package var packsForItself: Bool { packedCount <= 8192 }
 }

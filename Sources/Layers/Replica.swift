@@ -60,48 +60,29 @@ public final class Replica: Sendable {
         gradient.initialize(repeating: 0, count: max(layout.length, 1))
     }
 
-    /// What a pass reads instead of a parameter.
-    package enum Copy: Hashable, Sendable {
-        case forward
-        case backward
-    }
-
-    private struct CopyKey: Hashable {
-        let parameter: Parameter
-        let copy: Copy
-        let thread: Int?
-    }
-
-    /// Handed out once a worker asks for them; `copiesLock` guards the dictionary.
-    nonisolated(unsafe) private var copies: [CopyKey: UnsafeMutablePointer<Float>] = [:]
+    /// By thread, and under nil what all workers read; `copiesLock` guards the dictionary.
+    nonisolated(unsafe) private var copies: [Int?: WeightCopies] = [:]
 
     /// No `Mutex`, which ThreadSanitizer does not see.
     private let copiesLock = NSLock()
 
-    /// Memory for `parameter` in the layout of a pass: the same for all workers of the rank, who
-    /// fill it together after every update, or one worker's.
-    ///
-    /// - Parameter thread: whose it is; nil for all.
-    package func copy(
-        of parameter: Parameter, for copy: Copy, thread: Int?, count: Int
-    ) -> UnsafeMutablePointer<Float> {
-        if let owner {
-            return owner.copy(of: parameter, for: copy, thread: thread, count: count)
-        }
-        let key = CopyKey(parameter: parameter, copy: copy, thread: thread)
-        return copiesLock.withLock {
-            if let memory = copies[key] { return memory }
-            let memory = alignedAllocation(of: Float.self, count: count)
-            memory.initialize(repeating: 0, count: max(count, 1))
-            copies[key] = memory
-            return memory
-        }
+    /// Copies of weights in the layouts of passes: one worker's, or (nil) those of all workers, who fill
+    /// them together after every update. All networks of the replica read the same; nil where none
+    /// has asked for them.
+    package func copies(ofThread thread: Int?) -> WeightCopies? {
+        if let owner { return owner.copies(ofThread: thread) }
+        return copiesLock.withLock { copies[thread] }
+    }
+
+    /// Keeps them for as long as this replica lives.
+    package func keep(_ new: WeightCopies, ofThread thread: Int?) {
+        if let owner { return owner.keep(new, ofThread: thread) }
+        copiesLock.withLock { copies[thread] = new }
     }
 
     deinit {
         gradient.deallocate()
         guard owner == nil else { return }
-        for memory in copies.values { memory.deallocate() }
         parameters.deallocate()
         statistics.deallocate()
         batches.deallocate()

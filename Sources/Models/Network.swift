@@ -34,9 +34,7 @@ public final class Network {
     /// pass always takes this worker's.
     package let inputShards: Range<Int>
 
-    /// The layers whose copies of their weights this worker makes, and whether others read some.
-    private let packingLayers: [any PackingLayer]
-    private let sharesCopies: Bool
+    private let copies: NetworkCopies
     private let communicator: Communicator
     private let gradients: GradientAccumulator
     private let shards: Int
@@ -127,7 +125,7 @@ public final class Network {
         let builder = Builder(
             specification: specification, replica: replica, communicator: communicator,
             shards: shards, shapes: shapes, rows: rows, gradients: gradients, seed: seed,
-            sharesInputs: sharesInputs, isAudit: isAudit, thread: auditor ?? communicator.thread)
+            sharesInputs: sharesInputs, isAudit: isAudit)
         layers = try LayerGraph(
             try builder.nodes(), shapes: shapes, inputSize: specification.inputs)
         if let team {
@@ -145,37 +143,10 @@ public final class Network {
         normalizations = layers.layers.compactMap { $0 as? BatchNorm }
         loss = CrossEntropy(
             of: specification.outputKind, classes: specification.classes, rows: rows)
-        // The run's network makes the copies that both read.
-        let packing =
-            isAudit
-            ? []
-            : layers.layers.compactMap { $0 as? any PackingLayer }.filter {
-                $0.packedCount > 0
-            }
-        let shared = packing.filter { !$0.packsForItself }
-        sharesCopies = !shared.isEmpty
-        packingLayers = packing.filter(\.packsForItself) + Self.share(shared, communicator)
         self.communicator = communicator
+        copies = try NetworkCopies(
+            of: layers, replica: replica, communicator: communicator, auditor: auditor)
         try prepareWeights()
-    }
-
-    /// Those of `layers` that this worker makes copies for: the largest first, each to the worker
-    /// who has least to do.
-    private static func share(
-        _ layers: [any PackingLayer], _ communicator: Communicator
-    ) -> [any PackingLayer] {
-        var loads = Array(repeating: 0, count: communicator.world.threadsPerRank)
-        var mine: [any PackingLayer] = []
-        for layer in layers.enumerated().sorted(by: {
-            ($1.element.packedCount, $0.offset) < ($0.element.packedCount, $1.offset)
-        }).map(\.element) {
-            guard let least = loads.indices.min(by: { (loads[$0], $0) < (loads[$1], $1) }) else {
-                break
-            }
-            loads[least] += layer.packedCount
-            if least == communicator.thread { mine.append(layer) }
-        }
-        return mine
     }
 
     /// The last layer's output in a training pass, valid until the next pass.
@@ -193,13 +164,8 @@ public final class Network {
     }
 
     /// Makes the copies of the weights that passes read, after parameters have changed and the team
-    /// has met; all workers of the rank call it.
-    package func prepareWeights() throws {
-        for layer in packingLayers { try layer.pack() }
-        guard sharesCopies else { return }
-        // Nobody may read a copy that a team-mate is still writing.
-        try communicator.teamBarrier()
-    }
+    /// has met; all workers of all ranks call it.
+    package func prepareWeights() throws { try copies.make() }
 
     /// From here on keeps what `capture`'s shard of the batch contributes to summed gradients; nil: no
     /// longer. All workers of the rank that has it call it alike, as they sum up products together.
@@ -235,8 +201,6 @@ private struct Builder {
     let seed: UInt64
     let sharesInputs: Bool
     let isAudit: Bool
-    /// The worker's in its rank, whose copies of weights are read.
-    let thread: Int
     private let scratch = ConvolutionScratch()
 
     func nodes() throws -> [LayerGraph.Node] {
@@ -335,7 +299,7 @@ private struct Builder {
                 name: node.name, shape, pooling: pooling, weight: parameter("\(node.name).weight"),
                 bias: bias ? parameter("\(node.name).bias") : nil,
                 needsInputGradient: node.input > 0, replica: replica, gradients: gradients,
-                shapes: shapes, scratch: scratch, thread: thread)
+                shapes: shapes, scratch: scratch)
         case .maxPool(let shape): return Pool2D(name: node.name, .maximum, shape, rows: rows)
         case .averagePool(let shape): return Pool2D(name: node.name, .average, shape, rows: rows)
         case .globalAveragePool(let image):

@@ -45,6 +45,35 @@
             #expect(passed)
         }
 
+        @Test("ranks on one machine see what each writes to memory that they share")
+        @RankActor func sharedMemory() throws {
+            // Not where this machine has several NUMA nodes, or no folder in memory.
+            guard NeighbourMemory.place() != nil else { return }
+            let count = 100_000
+            let wrong = try run(threads: 2) { communicator -> Int in
+                let world = communicator.world
+                guard communicator.thread == 0 else {
+                    for _ in 0..<4 { try communicator.barrier() }
+                    return 0
+                }
+                let memory = try communicator.shareWithNeighbours(byteCount: 8 * count)
+                // A rank alone has no neighbours.
+                var wrong = memory == nil && world.ranks > 1 ? 1 : 0
+                for round in 1...2 {
+                    try communicator.barrier()
+                    let values = memory?.pointer.bindMemory(to: Int.self, capacity: count)
+                    for i in stride(from: world.rank, to: count, by: world.ranks) {
+                        values?[i] = round * i
+                    }
+                    try communicator.barrier()
+                    if let values { wrong += (0..<count).count { values[$0] != round * $0 } }
+                }
+                withExtendedLifetime(memory) {}
+                return wrong
+            }
+            #expect(wrong == 0)
+        }
+
         @Test("two ranks that meet in different steps name both")
         @RankActor func mismatch() throws {
             let session = RankActor.session
