@@ -1,4 +1,5 @@
 import COneDNN
+import CPlatform
 import TensorCore
 
 extension ConvolutionShape {
@@ -185,28 +186,35 @@ struct WinogradForward<Transform: WinogradTransform> {
 
     func pack(_ weight: UnsafePointer<Float>, into packed: UnsafeMutablePointer<Float>) {
         let (inputs, outputs) = (geometry.inputChannels, geometry.outputChannels)
-        // Blocks of 16 inputs and 16 outputs.
-        for input in 0..<inputs / laneCount {
-            for output in 0..<outputs / laneCount {
+        // A panel after the other, so that each frequency is written from its first value on.
+        var output = 0
+        while output < outputs {
+            let panel = output..<min(output &+ 32, outputs)
+            for input in 0..<inputs / laneCount {
                 if isBackward {
-                    packTurned(weight, laneCount &* input, laneCount &* output, into: packed)
+                    packTurned(weight, laneCount &* input, panel, into: packed)
                 } else {
-                    packBlock(weight, laneCount &* input, laneCount &* output, into: packed)
+                    packBlock(weight, laneCount &* input, panel, into: packed)
                 }
             }
+            output = panel.upperBound
         }
     }
 
     private func packBlock(
-        _ weight: UnsafePointer<Float>, _ input: Int, _ output: Int,
+        _ weight: UnsafePointer<Float>, _ input: Int, _ panel: Range<Int>,
         into packed: UnsafeMutablePointer<Float>
     ) {
         let (inputs, outputs) = (geometry.inputChannels, geometry.outputChannels)
         let plane = inputs &* outputs
         for c in input..<input &+ laneCount {
-            Transform.transformKernel(
-                weight + (c &* outputs &+ output), stride: plane,
-                into: packed + place(c, output), frequencyStride: plane)
+            var output = panel.lowerBound
+            while output < panel.upperBound {
+                Transform.transformKernel(
+                    weight + (c &* outputs &+ output), stride: plane,
+                    into: packed + place(c, output), frequencyStride: plane)
+                output &+= laneCount
+            }
         }
     }
 
@@ -214,25 +222,31 @@ struct WinogradForward<Transform: WinogradTransform> {
     private static var packingCount: Int { Transform.frequencyCount * laneCount * laneCount }
 
     /// The kernels turned around: from the last weight to the first. The parameter has its outputs,
-    /// here the inputs, innermost: each frequency is transposed.
+    /// here the inputs, innermost: each frequency of 16 by 16 of them is transposed.
     private func packTurned(
-        _ weight: UnsafePointer<Float>, _ input: Int, _ output: Int,
+        _ weight: UnsafePointer<Float>, _ input: Int, _ panel: Range<Int>,
         into packed: UnsafeMutablePointer<Float>
     ) {
         let (inputs, outputs) = (geometry.inputChannels, geometry.outputChannels)
         let plane = inputs &* outputs
         let block = memory.others
-        for c in 0..<laneCount {
-            Transform.transformKernel(
-                weight + (8 &* plane &+ (output &+ c) &* inputs &+ input), stride: 0 &- plane,
-                into: block + c &* laneCount, frequencyStride: laneCount &* laneCount)
-        }
-        for f in 0..<Transform.frequencyCount {
-            let source = block + f &* laneCount &* laneCount
-            for k in 0..<laneCount {
-                let target = packed + (f &* plane &+ place(input &+ k, output))
-                for c in 0..<laneCount { target[c] = source[c &* laneCount &+ k] }
+        var output = panel.lowerBound
+        while output < panel.upperBound {
+            for c in 0..<laneCount {
+                // Of the next 16 inputs: more rows, far apart, than hardware follows.
+                let next = weight + ((output &+ c) &* inputs &+ input &+ laneCount)
+                for tap in 0..<9 { bn_prefetch_line(next + tap &* plane) }
+                Transform.transformKernel(
+                    weight + (8 &* plane &+ (output &+ c) &* inputs &+ input), stride: 0 &- plane,
+                    into: block + c &* laneCount, frequencyStride: laneCount &* laneCount)
             }
+            for f in 0..<Transform.frequencyCount {
+                transpose(
+                    block + f &* laneCount &* laneCount,
+                    into: packed + (f &* plane &+ place(input, output)),
+                    stride: place(input &+ 1, output) &- place(input, output))
+            }
+            output &+= laneCount
         }
     }
 
