@@ -28,6 +28,7 @@ public final class Communicator {
     /// Messages between ranks; only worker 0 of a rank has it.
     let exchange: RankExchange?
 
+    private let otherRanks: [Int]
     private let table: TeamTable
     private let seat: Rendezvous.Seat
     /// Meetings of the team that this worker has arrived at, and those it has waited for.
@@ -38,6 +39,7 @@ public final class Communicator {
     init(world: World, thread: Int, table: TeamTable, exchange: RankExchange?) {
         self.world = world
         self.thread = thread
+        otherRanks = (0..<world.ranks).filter { $0 != world.rank }
         self.table = table
         seat = table.rendezvous.seat(ofThread: thread)
         self.exchange = exchange
@@ -71,19 +73,19 @@ public final class Communicator {
 
     /// Meets all workers of the world; nothing is exchanged.
     public func barrier() throws(CollectiveError) {
-        try barrier(among: 0..<world.ranks)
+        try barrier(with: otherRanks)
     }
 
-    /// Meets all workers of `ranks`, who all call it; nothing is exchanged. What each wrote before, also
-    /// to memory that the ranks share, is then there for all.
-    package func barrier(among ranks: some Collection<Int>) throws(CollectiveError) {
+    /// Meets all workers of this rank and of `peers`, who all call it alike; nothing is exchanged. What
+    /// each wrote before, also to memory that the ranks share, is then there for all.
+    package func barrier(with peers: [Int]) throws(CollectiveError) {
         let fingerprint = Fingerprint(step: step, layer: -1, kind: .barrier, length: 0)
         try meetTeam(nil, fingerprint)
-        guard ranks.count > 1 else { return }
+        guard !peers.isEmpty else { return }
         if let exchange {
             // Messages order what ranks read and write only by what the library does for them.
             atomicMemoryFence(ordering: .sequentiallyConsistent)
-            try exchange.open(fingerprint, with: ranks.filter { $0 != world.rank })
+            try exchange.open(fingerprint, with: peers)
             atomicMemoryFence(ordering: .sequentiallyConsistent)
         }
         try meetTeam(nil, fingerprint)

@@ -9,8 +9,9 @@ final class NetworkCopies {
     /// The layers that this worker copies.
     private let mine: [any PackingLayer]
 
-    /// The ranks whose workers read what is shared; empty where nothing is.
-    private let ranks: [Int]
+    /// Whether other workers read what this one copies, and which other ranks do.
+    private let isShared: Bool
+    private let neighbours: [Int]
 
     private let communicator: Communicator
 
@@ -45,17 +46,18 @@ final class NetworkCopies {
                 copies.ranks.isEmpty || communicator.world.ranks == 1
                 ? [communicator.world.rank] : copies.ranks
         }
-        self.ranks = ranks
+        isShared = !shared.isEmpty
+        neighbours = ranks.filter { $0 != communicator.world.rank }
         mine = auditor == nil ? own + Self.part(of: shared, ranks: ranks, communicator) : []
     }
 
     /// Makes this worker's part of the copies, and waits for the others'.
     func make() throws {
         // A neighbour may still read what it copied from other parameters; team-mates have met.
-        if ranks.count > 1 { try communicator.barrier(among: ranks) }
+        if !neighbours.isEmpty { try communicator.barrier(with: neighbours) }
         for layer in mine { try layer.pack() }
         // Nobody may read a copy that another is still writing.
-        if !ranks.isEmpty { try communicator.barrier(among: ranks) }
+        if isShared { try communicator.barrier(with: neighbours) }
     }
 
     // MARK: places
