@@ -102,7 +102,7 @@ struct KernelBench {
             try shape.map { try parse($0, standard: known.standard, known.fewest) }
             ?? known.standard
         switch kernel {
-        case "linear", "linear_backward": return try product(extents)
+        case "linear", "linear_backward": return product(extents)
         case "conv", "conv_backward_data", "conv_backward_weights":
             return try convolution(extents)
         case "max_pool", "max_pool_backward": return try maxPooling(extents)
@@ -141,9 +141,9 @@ struct KernelBench {
         return tensor
     }
 
-    private func product(_ extents: [Int]) throws -> Work {
+    private func product(_ extents: [Int]) -> Work {
         let (rows, inputs, outputs) = (extents[0], extents[1], extents[2])
-        let plan = try InnerProduct(rows: rows, inputs: inputs, outputs: outputs, bias: false)
+        let plan = InnerProduct(rows: rows, inputs: inputs, outputs: outputs)
         let (x, w) = (filled(rows, inputs), filled(inputs, outputs))
         let (y, dx, dw) = (
             filled(rows, outputs), filled(rows, inputs), filled(inputs, outputs)
@@ -154,13 +154,13 @@ struct KernelBench {
             name: kernel, shape: extents, operations: backward ? 2 * once : once, bytes: 0
         ) {
             if backward {
-                try plan.backwardData(
+                plan.backwardData(
                     outputGradient: y.pointer, weight: w.pointer, inputGradient: dx.pointer)
                 plan.backwardWeights(
                     input: x.pointer, outputGradient: y.pointer, weightGradient: dw.pointer,
                     biasGradient: nil)
             } else {
-                try plan.forward(
+                plan.forward(
                     input: x.pointer, weight: w.pointer, bias: nil, output: y.pointer)
             }
         }

@@ -34,7 +34,8 @@ dnnl_status_t plan_open(bn_dnnl_plan **plan, dnnl_primitive_attr_t *attributes) 
         status =
             dnnl_stream_create(&(*plan)->stream, (*plan)->engine, dnnl_stream_default_flags);
     if (status == dnnl_success) status = dnnl_primitive_attr_create(attributes);
-    // Scratch belongs to the plan, so that execution does not allocate and threads share nothing.
+    // Scratch is the caller's, so that execution does not allocate, plans of a thread share it, and
+    // threads share nothing.
     if (status == dnnl_success)
         status = dnnl_primitive_attr_set_scratchpad_mode(*attributes, dnnl_scratchpad_mode_user);
     return status;
@@ -55,26 +56,24 @@ dnnl_status_t plan_finish(bn_dnnl_plan *plan) {
 
     const_descriptor scratch =
         dnnl_primitive_desc_query_md(plan->description, dnnl_query_scratchpad_md, 0);
-    size_t bytes = scratch == NULL ? 0 : dnnl_memory_desc_get_size(scratch);
-    if (bytes == 0) return dnnl_success;
-    if (posix_memalign(&plan->scratch, 64, bytes) != 0) return dnnl_out_of_memory;
-    status = plan_add(plan, PLAN_SCRATCH, DNNL_ARG_SCRATCHPAD, scratch);
-    if (status != dnnl_success) return status;
-    return dnnl_memory_set_data_handle(plan->memories[PLAN_SCRATCH], plan->scratch);
+    plan->scratch_bytes = scratch == NULL ? 0 : (int64_t)dnnl_memory_desc_get_size(scratch);
+    if (plan->scratch_bytes == 0) return dnnl_success;
+    return plan_add(plan, PLAN_SCRATCH, DNNL_ARG_SCRATCHPAD, scratch);
 }
 
+int64_t bn_dnnl_scratch_bytes(const bn_dnnl_plan *plan) { return plan->scratch_bytes; }
+
 int bn_dnnl_execute(
-    bn_dnnl_plan *plan, const float *a, const float *b, const float *bias, float *c) {
-    void *handles[PLAN_SCRATCH] = {(void *)a, (void *)b, c, (void *)bias};
+    bn_dnnl_plan *plan, const float *a, const float *b, const float *bias, float *c,
+    void *scratch) {
+    void *handles[PLAN_ARGUMENTS] = {(void *)a, (void *)b, c, (void *)bias, scratch};
     dnnl_exec_arg_t arguments[PLAN_ARGUMENTS];
     int count = 0;
     for (int argument = 0; argument < PLAN_ARGUMENTS; argument++) {
         if (plan->memories[argument] == NULL) continue;
-        if (argument < PLAN_SCRATCH) {
-            dnnl_status_t status =
-                dnnl_memory_set_data_handle(plan->memories[argument], handles[argument]);
-            if (status != dnnl_success) return status;
-        }
+        dnnl_status_t status =
+            dnnl_memory_set_data_handle(plan->memories[argument], handles[argument]);
+        if (status != dnnl_success) return status;
         arguments[count].arg = plan->kinds[argument];
         arguments[count].memory = plan->memories[argument];
         count++;
@@ -95,6 +94,5 @@ void bn_dnnl_destroy(bn_dnnl_plan *plan) {
     if (plan->description != NULL) dnnl_primitive_desc_destroy(plan->description);
     if (plan->stream != NULL) dnnl_stream_destroy(plan->stream);
     if (plan->engine != NULL) dnnl_engine_destroy(plan->engine);
-    free(plan->scratch);
     free(plan);
 }

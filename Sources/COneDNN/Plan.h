@@ -23,7 +23,7 @@ struct bn_dnnl_plan {
     dnnl_primitive_t primitive;
     int kinds[PLAN_ARGUMENTS];  // DNNL_ARG_…
     dnnl_memory_t memories[PLAN_ARGUMENTS];  // made once; each call only moves their data handles
-    void *scratch;
+    int64_t scratch_bytes;
     const char *implementation;
 };
 
@@ -32,11 +32,11 @@ dnnl_status_t descriptor_create(
 
 void descriptor_destroy(descriptor it);
 
-/// An empty plan with its engine and stream, and attributes that leave scratch to the plan.
+/// An empty plan with its engine and stream, and attributes that leave scratch to the caller.
 dnnl_status_t plan_open(bn_dnnl_plan **plan, dnnl_primitive_attr_t *attributes);
 
 /// The memory of one argument of the plan.
 dnnl_status_t plan_add(bn_dnnl_plan *plan, int argument, int kind, const_descriptor descriptor);
 
-/// The primitive and its scratch, from the plan's description.
+/// The primitive and the size of its scratch, from the plan's description.
 dnnl_status_t plan_finish(bn_dnnl_plan *plan);

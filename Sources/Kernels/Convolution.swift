@@ -8,7 +8,7 @@
 ///
 /// Dense 3×3 kernels over whole vectors of channels go by Winograd's transforms
 /// (``ConvolutionShape/isWinograd``), those with few channels by kernels of their own, all others by
-/// oneDNN.
+/// oneDNN; 1×1 kernels with strides over a copy of the pixels that they read.
 ///
 /// **An image's bits depend on that image alone**: forward and backward data run tile by tile, or
 /// image by image. The latter costs nothing: measured on Zen 4, oneDNN 2.6.3, a call for one image
@@ -26,6 +26,8 @@ public final class Convolution {
     public let layout: WeightLayout
 
     private let bias: Bool
+    /// Where a 1×1 kernel has strides.
+    private let pixels: StridedPixels?
     private let forwardPass: ForwardPass
     private let backwardPass: BackwardPass?
     private let weightPass: WeightPass
@@ -66,10 +68,12 @@ public final class Convolution {
     public static func weightLayout(
         _ shape: ConvolutionShape, images: Int
     ) throws(KernelError) -> WeightLayout {
+        let shape = shape.convolved
         if shape.isWinograd { return WeightLayout(channelsLast: shape) }
         if shape.hasDirectBackwardWeights { return WeightLayout(fileOrderOf: shape) }
         return try OneDNNPlan.convolution(
-            shape, pass: .backwardWeights, images: max(images, 1), layout: nil, bias: false
+            shape, pass: .backwardWeights, images: max(images, 1), layout: nil, bias: false,
+            scratch: ConvolutionScratch()
         ).layout
     }
 
@@ -90,6 +94,8 @@ public final class Convolution {
         self.shape = shape
         self.layout = layout
         self.bias = bias
+        pixels = StridedPixels(shape, images: gradientImages.max() ?? 1)
+        let shape = shape.convolved
         if shape.isWinograd {
             forwardPass = .winograd(WinogradForwardPass(shape, isBackward: false, scratch))
             backwardPass =
@@ -104,14 +110,14 @@ public final class Convolution {
             } else if shape.hasDirectChannelForward {
                 .directChannels(DirectChannelForward(shape, layout, fetching: fetching))
             } else {
-                .oneDNN(try Self.plan(.forward, shape, layout, bias: bias))
+                .oneDNN(try Self.plan(.forward, shape, layout, bias: bias, scratch))
             }
         if !backwardData {
             backwardPass = nil
         } else if shape.hasDirectBackwardData {
             backwardPass = .direct(DirectBackwardData(shape, layout, fetching: fetching))
         } else {
-            backwardPass = .oneDNN(try Self.plan(.backwardData, shape, layout, bias: false))
+            backwardPass = .oneDNN(try Self.plan(.backwardData, shape, layout, bias: false, scratch))
         }
         if shape.hasDirectBackwardWeights {
             weightPass = .direct(DirectBackwardWeights(shape, layout))
@@ -120,7 +126,8 @@ public final class Convolution {
         var plans: [Int: OneDNNPlan] = [:]
         for images in gradientImages where images > 0 {
             plans[images] = try OneDNNPlan.convolution(
-                shape, pass: .backwardWeights, images: images, layout: layout, bias: false
+                shape, pass: .backwardWeights, images: images, layout: layout, bias: false,
+                scratch: scratch
             ).plan
         }
         weightPass = .oneDNN(plans)
@@ -129,17 +136,19 @@ public final class Convolution {
     /// On the parameter's layout where oneDNN has a fast implementation for it, else on that which
     /// oneDNN prefers, through a copy.
     private static func plan(
-        _ pass: OneDNNPlan.Pass, _ shape: ConvolutionShape, _ layout: WeightLayout, bias: Bool
+        _ pass: OneDNNPlan.Pass, _ shape: ConvolutionShape, _ layout: WeightLayout, bias: Bool,
+        _ scratch: ConvolutionScratch
     ) throws(KernelError) -> Plan {
         if let own = try? OneDNNPlan.convolution(
-            shape, pass: pass, images: 1, layout: layout, bias: bias
+            shape, pass: pass, images: 1, layout: layout, bias: bias, scratch: scratch
         ).plan, own.implementation.contains("jit") || own.implementation.contains("brg") {
             return Plan(plan: own, layout: layout, reorder: nil)
         }
         let (plan, preferred) = try OneDNNPlan.convolution(
-            shape, pass: pass, images: 1, layout: nil, bias: bias)
+            shape, pass: pass, images: 1, layout: nil, bias: bias, scratch: scratch)
         let reorder =
-            preferred == layout ? nil : try OneDNNPlan.reorder(from: layout, to: preferred)
+            preferred == layout
+            ? nil : try OneDNNPlan.reorder(from: layout, to: preferred, scratch: scratch)
         return Plan(plan: plan, layout: preferred, reorder: reorder)
     }
 
@@ -208,23 +217,19 @@ public final class Convolution {
         bias: UnsafePointer<Float>?, output: UnsafeMutablePointer<Float>
     ) throws(KernelError) {
         precondition(!self.bias || bias != nil, "this plan was made with a bias")
-        switch forwardPass {
-        case .oneDNN(let plan):
-            for n in 0..<images {
-                try plan.plan.execute(
-                    input + n * shape.inputCount, weight, bias, output + n * shape.outputCount)
+        if case .winograd(let pass) = forwardPass {
+            return pass.run(images: images, input, weight, bias, output)
+        }
+        for n in 0..<images {
+            let image = input + n * shape.inputCount
+            let x = pixels?.gather(image, images: 1) ?? image
+            let y = output + n * shape.outputCount
+            switch forwardPass {
+            case .oneDNN(let plan): try plan.plan.execute(x, weight, bias, y)
+            case .direct(let pass): pass.run(x, weight, bias, y)
+            case .directChannels(let pass): pass.run(x, weight, bias, y)
+            case .winograd(let pass): pass.run(images: 1, x, weight, bias, y)
             }
-        case .direct(let pass):
-            for n in 0..<images {
-                pass.run(
-                    input + n * shape.inputCount, weight, bias, output + n * shape.outputCount)
-            }
-        case .directChannels(let pass):
-            for n in 0..<images {
-                pass.run(
-                    input + n * shape.inputCount, weight, bias, output + n * shape.outputCount)
-            }
-        case .winograd(let pass): pass.run(images: images, input, weight, bias, output)
         }
     }
 
@@ -238,19 +243,20 @@ public final class Convolution {
         images: Int, outputGradient: UnsafePointer<Float>, weight: UnsafePointer<Float>,
         inputGradient: UnsafeMutablePointer<Float>
     ) throws(KernelError) {
-        let (dy, dx) = (outputGradient, inputGradient)
-        switch backwardPass {
-        case .oneDNN(let plan):
-            for n in 0..<images {
-                try plan.plan.execute(
-                    dy + n * shape.outputCount, weight, nil, dx + n * shape.inputCount)
+        if case .winograd(let pass) = backwardPass {
+            return pass.run(images: images, outputGradient, weight, nil, inputGradient)
+        }
+        for n in 0..<images {
+            let dy = outputGradient + n * shape.outputCount
+            let image = inputGradient + n * shape.inputCount
+            let dx = pixels?.gathered ?? image
+            switch backwardPass {
+            case .oneDNN(let plan): try plan.plan.execute(dy, weight, nil, dx)
+            case .direct(let pass): pass.run(dy, weight, dx)
+            case .winograd(let pass): pass.run(images: 1, dy, weight, nil, dx)
+            case nil: preconditionFailure("this plan was made without backward data")
             }
-        case .direct(let pass):
-            for n in 0..<images {
-                pass.run(dy + n * shape.outputCount, weight, dx + n * shape.inputCount)
-            }
-        case .winograd(let pass): pass.run(images: images, dy, weight, nil, dx)
-        case nil: preconditionFailure("this plan was made without backward data")
+            pixels?.scatter(into: image)
         }
     }
 
@@ -272,16 +278,17 @@ public final class Convolution {
             biasGradient?.update(repeating: 0, count: shape.outputChannels)
             return
         }
+        let x = pixels?.gather(input, images: images) ?? input
         switch weightPass {
         case .oneDNN(let plans):
             guard let plan = plans[images] else {
                 preconditionFailure("this plan was not made for this number of images")
             }
-            try plan.execute(input, outputGradient, nil, weightGradient)
+            try plan.execute(x, outputGradient, nil, weightGradient)
         case .direct(let pass):
-            pass.run(images, input, outputGradient, weightGradient)
+            pass.run(images, x, outputGradient, weightGradient)
         case .winograd(let pass):
-            pass.run(images: images, input, outputGradient, weightGradient)
+            pass.run(images: images, x, outputGradient, weightGradient)
         }
         // oneDNN's own takes as long as the weights': measured on the MNIST network's 1 → 32
         // channels, 8.7 µs an image for both, 3.6 without the bias.

@@ -11,13 +11,14 @@
 ///   backward data, slower in turn, is not needed in the first layer, the largest.
 ///
 /// The rows are those of consecutive shards. **A shard's bits depend on that shard alone**, not on
-/// which shards share the plan, nor on alignment: forward and backward data run over all rows at
-/// once only where the plan has found, when made, that this gives the bits of shard-by-shard
-/// products; weight gradients are summed over shards along the fixed tree (see
+/// which shards share the call, nor on alignment: a value of the output or of the input gradient is
+/// one chain of fused multiply-adds over one row (oneDNN's GEMM promises nothing of the kind: on AVX2
+/// a row's bits move with the number of rows); weight gradients are summed over shards along the
+/// fixed tree (see
 /// ``backwardWeights(input:outputGradient:shards:weightGradient:biasGradient:)``).
 ///
-/// A plan belongs to the thread that makes it; make it after ``OneDNN/useOneThread()``. Calls do
-/// not allocate (oneDNN's own bookkeeping aside). Pointers need only Float's alignment.
+/// A plan belongs to the thread that made it. Calls do not allocate. Pointers need only Float's
+/// alignment.
 public final class InnerProduct {
     /// Shard s holds rows `rowBoundaries[s] ..< rowBoundaries[s + 1]`; starts at 0.
     public let rowBoundaries: [Int]
@@ -28,8 +29,8 @@ public final class InnerProduct {
     /// Values in an output row.
     public let outputs: Int
 
-    private let forwardProduct: ShardedProduct
-    private let backwardDataProduct: ShardedProduct?
+    private let forwardProduct: MatrixProduct
+    private let backwardDataProduct: MatrixProduct?
     /// Made when first used: a team has its own.
     private lazy var weightGradients = WeightGradients(
         shards: shardCount, rows: rows, inputs: inputs, outputs: outputs)
@@ -40,11 +41,8 @@ public final class InnerProduct {
     ///
     /// - Parameters:
     ///   - rowBoundaries: ascending from 0; equal neighbours are an empty shard.
-    ///   - bias: whether `forward` adds one.
-    ///   - backwardData: false for a first layer, which saves that plan.
-    public init(
-        rowBoundaries: [Int], inputs: Int, outputs: Int, bias: Bool, backwardData: Bool = true
-    ) throws(KernelError) {
+    ///   - backwardData: false for a first layer, which saves its memory.
+    public init(rowBoundaries: [Int], inputs: Int, outputs: Int, backwardData: Bool = true) {
         precondition(inputs > 0 && outputs > 0, "an inner product needs inputs and outputs")
         precondition(rowBoundaries.first == 0, "row boundaries start at 0")
         precondition(
@@ -53,20 +51,18 @@ public final class InnerProduct {
         self.rowBoundaries = rowBoundaries
         self.inputs = inputs
         self.outputs = outputs
-        forwardProduct = try ShardedProduct(
-            operation: "inner product, forward", rowBoundaries: rowBoundaries, inner: inputs,
-            columns: outputs, transposed: false, bias: bias)
+        let rows = rowBoundaries[rowBoundaries.count - 1]
+        forwardProduct = MatrixProduct(
+            rows: rows, inner: inputs, columns: outputs, transposed: false)
         backwardDataProduct =
             backwardData
-            ? try ShardedProduct(
-                operation: "inner product, backward data", rowBoundaries: rowBoundaries,
-                inner: outputs, columns: inputs, transposed: true, bias: false) : nil
+            ? MatrixProduct(rows: rows, inner: outputs, columns: inputs, transposed: true) : nil
         operands = .allocate(capacity: max(rowBoundaries.count - 1, 1))
     }
 
     /// A plan for one shard of `rows` rows.
-    public convenience init(rows: Int, inputs: Int, outputs: Int, bias: Bool) throws(KernelError) {
-        try self.init(rowBoundaries: [0, rows], inputs: inputs, outputs: outputs, bias: bias)
+    public convenience init(rows: Int, inputs: Int, outputs: Int) {
+        self.init(rowBoundaries: [0, rows], inputs: inputs, outputs: outputs)
     }
 
     deinit { operands.deallocate() }
@@ -77,24 +73,18 @@ public final class InnerProduct {
     /// Shards of this plan.
     public var shardCount: Int { rowBoundaries.count - 1 }
 
-    /// Calls to oneDNN that `forward` makes: 1 where all shards may share one.
-    package var forwardCalls: Int { forwardProduct.calls }
-
-    /// oneDNN's name of the implementation behind `forward`; nil without rows.
-    package var forwardImplementation: String? { forwardProduct.implementation }
-
     /// output = input · weight + bias.
     ///
     /// - Parameters:
     ///   - input: [rows, inputs]
     ///   - weight: [inputs, outputs]
-    ///   - bias: [outputs], for plans made with one
+    ///   - bias: [outputs], or nil
     ///   - output: [rows, outputs], overwritten
     public func forward(
         input: UnsafePointer<Float>, weight: UnsafePointer<Float>, bias: UnsafePointer<Float>?,
         output: UnsafeMutablePointer<Float>
-    ) throws(KernelError) {
-        try forwardProduct.multiply(input, weight, bias, output)
+    ) {
+        forwardProduct.multiply(input, rows: rows, weight, bias, into: output)
     }
 
     /// inputGradient = outputGradient · weightᵀ.
@@ -106,11 +96,11 @@ public final class InnerProduct {
     public func backwardData(
         outputGradient: UnsafePointer<Float>, weight: UnsafePointer<Float>,
         inputGradient: UnsafeMutablePointer<Float>
-    ) throws(KernelError) {
+    ) {
         guard let backwardDataProduct else {
             preconditionFailure("this plan was made without backward data")
         }
-        try backwardDataProduct.multiply(outputGradient, weight, nil, inputGradient)
+        backwardDataProduct.multiply(outputGradient, rows: rows, weight, nil, into: inputGradient)
     }
 
     /// The weight gradients of `shards`, added along the tree:

@@ -85,9 +85,28 @@ typealias TileRow2 = TileRowPair<TileRow1>
 /// 64 columns: with six rows, 24 of AVX-512's 32 registers.
 typealias TileRow4 = TileRowPair<TileRow2>
 
-/// Six rows of accumulators, held in registers; six named rows, because the compiler keeps those
-/// there, and an array only perhaps.
-struct Tile<Row: TileRow>: BitwiseCopyable {
+/// Some rows of accumulators, held in registers.
+protocol RegisterTile: BitwiseCopyable {
+    associatedtype Row: TileRow
+    static var rows: Int { get }
+    /// Zeros.
+    init()
+    /// Row i from `pointer` + offsets[i].
+    init(from pointer: UnsafePointer<Float>, at offsets: TileOffsets)
+    /// self[i] += factors[offsets[i]] · row.
+    mutating func add(_ factors: UnsafePointer<Float>, at offsets: TileOffsets, times row: Row)
+    /// self[i] + row, for each row.
+    mutating func add(right row: Row)
+    /// Row i to `pointer` + offsets[i] · stride.
+    func store(to pointer: UnsafeMutablePointer<Float>, at offsets: TileOffsets, stride: Int)
+}
+
+extension RegisterTile {
+    static var columns: Int { 16 * Row.vectors }
+}
+
+/// Six rows; six named ones, because the compiler keeps those in registers, and an array only perhaps.
+struct Tile<Row: TileRow>: RegisterTile {
     var row0 = Row.zero
     var row1 = Row.zero
     var row2 = Row.zero
@@ -96,12 +115,30 @@ struct Tile<Row: TileRow>: BitwiseCopyable {
     var row5 = Row.zero
 
     static var rows: Int { 6 }
-    static var columns: Int { 16 * Row.vectors }
 
     @inline(__always)
     init() {}
 
-    /// self[i] += factors[offsets[i]] · row.
+    @inline(__always)
+    init(from pointer: UnsafePointer<Float>, at offsets: TileOffsets) {
+        row0 = Row(from: pointer)
+        row1 = Row(from: pointer + offsets.row1)
+        row2 = Row(from: pointer + offsets.row2)
+        row3 = Row(from: pointer + offsets.row3)
+        row4 = Row(from: pointer + offsets.row4)
+        row5 = Row(from: pointer + offsets.row5)
+    }
+
+    @inline(__always)
+    mutating func add(right row: Row) {
+        row0.add(left: row)
+        row1.add(left: row)
+        row2.add(left: row)
+        row3.add(left: row)
+        row4.add(left: row)
+        row5.add(left: row)
+    }
+
     @inline(__always)
     mutating func add(_ factors: UnsafePointer<Float>, at offsets: TileOffsets, times row: Row) {
         row0.add(factors[0], times: row)
@@ -123,7 +160,6 @@ struct Tile<Row: TileRow>: BitwiseCopyable {
         row5.add(left: Row(from: pointer + 5 * Self.columns))
     }
 
-    /// Row i to `pointer` + offsets[i] · stride.
     @inline(__always)
     func store(to pointer: UnsafeMutablePointer<Float>, at offsets: TileOffsets, stride: Int) {
         row0.store(to: pointer)
@@ -132,6 +168,41 @@ struct Tile<Row: TileRow>: BitwiseCopyable {
         row3.store(to: pointer + offsets.row3 * stride)
         row4.store(to: pointer + offsets.row4 * stride)
         row5.store(to: pointer + offsets.row5 * stride)
+    }
+}
+
+/// Two rows, for what six leave over.
+struct TilePair<Row: TileRow>: RegisterTile {
+    var row0 = Row.zero
+    var row1 = Row.zero
+
+    static var rows: Int { 2 }
+
+    @inline(__always)
+    init() {}
+
+    @inline(__always)
+    init(from pointer: UnsafePointer<Float>, at offsets: TileOffsets) {
+        row0 = Row(from: pointer)
+        row1 = Row(from: pointer + offsets.row1)
+    }
+
+    @inline(__always)
+    mutating func add(_ factors: UnsafePointer<Float>, at offsets: TileOffsets, times row: Row) {
+        row0.add(factors[0], times: row)
+        row1.add(factors[offsets.row1], times: row)
+    }
+
+    @inline(__always)
+    mutating func add(right row: Row) {
+        row0.add(left: row)
+        row1.add(left: row)
+    }
+
+    @inline(__always)
+    func store(to pointer: UnsafeMutablePointer<Float>, at offsets: TileOffsets, stride: Int) {
+        row0.store(to: pointer)
+        row1.store(to: pointer + offsets.row1 * stride)
     }
 }
 

@@ -3,13 +3,17 @@ import COneDNN
 /// One oneDNN operation on fixed shapes; it belongs to the thread that made it.
 final class OneDNNPlan {
     private let plan: OpaquePointer
+    private let scratch: ConvolutionScratch
     /// For errors.
     private let operation: String
     private let shape: String
 
     /// A plan that `create` makes; its status becomes an error that says where.
+    ///
+    /// - Parameter scratch: memory for the time of a call.
     init(
-        operation: String, shape: String, create: (inout OpaquePointer?) -> CInt
+        operation: String, shape: String, scratch: ConvolutionScratch,
+        create: (inout OpaquePointer?) -> CInt
     ) throws(KernelError) {
         var created: OpaquePointer?
         let status = create(&created)
@@ -17,6 +21,9 @@ final class OneDNNPlan {
             throw Self.error(status, operation, shape)
         }
         plan = created
+        self.scratch = scratch
+        let size = MemoryLayout<Float>.stride
+        scratch.reserve((Int(bn_dnnl_scratch_bytes(created)) + size - 1) / size)
         self.operation = operation
         self.shape = shape
     }
@@ -31,7 +38,7 @@ final class OneDNNPlan {
         _ a: UnsafePointer<Float>, _ b: UnsafePointer<Float>?, _ bias: UnsafePointer<Float>?,
         _ c: UnsafeMutablePointer<Float>
     ) throws(KernelError) {
-        let status = bn_dnnl_execute(plan, a, b, bias, c)
+        let status = bn_dnnl_execute(plan, a, b, bias, c, scratch.memory)
         if status != 0 { throw Self.error(status, operation, shape) }
     }
 
@@ -62,7 +69,8 @@ extension OneDNNPlan {
 
     /// A pass over `images` images with weights in `layout`, or in that which oneDNN prefers.
     static func convolution(
-        _ shape: ConvolutionShape, pass: Pass, images: Int, layout: WeightLayout?, bias: Bool
+        _ shape: ConvolutionShape, pass: Pass, images: Int, layout: WeightLayout?, bias: Bool,
+        scratch: ConvolutionScratch
     ) throws(KernelError) -> (plan: OneDNNPlan, layout: WeightLayout) {
         var geometry = bn_dnnl_convolution(
             images: Int64(images), input_channels: Int64(shape.inputChannels),
@@ -75,7 +83,7 @@ extension OneDNNPlan {
             dilation: (Int64(shape.dilationHeight), Int64(shape.dilationWidth)))
         var chosen = bn_dnnl_layout()
         let plan = try OneDNNPlan(
-            operation: pass.rawValue, shape: "\(images) × \(shape)"
+            operation: pass.rawValue, shape: "\(images) × \(shape)", scratch: scratch
         ) { created in
             guard let layout else {
                 return bn_dnnl_convolution_create(
@@ -90,10 +98,12 @@ extension OneDNNPlan {
 
     /// A copy of weights from one layout to another.
     static func reorder(
-        from: WeightLayout, to: WeightLayout
+        from: WeightLayout, to: WeightLayout, scratch: ConvolutionScratch
     ) throws(KernelError) -> OneDNNPlan {
         var (source, target) = (bn_dnnl_layout(from), bn_dnnl_layout(to))
-        return try OneDNNPlan(operation: "reorder of weights", shape: "\(from.dims)") {
+        return try OneDNNPlan(
+            operation: "reorder of weights", shape: "\(from.dims)", scratch: scratch
+        ) {
             bn_dnnl_reorder_create(&$0, &source, &target)
         }
     }

@@ -1,13 +1,14 @@
 import TensorCore
 
 /// Transposes 16×16 values: row `i` of the result, at `target + i · stride`, is column `i` of `source`,
-/// [16, 16].
+/// whose rows are `sourceStride` apart.
 @inline(__always)
 func transpose(
-    _ source: UnsafePointer<Float>, into target: UnsafeMutablePointer<Float>, stride: Int
+    _ source: UnsafePointer<Float>, sourceStride: Int = laneCount,
+    into target: UnsafeMutablePointer<Float>, stride: Int
 ) {
     @inline(__always)
-    func row(_ i: Int) -> Lanes { loadLanes(source + i &* laneCount, laneCount) }
+    func row(_ i: Int) -> Lanes { loadLanes(source + i &* sourceStride, laneCount) }
     @inline(__always)
     func store(_ half: EightRows, _ i: Int) {
         storeLanes(half.0, target + i &* stride, laneCount)

@@ -28,11 +28,10 @@ public final class Linear: Layer {
     /// - Parameters:
     ///   - needsInputGradient: false for a first layer.
     ///   - shapes: the batches that will come, by index.
-    /// - Throws: `KernelError` where oneDNN cannot make a plan.
     public init(
         name: String, weight: Parameter, bias: Parameter?, needsInputGradient: Bool,
         replica: Replica, gradients: GradientAccumulator, shapes: [BatchShape]
-    ) throws {
+    ) {
         self.name = name
         self.weight = weight.range
         self.bias = bias?.range
@@ -48,10 +47,10 @@ public final class Linear: Layer {
                 shards: $0.shards, rows: $0.rows, inputs: inputs, outputs: outputs,
                 slice: $0.slice(ofInputs: inputs).count)
         }
-        plans = try shapes.map {
-            try InnerProduct(
+        plans = shapes.map {
+            InnerProduct(
                 rowBoundaries: $0.rowBoundaries, inputs: inputs, outputs: outputs,
-                bias: bias != nil, backwardData: needsInputGradient && $0.trains)
+                backwardData: needsInputGradient && $0.trains)
         }
         number = gradients.team?.join(self) ?? 0
     }
@@ -63,8 +62,8 @@ public final class Linear: Layer {
     public var keepsOutputGradient: Bool { gradients.team != nil }
 
     /// y, [rows, out], of all rows at once.
-    public func forward(_ input: Tensor, _ block: Block, _ pass: Pass) throws {
-        try plans[pass.shape.index].forward(
+    public func forward(_ input: Tensor, _ block: Block, _ pass: Pass) {
+        plans[pass.shape.index].forward(
             input: input.pointer, weight: replica.parameters + weight.lowerBound,
             bias: bias.map { UnsafePointer(replica.parameters + $0.lowerBound) },
             output: output.pointer)
@@ -74,9 +73,9 @@ public final class Linear: Layer {
     public func backward(
         _ input: Tensor, _ outputGradient: Tensor, into inputGradient: Tensor?, _ block: Block,
         _ pass: Pass
-    ) throws {
+    ) {
         guard let inputGradient else { return }
-        try plans[pass.shape.index].backwardData(
+        plans[pass.shape.index].backwardData(
             outputGradient: outputGradient.pointer,
             weight: replica.parameters + weight.lowerBound,
             inputGradient: inputGradient.pointer)

@@ -274,7 +274,7 @@ private struct Builder {
                     sharesInputs: sharesInputs
                         && specification.nodes.filter { $0.input == 0 }.count == 1)
             }
-            return try Linear(
+            return Linear(
                 name: node.name, weight: weight,
                 bias: bias ? parameter("\(node.name).bias") : nil,
                 needsInputGradient: node.input > 0, replica: replica,

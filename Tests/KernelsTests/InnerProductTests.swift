@@ -62,11 +62,11 @@ private struct Pass {
     }
 
     /// All products, of rows from `row` on.
-    func run(_ plan: InnerProduct, row: Int = 0, shards: Range<Int>? = nil) throws {
-        try plan.forward(
+    func run(_ plan: InnerProduct, row: Int = 0, shards: Range<Int>? = nil) {
+        plan.forward(
             input: input.row(row), weight: weight.pointer, bias: bias.pointer,
             output: output.row(row))
-        try plan.backwardData(
+        plan.backwardData(
             outputGradient: outputGradient.row(row), weight: weight.pointer,
             inputGradient: inputGradient.row(row))
         plan.backwardWeights(
@@ -79,10 +79,10 @@ private struct Pass {
     init() { OneDNN.useOneThread() }
 
     @Test("forward and backward agree with the Float64 reference", arguments: shapes)
-    func agreesWithReference(_ shape: ProductShape) throws {
+    func agreesWithReference(_ shape: ProductShape) {
         let (rows, inputs, outputs) = (shape.rows, shape.inputs, shape.outputs)
         let pass = Pass(rows: rows, inputs: inputs, outputs: outputs)
-        try pass.run(InnerProduct(rows: rows, inputs: inputs, outputs: outputs, bias: true))
+        pass.run(InnerProduct(rows: rows, inputs: inputs, outputs: outputs))
 
         func double(_ tensor: Tensor) -> [Double] { tensor.elements.map(Double.init) }
         let output = innerProductReference(
@@ -100,10 +100,10 @@ private struct Pass {
     }
 
     @Test("a product without bias leaves it out", arguments: shapes)
-    func withoutBias(_ shape: ProductShape) throws {
+    func withoutBias(_ shape: ProductShape) {
         let (rows, inputs, outputs) = (shape.rows, shape.inputs, shape.outputs)
         let pass = Pass(rows: rows, inputs: inputs, outputs: outputs)
-        try InnerProduct(rows: rows, inputs: inputs, outputs: outputs, bias: false).forward(
+        InnerProduct(rows: rows, inputs: inputs, outputs: outputs).forward(
             input: pass.input.pointer, weight: pass.weight.pointer, bias: nil,
             output: pass.output.pointer)
         let output = innerProductReference(
@@ -114,27 +114,27 @@ private struct Pass {
     }
 
     @Test("the same call gives the same bits, at any alignment", arguments: shapes)
-    func bitsIgnoreAlignment(_ shape: ProductShape) throws {
+    func bitsIgnoreAlignment(_ shape: ProductShape) {
         let (rows, inputs, outputs) = (shape.rows, shape.inputs, shape.outputs)
-        let plan = try InnerProduct(rows: rows, inputs: inputs, outputs: outputs, bias: true)
+        let plan = InnerProduct(rows: rows, inputs: inputs, outputs: outputs)
         let aligned = Pass(rows: rows, inputs: inputs, outputs: outputs)
-        try aligned.run(plan)
-        try aligned.run(plan)
+        aligned.run(plan)
+        aligned.run(plan)
         for offset in [1, 3, 7, 13] {
             // The same rows further down in larger tensors; weights and gradients moved as well.
             let moved = Pass(rows: rows + offset, inputs: inputs, outputs: outputs)
             moved.input.row(offset).update(from: aligned.input.pointer, count: rows * inputs)
             moved.outputGradient.row(offset).update(
                 from: aligned.outputGradient.pointer, count: rows * outputs)
-            try moved.run(plan, row: offset)
+            moved.run(plan, row: offset)
             let parameters = Tensor(rows: 2, columns: inputs * outputs + offset)
             let weight = parameters.pointer + offset
             let weightGradient = parameters.row(1)
             weight.update(from: aligned.weight.pointer, count: inputs * outputs)
-            try plan.forward(
+            plan.forward(
                 input: moved.input.row(offset), weight: weight, bias: moved.bias.pointer,
                 output: moved.output.row(offset))
-            try plan.backwardData(
+            plan.backwardData(
                 outputGradient: moved.outputGradient.row(offset), weight: weight,
                 inputGradient: moved.inputGradient.row(offset))
             plan.backwardWeights(
@@ -152,17 +152,17 @@ private struct Pass {
     }
 
     @Test("a shard's rows have the same bits alone and beside others", arguments: worlds)
-    func rowsIgnoreOtherShards(_ boundaries: [Int]) throws {
+    func rowsIgnoreOtherShards(_ boundaries: [Int]) {
         for (inputs, outputs) in [(784, 128), (128, 128), (128, 10), (33, 17), (1, 1), (300, 257)] {
             let rows = boundaries[boundaries.count - 1]
             let together = Pass(rows: rows, inputs: inputs, outputs: outputs)
-            try together.run(
+            together.run(
                 InnerProduct(
-                    rowBoundaries: boundaries, inputs: inputs, outputs: outputs, bias: true))
+                    rowBoundaries: boundaries, inputs: inputs, outputs: outputs))
             let alone = Pass(rows: rows, inputs: inputs, outputs: outputs)
             for (start, end) in zip(boundaries, boundaries.dropFirst()) {
-                try alone.run(
-                    InnerProduct(rows: end - start, inputs: inputs, outputs: outputs, bias: true),
+                alone.run(
+                    InnerProduct(rows: end - start, inputs: inputs, outputs: outputs),
                     row: start)
             }
             #expect(bits(together.output) == bits(alone.output))
@@ -171,14 +171,14 @@ private struct Pass {
     }
 
     @Test("a node's weight gradients are its shards' own, added along the tree", arguments: worlds)
-    func gradientsFollowTheTree(_ boundaries: [Int]) throws {
+    func gradientsFollowTheTree(_ boundaries: [Int]) {
         // The last one's rows are brought together where there are 64.
         let shapes = [(50, 128), (128, 10), (7, 33), (1, 1), (5, 70), (13, 16), (301, 259)]
         for (inputs, outputs) in shapes {
             let pass = Pass(
                 rows: boundaries[boundaries.count - 1], inputs: inputs, outputs: outputs)
-            let plan = try InnerProduct(
-                rowBoundaries: boundaries, inputs: inputs, outputs: outputs, bias: true)
+            let plan = InnerProduct(
+                rowBoundaries: boundaries, inputs: inputs, outputs: outputs)
             let count = boundaries.count - 1
             for node in [0..<count, 0..<1, count - 1..<count, min(1, count - 1)..<count] {
                 let weights = Tensor(rows: inputs, columns: outputs)
@@ -186,7 +186,7 @@ private struct Pass {
                 plan.backwardWeights(
                     input: pass.input.pointer, outputGradient: pass.outputGradient.pointer,
                     shards: node, weightGradient: weights.pointer, biasGradient: biases.pointer)
-                let expected = try treeSum(pass, boundaries, node)
+                let expected = treeSum(pass, boundaries, node)
                 #expect(bits(weights) == expected.prefix(inputs * outputs).map(\.bitPattern))
                 #expect(bits(biases) == expected.dropFirst(inputs * outputs).map(\.bitPattern))
             }
@@ -228,78 +228,64 @@ private struct Pass {
     }
 
     /// The weight and bias gradients of a node, by the tree's definition.
-    private func treeSum(_ pass: Pass, _ boundaries: [Int], _ node: Range<Int>) throws -> [Float] {
+    private func treeSum(_ pass: Pass, _ boundaries: [Int], _ node: Range<Int>) -> [Float] {
         if node.count == 1 {
             let start = boundaries[node.lowerBound]
             let (inputs, outputs) = (pass.input.columns, pass.output.columns)
-            try pass.run(
+            pass.run(
                 InnerProduct(
-                    rows: boundaries[node.upperBound] - start, inputs: inputs, outputs: outputs,
-                    bias: true), row: start)
+                    rows: boundaries[node.upperBound] - start, inputs: inputs, outputs: outputs), row: start)
             return pass.weightGradient.elements + pass.biasGradient.elements
         }
         var half = 1
         while half * 2 < node.count { half *= 2 }
         let middle = node.lowerBound + half
-        let left = try treeSum(pass, boundaries, node.lowerBound..<middle)
-        let right = try treeSum(pass, boundaries, middle..<node.upperBound)
+        let left = treeSum(pass, boundaries, node.lowerBound..<middle)
+        let right = treeSum(pass, boundaries, middle..<node.upperBound)
         return zip(left, right).map { $0 + $1 }
     }
 
     @Test("adding shards from left to right gives other bits than the tree, so bits can tell")
-    func leftFoldDiffers() throws {
+    func leftFoldDiffers() {
         let boundaries = [0, 7, 15, 22, 30]
         let pass = Pass(rows: 30, inputs: 64, outputs: 128)
-        let plan = try InnerProduct(rowBoundaries: boundaries, inputs: 64, outputs: 128, bias: true)
-        try pass.run(plan)
+        let plan = InnerProduct(rowBoundaries: boundaries, inputs: 64, outputs: 128)
+        pass.run(plan)
         let tree = pass.weightGradient.elements
         var fold = [Float](repeating: 0, count: tree.count)
         for shard in 0..<4 {
-            try pass.run(plan, shards: shard..<shard + 1)
+            pass.run(plan, shards: shard..<shard + 1)
             fold = zip(fold, pass.weightGradient.elements).map { $0 + $1 }
         }
         #expect(fold != tree)
     }
 
     @Test("a plan without rows writes zero gradients and nothing else")
-    func noRows() throws {
+    func noRows() {
         let pass = Pass(rows: 1, inputs: 9, outputs: 21)
         pass.weightGradient.elements = [Float](repeating: 3, count: 9 * 21)
         pass.biasGradient.elements = [Float](repeating: 3, count: 21)
         pass.output.elements = [Float](repeating: 3, count: 21)
-        try pass.run(InnerProduct(rowBoundaries: [0, 0, 0], inputs: 9, outputs: 21, bias: true))
+        pass.run(InnerProduct(rowBoundaries: [0, 0, 0], inputs: 9, outputs: 21))
         #expect(pass.weightGradient.elements.allSatisfy { $0 == 0 })
         #expect(pass.biasGradient.elements.allSatisfy { $0 == 0 })
         #expect(pass.output.elements.allSatisfy { $0 == 3 })
     }
 
     @Test("gradients do not touch memory beside them", arguments: [1, 10, 16, 33, 64, 70])
-    func staysInside(outputs: Int) throws {
+    func staysInside(outputs: Int) {
         for inputs in [1, 2, 5, 6, 7, 13] {
             let pass = Pass(rows: 6, inputs: inputs, outputs: outputs)
             let guarded = Tensor(rows: 1, columns: inputs * outputs + 128)
             guarded.elements = [Float](repeating: 9, count: guarded.columns)
-            try InnerProduct(
-                rowBoundaries: [0, 2, 6], inputs: inputs, outputs: outputs, bias: false
+            InnerProduct(
+                rowBoundaries: [0, 2, 6], inputs: inputs, outputs: outputs
             )
             .backwardWeights(
                 input: pass.input.pointer, outputGradient: pass.outputGradient.pointer,
                 weightGradient: guarded.pointer + 64, biasGradient: nil)
             #expect(guarded.elements.prefix(64).allSatisfy { $0 == 9 })
             #expect(guarded.elements.suffix(64).allSatisfy { $0 == 9 })
-        }
-    }
-
-    @Test("a shape that oneDNN refuses is an error that says where and why")
-    func refusal() throws {
-        #expect {
-            try ProductPlan(
-                operation: "inner product, forward", rows: -1, inner: 4, columns: 5,
-                transposed: false, bias: false)
-        } throws: { error in
-            "\(error)"
-                == "oneDNN failed: invalid_arguments, in inner product, forward of shape "
-                + "[-1, 4] · [4, 5]; check memory and the library's version with `bn-train doctor`"
         }
     }
 
@@ -310,30 +296,10 @@ private struct Pass {
         #expect(OneDNN.version.split(separator: ".").count == 3)
     }
 
-    @Test("the peak is above what one product reaches")
-    func peak() throws {
-        let pass = Pass(rows: 60, inputs: 784, outputs: 128)
-        let plan = try InnerProduct(rows: 60, inputs: 784, outputs: 128, bias: true)
-        try pass.run(plan)
-        let times = try (0..<20).map { _ in
-            try ContinuousClock().measure {
-                try plan.forward(
-                    input: pass.input.pointer, weight: pass.weight.pointer,
-                    bias: pass.bias.pointer, output: pass.output.pointer)
-            } / .seconds(1)
+    @Test("the peak and the bandwidth are numbers of a machine")
+    func peak() {
+        for rate in [measureFMAPeak(), measureMemoryBandwidth()] {
+            #expect(rate > 0.01 && rate < 100_000)
         }
-        let product = Double(2 * 60 * 784 * 128) / (times.min() ?? 1) * 1e-9
-        let peak = measureFMAPeak()
-        // Other processes may slow either down; a broken measurement is off by more.
-        #expect(peak > 0.7 * product && peak < 10_000)
-        let bandwidth = measureMemoryBandwidth()
-        #expect(bandwidth > 0.5 && bandwidth < 10_000)
-        print("FMA peak \(peak) GFLOP/s, product \(product) GFLOP/s, memory \(bandwidth) GB/s")
-        print(
-            "oneDNN \(OneDNN.version), \(plan.forwardImplementation ?? "none"), "
-                + "calls for four shards: ",
-            try InnerProduct(
-                rowBoundaries: [0, 7, 15, 22, 30], inputs: 784, outputs: 128, bias: true
-            ).forwardCalls)
     }
 }

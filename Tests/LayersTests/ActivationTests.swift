@@ -74,7 +74,7 @@ struct ActivationTests {
             range: 0..<shards, of: shards, length: layout.length, memory: replica.gradient)
         let shape = wholeShape(samples: samples, shards: shards)
         func linear(_ index: Int) throws -> Linear {
-            try Linear(
+            Linear(
                 name: "layers.\(2 * index)", weight: parameters[2 * index],
                 bias: parameters[2 * index + 1], needsInputGradient: true, replica: replica,
                 gradients: gradients.accumulator, shapes: [shape])

@@ -47,7 +47,7 @@ struct LinearTests {
             _ gradients: GradientAccumulator, _ shapes: [BatchShape],
             needsInputGradient: Bool = true
         ) throws -> Linear {
-            try Linear(
+            Linear(
                 name: "layers.0", weight: weight, bias: bias,
                 needsInputGradient: needsInputGradient, replica: replica, gradients: gradients,
                 shapes: shapes)

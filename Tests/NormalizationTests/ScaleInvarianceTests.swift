@@ -59,7 +59,7 @@ struct ScaleInvarianceTests {
                 }, merges: reduction.merges, depth: reduction.depth, largest: channels)
             let layers = try LayerGraph(
                 chain: [
-                    try Linear(
+                    Linear(
                         name: "product", weight: weight, bias: nil, needsInputGradient: true,
                         replica: replica, gradients: gradients, shapes: [shape]),
                     BatchNorm(

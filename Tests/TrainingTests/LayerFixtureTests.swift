@@ -122,7 +122,7 @@ private struct LayerPart {
             switch module {
             case "Linear":
                 layers.append(
-                    try Linear(
+                    Linear(
                         name: name,
                         weight: try #require(replica.layout.parameter("\(name).weight")),
                         bias: replica.layout.parameter("\(name).bias"), needsInputGradient: true,

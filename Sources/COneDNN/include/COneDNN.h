@@ -33,22 +33,19 @@ int bn_dnnl_max_threads(void);
 typedef struct bn_dnnl_plan bn_dnnl_plan;
 
 /// Runs a plan; which operand is which, the function that makes the plan says. Operands that the
-/// plan does not have are not looked at.
+/// plan does not have are not looked at. `scratch` is memory for the time of the call, aligned to
+/// 128 bytes, of `bn_dnnl_scratch_bytes`.
 int bn_dnnl_execute(
-    bn_dnnl_plan *plan, const float *a, const float *b, const float *bias, float *c);
+    bn_dnnl_plan *plan, const float *a, const float *b, const float *bias, float *c,
+    void *scratch);
+
+/// How much scratch the plan needs, as oneDNN says; 0 for none.
+int64_t bn_dnnl_scratch_bytes(const bn_dnnl_plan *plan);
 
 /// oneDNN's name for the implementation it chose ("brg:avx512_core"), valid as long as the plan.
 const char *bn_dnnl_implementation(const bn_dnnl_plan *plan);
 
 void bn_dnnl_destroy(bn_dnnl_plan *plan);
-
-/// A plan for one matrix product in Float32: c [m, n] = a [m, k] · b [k, n] (+ bias [n]).
-///
-/// All matrices are row-major; with `transposed`, b is stored as [n, k]. A matrix product rather
-/// than oneDNN's inner product: in 2.6.3 the latter's rows depend on how many there are (its GEMM
-/// splits differently), which would make bits depend on how shards are grouped.
-int bn_dnnl_product_create(
-    bn_dnnl_plan **plan, int64_t m, int64_t k, int64_t n, int transposed, int bias);
 
 /// A convolution over NHWC images; pairs are height, width. Dilation 1 is a dense kernel.
 typedef struct {

@@ -42,31 +42,6 @@ extension WeightLayout {
     }
 }
 
-/// Memory that convolutions use for the time of a call; those of a thread can share one.
-public final class ConvolutionScratch {
-    fileprivate private(set) var memory = zeroed(0)
-    private var count = 0
-
-    /// Empty; plans make it as large as they need.
-    public init() {}
-
-    deinit { memory.deallocate() }
-
-    /// Makes it hold `count` Floats.
-    fileprivate func reserve(_ count: Int) {
-        guard count > self.count else { return }
-        memory.deallocate()
-        memory = zeroed(count)
-        self.count = count
-    }
-}
-
-private func zeroed(_ count: Int) -> UnsafeMutablePointer<Float> {
-    let memory = alignedAllocation(of: Float.self, count: count)
-    memory.initialize(repeating: 0, count: count)
-    return memory
-}
-
 /// How the scratch is used: frequencies of as many tiles as are worked on at a time, and more.
 private struct WinogradMemory<Transform: WinogradTransform> {
     /// Tiles at a time: what is known of them stays in the second-level cache, but 32 at least, for

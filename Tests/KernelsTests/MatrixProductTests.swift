@@ -3,7 +3,68 @@ import Testing
 
 @testable import Kernels
 
-@Suite struct PanelProductTests {
+/// The bits of a product by their definition: one chain of fused multiply-adds, then the bias.
+private func chain(
+    _ a: [Float], _ b: [Float], bias: [Float]?, rows: Int, inner: Int, columns: Int,
+    transposed: Bool
+) -> [UInt32] {
+    (0..<rows * columns).map { place in
+        let (row, column) = (place / columns, place % columns)
+        var sum: Float = 0
+        for k in 0..<inner {
+            let factor = transposed ? b[column * inner + k] : b[k * columns + column]
+            sum = sum.addingProduct(a[row * inner + k], factor)
+        }
+        return (bias.map { sum + $0[column] } ?? sum).bitPattern
+    }
+}
+
+@Suite("Products of matrices")
+struct MatrixProductTests {
+    private func expectChain(
+        rows: Int, inner: Int, columns: Int, transposed: Bool, bias: Bool, most: Int? = nil
+    ) {
+        let a = GuardedBuffer(normals(rows * inner, index: 1))
+        let b = GuardedBuffer(normals(inner * columns, index: 2))
+        let biases = GuardedBuffer(normals(columns, index: 3))
+        let c = GuardedBuffer<Float>(count: rows * columns)
+        MatrixProduct(
+            rows: most ?? rows, inner: inner, columns: columns, transposed: transposed
+        ).multiply(
+            a.pointer, rows: rows, b.pointer, bias ? biases.pointer : nil, into: c.pointer)
+        let expected = chain(
+            a.values, b.values, bias: bias ? biases.values : nil, rows: rows, inner: inner,
+            columns: columns, transposed: transposed)
+        #expect(
+            c.values.map(\.bitPattern) == expected,
+            "[\(rows), \(inner)] · [\(inner), \(columns)]\(transposed ? ", transposed" : "")")
+        #expect([a, b, biases, c].allSatisfy { $0.isIntact })
+    }
+
+    @Test(
+        "every value is one chain of fused multiply-adds, whatever stands beside it",
+        arguments: [false, true], [false, true])
+    func chains(transposed: Bool, bias: Bool) {
+        // Columns around every width of a panel, inner lengths around every block.
+        for columns in [1, 3, 10, 15, 16, 17, 31, 32, 33, 48, 49, 63, 64, 65, 100, 113, 255, 257] {
+            for (rows, inner) in [(1, 1), (2, 5), (5, 17), (6, 111), (7, 113), (16, 30), (3, 500)] {
+                expectChain(
+                    rows: rows, inner: inner, columns: columns, transposed: transposed, bias: bias)
+            }
+        }
+        let random = CounterRandom(seed: 11, purpose: .benchmark, index: transposed ? 1 : 0)
+        for test in 0..<250 {
+            func draw(_ bound: Int, _ position: Int) -> Int {
+                random.integer(below: bound, at: 4 * test + position)
+            }
+            let rows = draw(25, 0)
+            expectChain(
+                rows: rows, inner: 1 + draw(300, 1), columns: 1 + draw(150, 2),
+                transposed: transposed, bias: bias, most: rows + draw(3, 3))
+        }
+    }
+
+
     struct Case: CustomTestStringConvertible {
         let rows: Int
         let inner: Int
