@@ -38,8 +38,7 @@ extension Augmenter {
         sample: Int, epoch: Int, holes: UnsafeMutableBufferPointer<PixelRectangle>
     ) -> ImagePlacement {
         let random = CounterRandom(
-            seed: seed, purpose: .augmentation,
-            index: UInt64(truncatingIfNeeded: epoch) << 32 | UInt64(sample))
+            seed: seed, purpose: .augmentation, epoch: epoch, sample: sample)
         var placement = ImagePlacement(height: height, width: width)
         for (number, step) in steps.enumerated() {
             let words = random.words(block: UInt32(number))

@@ -69,8 +69,7 @@ public final class Dropout: Layer {
     private func drawMask(_ row: Int, _ pass: Pass) {
         let sample = pass.shape.firstSample + row
         let random = CounterRandom(
-            seed: seed, purpose: .dropout,
-            index: UInt64(pass.step) << 40 | UInt64(ordinal) << 32 | UInt64(sample))
+            seed: seed, purpose: .dropout, step: pass.step, layer: ordinal, sample: sample)
         let values = mask.pointer + row * outputs
         for block in 0..<(outputs + 3) / 4 {
             let words = random.words(block: UInt32(block))

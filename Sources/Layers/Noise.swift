@@ -55,7 +55,7 @@ public final class Noise: Layer {
     private var drawnStep = -1
 
     /// - Parameters:
-    ///   - ordinal: tells the noises of a network apart, below 256.
+    ///   - ordinal: tells the noises of a network apart.
     ///   - columns: channels, C.
     ///   - positions: values a channel of one sample, H·W.
     ///   - rows: the most samples of a pass.
@@ -66,7 +66,6 @@ public final class Noise: Layer {
         precondition(
             distribution.mean >= 0 && distribution.deviation >= 1 && distribution.spread >= 0,
             "a noise has no negative width")
-        precondition((0..<256).contains(ordinal), "a network has up to 256 noises")
         self.name = name
         self.distribution = distribution
         self.seed = seed
@@ -97,15 +96,13 @@ public final class Noise: Layer {
         for row in block.rows { add(to: input, row, pass) }
     }
 
-    /// The stream of sample `place`, or of the channels, whose place no sample has.
-    private func random(_ step: Int, _ place: UInt32) -> CounterRandom {
-        CounterRandom(
-            seed: seed, purpose: .noise,
-            index: UInt64(step) << 40 | UInt64(ordinal) << 32 | UInt64(place))
+    /// The stream of a sample, or, with `noSample`, of the channels.
+    private func random(_ step: Int, _ sample: Int) -> CounterRandom {
+        CounterRandom(seed: seed, purpose: .noise, step: step, layer: ordinal, sample: sample)
     }
 
     private func drawMoments(_ step: Int) {
-        let random = random(step, .max)
+        let random = random(step, CounterRandom.noSample)
         for c in 0..<channels {
             moments[2 * c] = distribution.mean * (2 * random.uniform(at: 2 * c) - 1)
             moments[2 * c + 1] =
@@ -115,7 +112,7 @@ public final class Noise: Layer {
     }
 
     private func add(to input: Tensor, _ row: Int, _ pass: Pass) {
-        let random = random(pass.step, UInt32(pass.shape.firstSample + row))
+        let random = random(pass.step, pass.shape.firstSample + row)
         let (x, y) = (input.pointer + row * outputs, output.pointer + row * outputs)
         let s = factor.pointer + row * outputs
         var c = 0

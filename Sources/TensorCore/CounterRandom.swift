@@ -5,7 +5,8 @@
 /// Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011.
 ///
 /// - key: seed (64 bits);
-/// - counter: block (32 bits), purpose (32 bits), index (64 bits).
+/// - counter: block (32 bits), purpose (8 bits), an index (64 bits), and what an index of steps or
+///   epochs has no room for (24 bits).
 public struct CounterRandom: Sendable {
     /// What a stream of random numbers is for. Streams of different purposes never meet.
     public enum Purpose: UInt32, Sendable {
@@ -13,9 +14,9 @@ public struct CounterRandom: Sendable {
         case initialWeights = 1
         /// The order of an epoch; index = the epoch.
         case order = 2
-        /// Augmentation; index = epoch and sample.
+        /// Augmentation; by epoch and sample.
         case augmentation = 3
-        /// Dropout masks; index = step and sample.
+        /// Dropout masks; by step, layer and sample.
         case dropout = 4
         /// The drawing of synthetic samples; index = the sample.
         case synthesis = 5
@@ -23,18 +24,63 @@ public struct CounterRandom: Sendable {
         case benchmark = 6
         /// Which shard a step's audit computes again, and who does; index = the step.
         case audit = 7
-        /// Noise behind normalisations; index = step, layer and sample.
+        /// Noise behind normalisations; by step, layer and sample.
         case noise = 8
     }
 
     private let key: (UInt32, UInt32)
+    /// The purpose, and above it the index's overflow.
     private let purpose: UInt32
     private let index: UInt64
 
     /// The stream of (seed, purpose, index).
     public init(seed: UInt64, purpose: Purpose, index: UInt64) {
+        self.init(seed, purpose, overflow: 0, index)
+    }
+
+    /// The stream of a layer for a sample of the global batch in a step. No two (step, layer, sample)
+    /// share one.
+    ///
+    /// The index is step, layer and sample in 24, 8 and 32 bits; of larger steps and layers the higher
+    /// bits, 16 and 8, are its overflow.
+    ///
+    /// - Parameters:
+    ///   - step: 0 ≤ step < 2⁴⁰
+    ///   - layer: tells the layers of a network with this purpose apart, 0 ≤ layer < 2¹⁶
+    ///   - sample: its place in the global batch, or ``noSample``.
+    public init(seed: UInt64, purpose: Purpose, step: Int, layer: Int, sample: Int) {
+        precondition(step >= 0 && step >> 40 == 0, "a step has 40 bits")
+        precondition(layer >= 0 && layer >> 16 == 0, "a layer has 16 bits")
+        self.init(
+            seed, purpose, overflow: UInt32(step >> 24) << 8 | UInt32(layer >> 8),
+            UInt64(step & 0xFF_FFFF) << 40 | UInt64(layer & 0xFF) << 32 | UInt64(Self.word(sample)))
+    }
+
+    /// The stream of a sample of the data set in an epoch. No two (epoch, sample) share one.
+    ///
+    /// - Parameters:
+    ///   - epoch: 0 ≤ epoch < 2⁴⁰; of its bits over 32 the higher ones are the overflow
+    ///   - sample: 0 ≤ sample < 2³²
+    public init(seed: UInt64, purpose: Purpose, epoch: Int, sample: Int) {
+        precondition(epoch >= 0 && epoch >> 40 == 0, "an epoch has 40 bits")
+        self.init(
+            seed, purpose, overflow: UInt32(epoch >> 32),
+            UInt64(epoch & 0xFFFF_FFFF) << 32 | UInt64(Self.word(sample)))
+    }
+
+    /// The place of what all samples of a step share; none of a batch has it.
+    public static let noSample = 0xFFFF_FFFF
+
+    private static func word(_ sample: Int) -> UInt32 {
+        guard let word = UInt32(exactly: sample) else {
+            preconditionFailure("a sample has 32 bits")
+        }
+        return word
+    }
+
+    private init(_ seed: UInt64, _ purpose: Purpose, overflow: UInt32, _ index: UInt64) {
         key = (UInt32(truncatingIfNeeded: seed), UInt32(truncatingIfNeeded: seed >> 32))
-        self.purpose = purpose.rawValue
+        self.purpose = overflow << 8 | purpose.rawValue
         self.index = index
     }
 

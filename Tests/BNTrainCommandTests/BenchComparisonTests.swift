@@ -121,8 +121,13 @@ extension ProgramTests {
             #expect(result.stderr.contains("round 2"))
             // What it started wrote into a folder that is gone.
             #expect(try place.names(in: ".").isEmpty)
+        }
 
-            guard mpirunIsInstalled else { return }
+        @Test(
+            "ranks are compared with threads", .enabled(if: mpirunIsInstalled, "there is no mpirun")
+        )
+        func comparesRanks() throws {
+            let place = try Workplace()
             let ranks = try place.run(
                 Self.short + [
                     "--threads", "1", "--rounds", "1", "--quiet", "--compare", "--ranks 2",

@@ -54,6 +54,7 @@ private struct Surprise: Error, CustomStringConvertible {
     func missingConfiguration() {
         do {
             _ = try RunConfiguration.load(file: "no/such.json5", settings: [])
+            Issue.record("a file that is not there was loaded")
         } catch {
             expect(
                 error,

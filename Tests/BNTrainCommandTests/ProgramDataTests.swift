@@ -174,7 +174,13 @@ extension ProgramTests {
                 64,
                 "--mirror is an option of get-data, not of train: leave it out; see `bn-train "
                     + "--help`")
-            guard hasCurl else { return }
+        }
+
+        @Test(
+            "get-data says what curl says of a mirror that is not there",
+            .enabled(if: hasCurl, "there is no curl"))
+        func getDataFromNowhere() throws {
+            let place = try Workplace()
             let result = try place.run(
                 ["get-data", "mnist", "d", "--mirror", "file://\(place.path)/no"])
             #expect(result.status == 74)

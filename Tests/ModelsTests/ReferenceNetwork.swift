@@ -184,8 +184,7 @@ struct ReferenceNetwork {
         let size = count / samples
         return (0..<count).map { i in
             let random = CounterRandom(
-                seed: seed, purpose: .dropout,
-                index: UInt64(step) << 40 | UInt64(index) << 32 | UInt64(i / size))
+                seed: seed, purpose: .dropout, step: step, layer: index, sample: i / size)
             return random.uniform(at: i % size) < rate ? 0 : 1 / (1 - rate)
         }
     }
@@ -197,8 +196,7 @@ struct ReferenceNetwork {
         guard mode == .training else { return (1, 0) }
         func words(_ place: Int, _ block: Int) -> [Double] {
             let stream = CounterRandom(
-                seed: seed, purpose: .noise,
-                index: UInt64(step) << 40 | UInt64(ordinal) << 32 | UInt64(place))
+                seed: seed, purpose: .noise, step: step, layer: ordinal, sample: place)
             let words = stream.words(block: UInt32(block))
             return (0..<4).map { Double(words[$0]) / 4_294_967_296 }
         }

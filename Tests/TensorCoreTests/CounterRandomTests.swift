@@ -55,6 +55,66 @@ import Testing
         #expect(seen.count == 4 * 3 * 4 * 2)
     }
 
+    /// The counter of a stream's first block, whose four words `philox4x32` would mix.
+    private func index(_ step: Int, _ layer: Int, _ sample: Int) -> UInt64 {
+        UInt64(step) << 40 | UInt64(layer) << 32 | UInt64(sample)
+    }
+
+    @Test("a stream of step, layer and sample is that of an index where these fit 24, 8 and 32 bits")
+    func packedStreams() {
+        for (step, layer, sample) in [
+            (0, 0, 0), (1, 0, 0), (63_999, 255, 127), (0xFF_FFFF, 255, 0xFFFF_FFFF), (7, 3, 1 << 31),
+        ] {
+            let packed = CounterRandom(
+                seed: 9, purpose: .dropout, step: step, layer: layer, sample: sample)
+            let plain = CounterRandom(
+                seed: 9, purpose: .dropout, index: index(step, layer, sample))
+            #expect(packed.words(block: 2) == plain.words(block: 2))
+        }
+        let packed = CounterRandom(seed: 9, purpose: .augmentation, epoch: 5, sample: 49_999)
+        let plain = CounterRandom(seed: 9, purpose: .augmentation, index: 5 << 32 | 49_999)
+        #expect(packed.words(block: 0) == plain.words(block: 0))
+    }
+
+    @Test("no two of steps, layers and samples share a stream, up to the last bit of each")
+    func streamsOfSteps() {
+        // Every bit of each alone, and all pairs of bits: a packing without collisions is one to one
+        // on them, and one in which two fields overlap is not.
+        var places: [(Int, Int, Int)] = [(0, 0, 0)]
+        let bits =
+            (0..<40).map { (1 << $0, 0, 0) } + (0..<16).map { (0, 1 << $0, 0) }
+            + (0..<32).map { (0, 0, 1 << $0) }
+        places += bits
+        for (number, a) in bits.enumerated() {
+            places += bits.dropFirst(number + 1).map { (a.0 | $0.0, a.1 | $0.1, a.2 | $0.2) }
+        }
+        var seen = Set<SIMD4<UInt32>>()
+        for purpose in [CounterRandom.Purpose.dropout, .noise, .augmentation] {
+            for (step, layer, sample) in places {
+                seen.insert(
+                    CounterRandom(
+                        seed: 1, purpose: purpose, step: step, layer: layer, sample: sample
+                    ).words(block: 0))
+            }
+        }
+        #expect(seen.count == 3 * places.count)
+        // As it was: layer 256 of a step was layer 0 of the next.
+        #expect(index(2, 256, 0) == index(3, 0, 0))
+    }
+
+    @Test("epochs beyond 32 bits have streams of their own")
+    func streamsOfEpochs() {
+        let epochs = (0..<40).map { 1 << $0 } + [0]
+        let seen = Set(
+            epochs.flatMap { epoch in
+                [0, 1, 0xFFFF_FFFF].map {
+                    CounterRandom(seed: 1, purpose: .augmentation, epoch: epoch, sample: $0)
+                        .words(block: 0)
+                }
+            })
+        #expect(seen.count == 3 * epochs.count)
+    }
+
     @Test("uniform values fill their range evenly", arguments: [1, 77] as [UInt64])
     func uniform(seed: UInt64) {
         let random = CounterRandom(seed: seed, purpose: .benchmark, index: 0)

@@ -246,8 +246,7 @@ func referenceDropoutMask(
     var mask = ReferenceMatrix(rows: rows, columns: columns)
     for row in 0..<rows {
         let random = CounterRandom(
-            seed: seed, purpose: .dropout,
-            index: UInt64(step) << 40 | UInt64(ordinal) << 32 | UInt64(row))
+            seed: seed, purpose: .dropout, step: step, layer: ordinal, sample: row)
         for column in 0..<columns {
             mask[row, column] = random.uniform(at: column) < rate ? 0 : 1 / (1 - rate)
         }
@@ -260,18 +259,17 @@ func referenceNoise(
     rows: Int, columns: Int, channels: Int, _ distribution: Noise.Distribution, seed: UInt64,
     ordinal: Int, step: Int
 ) -> (factor: ReferenceMatrix, summand: ReferenceMatrix) {
-    func stream(_ place: UInt64) -> CounterRandom {
-        CounterRandom(
-            seed: seed, purpose: .noise, index: UInt64(step) << 40 | UInt64(ordinal) << 32 | place)
+    func stream(_ sample: Int) -> CounterRandom {
+        CounterRandom(seed: seed, purpose: .noise, step: step, layer: ordinal, sample: sample)
     }
     func interval(_ low: Double, _ high: Double, _ random: CounterRandom, _ place: Int) -> Double {
         random.uniform(in: low...high, at: place)
     }
-    let (ofChannels, spread) = (stream(0xFFFF_FFFF), distribution.spread)
+    let (ofChannels, spread) = (stream(CounterRandom.noSample), distribution.spread)
     var factor = ReferenceMatrix(rows: rows, columns: columns)
     var summand = factor
     for row in 0..<rows {
-        let random = stream(UInt64(row))
+        let random = stream(row)
         for column in 0..<columns {
             let c = column % channels
             let mean = interval(-distribution.mean, distribution.mean, ofChannels, 2 * c)
