@@ -11,6 +11,9 @@ import Training
 
 /// `doctor`: what the program runs with, and what is slow or wrong.
 enum DoctorCommand {
+    /// How long short runs in several worlds may begin.
+    private static let secondsOfWorlds = 10.0
+
     /// Runs the command on every rank; rank 0 prints to standard output.
     ///
     /// - Returns: 0, whatever it warns of.
@@ -61,7 +64,12 @@ enum DoctorCommand {
                     cores: machine.cores, shards: configuration.resolvedShards,
                     underMPI: isUnderLauncher),
             threadsAreGiven: arguments.threads != nil, model: model.name,
-            parameters: model.parameters, replicaBytes: model.replicaBytes)
+            parameters: model.parameters, replicaBytes: model.replicaBytes,
+            // Ranks of a launcher have each but some of the cores, and `verify` compares those.
+            worlds: isUnderLauncher
+                ? nil
+                : try WorldComparison(configuration, name: model.name).run(
+                    seconds: secondsOfWorlds))
     }
 
     /// As far as the compiler tells the program.
@@ -140,6 +148,16 @@ extension DoctorFacts {
                 }),
             "model": .string(model), "parameters": .int(parameters),
             "replica_bytes": .int(replicaBytes),
+            "same_bits": worlds.map { worlds in
+                .array(
+                    worlds.map {
+                        .object([
+                            "network": .string($0.name),
+                            "threads": .array($0.threads.map { .int($0) }),
+                            "different": .array($0.different.map { .int($0) }),
+                        ])
+                    })
+            } ?? .null,
             "warnings": .array(
                 warnings.map {
                     .object(["kind": .string($0.kind), "text": .string($0.text)])

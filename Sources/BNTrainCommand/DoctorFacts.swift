@@ -1,3 +1,5 @@
+import Training
+
 /// What `doctor` found out, before it judges.
 struct DoctorFacts: Equatable, Sendable {
     /// A rank and the cores that it may use.
@@ -43,6 +45,9 @@ struct DoctorFacts: Equatable, Sendable {
     /// Bytes of one rank's parameters, gradient, velocity and running statistics.
     var replicaBytes: Int
 
+    /// Short runs in worlds of several sizes; nil under a launcher, where none are made.
+    var worlds: [WorldComparison.Case]?
+
     var ranks: Int { max(1, places.count) }
 
     /// Cores that this host's ranks may use together.
@@ -61,9 +66,27 @@ struct DoctorWarning: Equatable, Sendable {
 extension DoctorFacts {
     /// All that is slow or wrong, the worst first.
     var warnings: [DoctorWarning] {
-        [
+        otherBits + [
             debugBuild, narrowBinary, boundRanks, oversubscribed, openMP, root,
         ].compactMap { $0 }
+    }
+
+    private var otherBits: [DoctorWarning] {
+        (worlds ?? []).filter { !$0.different.isEmpty }.map { run in
+            DoctorWarning(
+                kind: "other-bits",
+                text: "\(run.name) ends in other bits with \(listed(run.different)) than with "
+                    + "\(counted(run.threads[0], "thread")): on this machine the number of workers "
+                    + "changes the model; report its CPU and the versions above, and try another "
+                    + "oneDNN (ONEDNN_ROOT) or --threads 1")
+        }
+    }
+
+    /// "1, 2 and 3 threads".
+    private func listed(_ threads: [Int]) -> String {
+        let words = threads.map { "\($0)" }
+        let last = counted(threads.last ?? 0, "thread")
+        return words.count < 2 ? last : words.dropLast().joined(separator: ", ") + " and " + last
     }
 
     private var debugBuild: DoctorWarning? {
@@ -170,6 +193,10 @@ extension DoctorFacts {
             (
                 "memory per replica", "\(byteCount(replicaBytes)), one for each rank"
             ))
+        for (index, run) in (worlds ?? []).filter(\.different.isEmpty).enumerated() {
+            rows.append(
+                (index == 0 ? "same bits" : "", "\(run.name) with \(listed(run.threads))"))
+        }
         var lines = rows.map { name, value in
             name + String(repeating: " ", count: 20 - name.count) + visible(value)
         }

@@ -180,7 +180,10 @@ enum Help {
         case .doctor:
             "Versions, instruction sets, cores and their binding, memory of the configured model, "
                 + "and warnings with what to do about each. Run it the way you train, under mpirun "
-                + "too."
+                + "too. Without mpirun it also trains small networks and the configured one for "
+                + "ten steps on random data, each with 1, 2, 3, 4, 7 and 8 threads as far as there "
+                + "are shards and ten seconds last, and compares the bits: do this on each new kind "
+                + "of machine, and `bn-train verify --worlds` for a configuration on its data."
         case .getData:
             "Downloads mnist, fashion (Fashion-MNIST), cifar10 or cifar100 into DIR, by default "
                 + "data/mnist, data/fashion-mnist, data/cifar10 or data/cifar100, through the program "

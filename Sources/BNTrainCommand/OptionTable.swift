@@ -49,7 +49,7 @@ enum Command: Hashable, Sendable {
         case .sweep: "runs of a grid of settings, side by side; one table and one page"
         case .replay: "computes a step of a run again, bit for bit, and looks inside"
         case .bisect: "the first step and tensor where two runs part"
-        case .doctor: "versions, cores, binding, and what is slow or wrong here"
+        case .doctor: "versions, cores, the same bits in several worlds; what is slow or wrong"
         case .getData: "downloads a well-known data set"
         case .help: "about a command, config or exit-codes"
         case .version: "the program's version"

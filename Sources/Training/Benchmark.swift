@@ -50,26 +50,9 @@ public struct Benchmark: Sendable {
     /// Random bytes, enough for several batches.
     private static func randomData(_ configuration: RunConfiguration) throws -> DatasetPair {
         let (image, classes) = configuration.model.usualInput
-        func dataset(_ count: Int, _ index: UInt64) throws -> Dataset {
-            let random = CounterRandom(seed: 1, purpose: .benchmark, index: index)
-            let pixels = count * image.count
-            var images = [UInt8](repeating: 0, count: pixels)
-            for block in 0..<(pixels + 15) / 16 {
-                let words = random.words(block: UInt32(block))
-                for byte in 0..<min(16, pixels - block * 16) {
-                    images[block * 16 + byte] = UInt8(
-                        truncatingIfNeeded: words[byte / 4] >> UInt32(byte % 4 * 8))
-                }
-            }
-            return try Dataset(
-                name: "random", height: image.height, width: image.width,
-                channels: image.channels, classes: classes, images: images,
-                labels: (0..<count).map { UInt8($0 % min(classes, 256)) }, source: "random data")
-        }
         let batch = configuration.batch.size
         let samples = min(batch * 64, max(16_384 * 784 / image.count, batch * 4))
-        let whole = samples / configuration.batch.size * configuration.batch.size
-        return DatasetPair(training: try dataset(whole, 0), test: try dataset(1, 1))
+        return try .random(image, classes: classes, samples: samples / batch * batch)
     }
 
     /// Measures for about `seconds`.
@@ -164,6 +147,31 @@ public struct Benchmark: Sendable {
             default: return total
             }
         }
+    }
+}
+
+extension DatasetPair {
+    /// Random pixels, and one sample to test.
+    ///
+    /// - Throws: as `Dataset`.
+    static func random(_ image: ImageShape, classes: Int, samples: Int) throws -> DatasetPair {
+        func dataset(_ count: Int, _ index: UInt64) throws -> Dataset {
+            let random = CounterRandom(seed: 1, purpose: .benchmark, index: index)
+            let pixels = count * image.count
+            var images = [UInt8](repeating: 0, count: pixels)
+            for block in 0..<(pixels + 15) / 16 {
+                let words = random.words(block: UInt32(block))
+                for byte in 0..<min(16, pixels - block * 16) {
+                    images[block * 16 + byte] = UInt8(
+                        truncatingIfNeeded: words[byte / 4] >> UInt32(byte % 4 * 8))
+                }
+            }
+            return try Dataset(
+                name: "random", height: image.height, width: image.width,
+                channels: image.channels, classes: classes, images: images,
+                labels: (0..<count).map { UInt8($0 % min(classes, 256)) }, source: "random data")
+        }
+        return DatasetPair(training: try dataset(samples, 0), test: try dataset(1, 1))
     }
 }
 

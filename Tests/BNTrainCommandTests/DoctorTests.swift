@@ -17,7 +17,11 @@ private let sound = DoctorFacts(
     isUnderOpenMPI: false, isUnderLauncher: false, isRoot: true, rank: 0, localRanks: 1,
     localCores: 4, places: [.init(rank: 0, host: "host", cores: 4, mask: "0-3")], threads: 4,
     threadsAreGiven: false, model: "mlp 784-128-10 with BN", parameters: 101_770,
-    replicaBytes: 815_000)
+    replicaBytes: 815_000,
+    worlds: [
+        .init(name: "perceptron 9-5-3", threads: [1, 2, 3], different: []),
+        .init(name: "mlp 784-128-10 with BN", threads: [1], different: []),
+    ])
 
 /// The facts after a change.
 private func facts(_ change: (inout DoctorFacts) -> Void) -> DoctorFacts {
@@ -96,6 +100,27 @@ private func mpirun(ranks: Int, threads: Int, coresOfEach: Int, together: Int) -
                 + "an ordinary account, except in a container")
     }
 
+    @Test("a network that ends in other bits in other worlds comes first")
+    func otherBits() {
+        let facts = facts {
+            $0.worlds = [
+                .init(name: "perceptron 9-5-3", threads: [1, 2, 3, 4], different: [2, 4]),
+                .init(name: "resnet8 on 11×10×3", threads: [1, 2, 3], different: []),
+            ]
+            $0.isDebugBuild = true
+        }
+        #expect(facts.warnings.map(\.kind) == ["other-bits", "debug-build"])
+        #expect(
+            facts.warnings[0].text
+                == "perceptron 9-5-3 ends in other bits with 2 and 4 threads than with 1 thread: on "
+                + "this machine the number of workers changes the model; report its CPU and the "
+                + "versions above, and try another oneDNN (ONEDNN_ROOT) or --threads 1")
+        #expect(
+            facts.text.contains(
+                "\nsame bits           resnet8 on 11×10×3 with 1, 2 and 3 threads\n"))
+        #expect(facts.json["same_bits"]?.array?.count == 2)
+    }
+
     @Test("one rank of many with fewer cores is found")
     func oneBoundRank() {
         var facts = mpirun(ranks: 4, threads: 2, coresOfEach: 4, together: 8)
@@ -128,6 +153,14 @@ private func mpirun(ranks: Int, threads: Int, coresOfEach: Int, together: Int) -
         #expect(text.contains("\nwarning: rank 3 is bound"))
         for line in text.split(separator: "\n") { #expect(line.count <= 100, "\(line)") }
         #expect(sound.text.contains("Swift compiler      6.3\n"))
+        #expect(
+            sound.text.contains(
+                """
+
+                same bits           perceptron 9-5-3 with 1, 2 and 3 threads
+                                    mlp 784-128-10 with BN with 1 thread
+
+                """))
         #expect(facts.json["warnings"]?.array?.count == 1)
     }
 
