@@ -66,9 +66,8 @@ struct DoctorWarning: Equatable, Sendable {
 extension DoctorFacts {
     /// All that is slow or wrong, the worst first.
     var warnings: [DoctorWarning] {
-        otherBits + [
-            debugBuild, narrowBinary, boundRanks, oversubscribed, openMP, root,
-        ].compactMap { $0 }
+        let machine = [debugBuild, narrowBinary, boundRanks, oversubscribed, openMP, root]
+        return otherBits + machine.compactMap { $0 }
     }
 
     private var otherBits: [DoctorWarning] {

@@ -117,7 +117,8 @@ public final class Convolution {
         } else if shape.hasDirectBackwardData {
             backwardPass = .direct(DirectBackwardData(shape, layout, fetching: fetching))
         } else {
-            backwardPass = .oneDNN(try Self.plan(.backwardData, shape, layout, bias: false, scratch))
+            backwardPass = .oneDNN(
+                try Self.plan(.backwardData, shape, layout, bias: false, scratch))
         }
         if shape.hasDirectBackwardWeights {
             weightPass = .direct(DirectBackwardWeights(shape, layout))

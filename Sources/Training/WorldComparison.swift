@@ -22,25 +22,33 @@ package struct WorldComparison {
         }
     }
 
+    /// A network on images of random pixels.
+    private struct Small {
+        var name: String
+        var image: ImageShape
+        var classes: Int
+        var settings: [String]
+    }
+
     /// Sizes of which some, on CPUs without AVX-512, once ended in other bits in other worlds, and a
     /// small network for images.
-    private static let small: [(name: String, image: ImageShape, classes: Int, settings: [String])] = [
-        (
-            "perceptron 9-5-3", ImageShape(height: 3, width: 3, channels: 1), 3,
-            ["batch.size=12", "batch.shards=3", "model.hidden=[5]"]
-        ),
-        (
-            "perceptron 81-8-2", ImageShape(height: 9, width: 9, channels: 1), 2,
-            ["batch.size=20", "batch.shards=3", "model.hidden=[8]"]
-        ),
-        (
-            "perceptron 100-33-17-7", ImageShape(height: 10, width: 10, channels: 1), 7,
-            ["batch.size=29", "batch.shards=4", "model.hidden=[33, 17]", "model.activation=relu"]
-        ),
-        (
-            "resnet8 on 11×10×3", ImageShape(height: 11, width: 10, channels: 3), 5,
-            ["batch.size=14", "batch.shards=4", "model.name=resnet8"]
-        ),
+    private static let small = [
+        Small(
+            name: "perceptron 9-5-3", image: ImageShape(height: 3, width: 3, channels: 1),
+            classes: 3, settings: ["batch.size=12", "batch.shards=3", "model.hidden=[5]"]),
+        Small(
+            name: "perceptron 81-8-2", image: ImageShape(height: 9, width: 9, channels: 1),
+            classes: 2, settings: ["batch.size=20", "batch.shards=3", "model.hidden=[8]"]),
+        Small(
+            name: "perceptron 100-33-17-7",
+            image: ImageShape(height: 10, width: 10, channels: 1), classes: 7,
+            settings: [
+                "batch.size=29", "batch.shards=4", "model.hidden=[33, 17]",
+                "model.activation=relu",
+            ]),
+        Small(
+            name: "resnet8 on 11×10×3", image: ImageShape(height: 11, width: 10, channels: 3),
+            classes: 5, settings: ["batch.size=14", "batch.shards=4", "model.name=resnet8"]),
     ]
 
     /// Teams whose trees meet at other places.
@@ -52,12 +60,19 @@ package struct WorldComparison {
     ///
     /// - Throws: as `RunPlan`.
     package init(_ configuration: RunConfiguration, name: String, steps: Int = 10) throws {
-        var plans: [(String, RunPlan)] = try Self.small.map { name, image, classes, settings in
-            let own = try RunConfiguration.load(
-                file: nil, settings: settings + ["steps=\(steps)", "data.validation=0"])
-            let samples = own.batch.size * steps
+        func plan(
+            _ configuration: RunConfiguration, _ image: ImageShape, classes: Int
+        ) throws -> RunPlan {
+            let samples = configuration.batch.size * steps
+            return try RunPlan(
+                configuration, data: .random(image, classes: classes, samples: samples))
+        }
+        var plans: [(String, RunPlan)] = try Self.small.map { network in
+            let settings = network.settings + ["steps=\(steps)", "data.validation=0"]
             return (
-                name, try RunPlan(own, data: .random(image, classes: classes, samples: samples))
+                network.name,
+                try plan(
+                    .load(file: nil, settings: settings), network.image, classes: network.classes)
             )
         }
         var short = configuration
@@ -65,13 +80,7 @@ package struct WorldComparison {
         short.data.limit = nil
         short.data.validation = 0
         let (image, classes) = configuration.model.usualInput
-        plans.append(
-            (
-                name,
-                try RunPlan(
-                    short,
-                    data: .random(image, classes: classes, samples: short.batch.size * steps))
-            ))
+        plans.append((name, try plan(short, image, classes: classes)))
         self.plans = plans
     }
 

@@ -109,6 +109,7 @@ struct ConvolutionSweepTests {
         try plan.backwardWeights(
             images: images, input: x.pointer, outputGradient: dy.pointer,
             weightGradient: dw.pointer, biasGradient: drawn.bias ? db.pointer : nil)
+        try checkLastImage(drawn, plan, weights, x: x, dy: dy, b: b, y: y.values, dx: dx.values)
         #expect(
             [x, dy, b, y, dx, dw, db, weights.forward, weights.backward].allSatisfy {
                 $0.isIntact
@@ -142,6 +143,30 @@ struct ConvolutionSweepTests {
             try checkScratch(drawn, pass)
         }
         return passes.map { "\($0.1), \($0.0.rawValue)" }
+    }
+
+    /// The last image alone has the bits that it has beside the others.
+    private func checkLastImage(
+        _ drawn: DrawnConvolution, _ plan: Convolution, _ weights: ConvolutionWeights,
+        x: GuardedBuffer<Float>, dy: GuardedBuffer<Float>, b: GuardedBuffer<Float>, y: [Float],
+        dx: [Float]
+    ) throws {
+        let (shape, before) = (drawn.shape, drawn.images - 1)
+        let output = GuardedBuffer<Float>(count: shape.outputCount)
+        let inputGradient = GuardedBuffer<Float>(count: shape.inputCount)
+        try plan.forward(
+            images: 1, input: x.pointer + before * shape.inputCount,
+            weight: weights.forward.pointer, bias: drawn.bias ? b.pointer : nil,
+            output: output.pointer)
+        try plan.backwardData(
+            images: 1, outputGradient: dy.pointer + before * shape.outputCount,
+            weight: weights.backward.pointer, inputGradient: inputGradient.pointer)
+        #expect(
+            bits(output.values) == bits(Array(y.suffix(shape.outputCount))),
+            "\(drawn.testDescription)")
+        #expect(
+            bits(inputGradient.values) == bits(Array(dx.suffix(shape.inputCount))),
+            "\(drawn.testDescription)")
     }
 
     /// One oneDNN plan with scratch of its own: plans that share one may write into what others asked

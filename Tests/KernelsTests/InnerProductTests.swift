@@ -234,7 +234,8 @@ private struct Pass {
             let (inputs, outputs) = (pass.input.columns, pass.output.columns)
             pass.run(
                 InnerProduct(
-                    rows: boundaries[node.upperBound] - start, inputs: inputs, outputs: outputs), row: start)
+                    rows: boundaries[node.upperBound] - start, inputs: inputs, outputs: outputs),
+                row: start)
             return pass.weightGradient.elements + pass.biasGradient.elements
         }
         var half = 1

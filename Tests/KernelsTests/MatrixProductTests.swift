@@ -64,7 +64,6 @@ struct MatrixProductTests {
         }
     }
 
-
     struct Case: CustomTestStringConvertible {
         let rows: Int
         let inner: Int

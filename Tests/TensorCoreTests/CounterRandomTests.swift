@@ -55,15 +55,15 @@ import Testing
         #expect(seen.count == 4 * 3 * 4 * 2)
     }
 
-    /// The counter of a stream's first block, whose four words `philox4x32` would mix.
     private func index(_ step: Int, _ layer: Int, _ sample: Int) -> UInt64 {
         UInt64(step) << 40 | UInt64(layer) << 32 | UInt64(sample)
     }
 
-    @Test("a stream of step, layer and sample is that of an index where these fit 24, 8 and 32 bits")
+    @Test("step, layer and sample are an index where they fit 24, 8 and 32 bits")
     func packedStreams() {
         for (step, layer, sample) in [
-            (0, 0, 0), (1, 0, 0), (63_999, 255, 127), (0xFF_FFFF, 255, 0xFFFF_FFFF), (7, 3, 1 << 31),
+            (0, 0, 0), (1, 0, 0), (63_999, 255, 127), (0xFF_FFFF, 255, 0xFFFF_FFFF),
+            (7, 3, 1 << 31),
         ] {
             let packed = CounterRandom(
                 seed: 9, purpose: .dropout, step: step, layer: layer, sample: sample)
@@ -98,6 +98,19 @@ import Testing
             }
         }
         #expect(seen.count == 3 * places.count)
+        // Steps 0…19 and 63 980…63 999 of the largest network, ResNet-110 of 332 nodes.
+        var streams = Set<SIMD4<UInt32>>()
+        for step in Array(0..<20) + Array(63_980..<64_000) {
+            for layer in 0..<332 {
+                for sample in [0, 1, 127] {
+                    streams.insert(
+                        CounterRandom(
+                            seed: 1, purpose: .dropout, step: step, layer: layer, sample: sample
+                        ).words(block: 0))
+                }
+            }
+        }
+        #expect(streams.count == 40 * 332 * 3)
         // As it was: layer 256 of a step was layer 0 of the next.
         #expect(index(2, 256, 0) == index(3, 0, 0))
     }

@@ -1,3 +1,4 @@
+import Collectives
 import Configuration
 import Testing
 
@@ -17,7 +18,7 @@ struct WorldComparisonTests {
             cases.map(\.threads) == [[1, 2, 3], [1, 2, 3]]
                 + Array(repeating: [1, 2, 3, 4], count: 2) + [[1, 2, 3, 4, 7, 8]])
         #expect(cases.last?.name == "configured")
-        #expect(cases.allSatisfy(\.different.isEmpty), "\(cases)")
+        #expect(cases.allSatisfy { $0.different.isEmpty }, "\(cases)")
     }
 
     @Test("it bites: where sums move with the world, the teams that differ are named")
