@@ -233,3 +233,38 @@ extension String {
         self + String(repeating: " ", count: max(0, width - count))
     }
 }
+
+extension RunPlan {
+    /// That nothing trains for some classes, and why; one line each.
+    var classWarnings: [String] {
+        let missing = split.classesWithoutTraining
+        func listed(_ classes: [Int]) -> String {
+            let shown = classes.prefix(10).map { "\($0)" }
+            if classes.count > 10 {
+                return "classes \(shown.joined(separator: ", ")) and \(classes.count - 10) more"
+            }
+            return shown.count == 1
+                ? "class \(shown[0])"
+                : "classes \(shown.dropLast().joined(separator: ", ")) and \(shown[shown.count - 1])"
+        }
+        let leftOut = missing.filter(\.isLeftOut).map(\.class)
+        let onlyTested = missing.filter { !$0.isLeftOut }.map(\.class)
+        var warnings: [String] = []
+        if !leftOut.isEmpty {
+            let keys = [
+                configuration.data.limit.map { "data.limit \($0)" },
+                split.validation.count > 0 ? "data.validation \(split.validation.count)" : nil,
+            ].compactMap(\.self).joined(separator: " and ")
+            warnings.append(
+                "nothing is trained for \(listed(leftOut)): \(keys) cut the file where it has all "
+                    + "samples of a class behind those of another; shuffle the file, or change them"
+            )
+        }
+        if !onlyTested.isEmpty {
+            warnings.append(
+                "nothing is trained for \(listed(onlyTested)): only test samples have it; check that "
+                    + "both files are of one data set")
+        }
+        return warnings
+    }
+}

@@ -35,8 +35,9 @@ void bn_restore_floating_point_mode(uint64_t mode) {
 #endif
 }
 
-static const int stop_signals[] = {SIGUSR1, SIGTERM, SIGINT};
-static struct sigaction stop_actions[3];
+static const int stop_signals[] = {SIGUSR1, SIGTERM, SIGINT, SIGHUP};
+enum { STOP_SIGNALS = sizeof stop_signals / sizeof *stop_signals };
+static struct sigaction stop_actions[STOP_SIGNALS];
 static atomic_int stop_signal, interrupted;
 
 static void on_stop_signal(int number) {
@@ -53,7 +54,8 @@ static void on_stop_signal(int number) {
 void bn_catch_stop_signals(void) {
     struct sigaction action = {.sa_handler = on_stop_signal, .sa_flags = SA_RESTART};
     sigemptyset(&action.sa_mask);
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < STOP_SIGNALS; i++) {
+        // What is ignored stays so: nohup ignores SIGHUP.
         sigaction(stop_signals[i], NULL, &stop_actions[i]);
         if (stop_actions[i].sa_handler != SIG_IGN) sigaction(stop_signals[i], &action, NULL);
     }
@@ -62,7 +64,7 @@ void bn_catch_stop_signals(void) {
 int bn_stop_signal(void) { return atomic_load_explicit(&stop_signal, memory_order_relaxed); }
 
 void bn_restore_stop_signals(void) {
-    for (int i = 0; i < 3; i++) sigaction(stop_signals[i], &stop_actions[i], NULL);
+    for (int i = 0; i < STOP_SIGNALS; i++) sigaction(stop_signals[i], &stop_actions[i], NULL);
 }
 
 int bn_affinity_cores(void) {

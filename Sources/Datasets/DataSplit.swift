@@ -33,6 +33,15 @@ public struct SampleView: Sendable {
     }
 }
 
+extension SampleView {
+    /// Samples of each class. [classes]
+    public var countsOfClasses: [Int] {
+        var counts = [Int](repeating: 0, count: dataset.classes)
+        for label in dataset.labels[range] { counts[Int(label)] += 1 }
+        return counts
+    }
+}
+
 /// Which samples a run trains on, which it holds out, and which it is judged by.
 public struct DataSplit: Sendable {
     /// The samples the parameters are fitted to.
@@ -64,5 +73,16 @@ public struct DataSplit: Sendable {
         training = SampleView(pair.training, range: 0..<kept)
         self.validation = SampleView(pair.training, range: kept..<used)
         test = SampleView(pair.test)
+    }
+
+    /// Classes that nothing trains for, although there are samples of them, and whether those are
+    /// training samples that the split leaves out.
+    public var classesWithoutTraining: [(class: Int, isLeftOut: Bool)] {
+        let (trained, all) = (
+            training.countsOfClasses, SampleView(training.dataset).countsOfClasses
+        )
+        let tested = test.countsOfClasses
+        return trained.indices.filter { trained[$0] == 0 && all[$0] + tested[$0] > 0 }
+            .map { ($0, all[$0] > 0) }
     }
 }

@@ -15,9 +15,12 @@ extension ProgramTests {
             ]
 
         /// The program in `place` on threads; a child inherits what a test's thread ignores.
-        private func start(_ place: Workplace, _ words: [String]) throws -> RunningProcess {
+        private func start(
+            _ place: Workplace, _ words: [String], by launcher: [String] = []
+        ) throws -> RunningProcess {
             try RunningProcess(
-                ["-C", place.path, "--default-signal=INT,TERM,USR1", Workplace.program] + words)
+                ["-C", place.path, "--default-signal=INT,TERM,USR1,HUP"] + launcher
+                    + [Workplace.program] + words)
         }
 
         private func digest(_ result: ProcessResult) throws -> JSONValue? {
@@ -59,11 +62,11 @@ extension ProgramTests {
             return step
         }
 
-        @Test("USR1, TERM and INT to a run of threads save it; it goes on to the same bits")
+        @Test("USR1, TERM, INT and HUP to a run of threads save it; it goes on to the same bits")
         func threads() throws {
             let place = try Workplace()
             let expected = try digest(place.run(words + ["--json", "--quiet", "--out", "whole"]))
-            for (number, threads) in [(SIGUSR1, 1), (SIGTERM, 2), (SIGINT, 3)] {
+            for (number, threads) in [(SIGUSR1, 1), (SIGTERM, 2), (SIGINT, 3), (SIGHUP, 2)] {
                 try? FileManager.default.removeItem(atPath: place.file("run"))
                 let run = try start(
                     place, words + ["--quiet", "--out", "run", "--threads", "\(threads)"])
@@ -74,6 +77,21 @@ extension ProgramTests {
                     ["--resume", "auto", "--out", "run", "--json", "--quiet", "--threads", "2"])
                 #expect(try digest(result) == expected)
             }
+        }
+
+        @Test("under nohup a HUP, of a terminal that was closed, ends nothing")
+        func nohup() throws {
+            let place = try Workplace()
+            let run = try start(place, words + ["--quiet", "--out", "run"], by: ["nohup"])
+            #expect(run.waitUntil(seconds: 30) { hasMetrics(place) })
+            let before = try place.text(of: "run/metrics.jsonl").count
+            kill(run.pid, SIGHUP)
+            #expect(
+                run.waitUntil(seconds: 30) {
+                    ((try? place.text(of: "run/metrics.jsonl").count) ?? 0) > before
+                })
+            kill(run.pid, SIGTERM)
+            try expectStopped(run.wait(timeout: 20), place)
         }
 
         @Test("USR1 to mpirun, TERM and INT to one rank of several: all ranks stop at one step")

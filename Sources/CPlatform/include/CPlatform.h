@@ -35,8 +35,8 @@ uint64_t bn_flush_subnormals_to_zero(void);
 /// Gives the calling thread the mode that bn_flush_subnormals_to_zero returned.
 void bn_restore_floating_point_mode(uint64_t mode);
 
-/// From here on SIGUSR1, SIGTERM and SIGINT only set a flag, by which the process stops when it has
-/// saved what it has; those that the process was started to ignore stay ignored. A second SIGINT
+/// From here on SIGUSR1, SIGTERM, SIGHUP and SIGINT only set a flag, by which the process stops when
+/// it has saved what it has; those that the process was started to ignore stay ignored. A second SIGINT
 /// ends it at once, as if nothing caught it.
 void bn_catch_stop_signals(void);
 
