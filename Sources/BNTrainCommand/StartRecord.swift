@@ -14,8 +14,10 @@ struct StartRecord: Codable, Equatable {
     var configuration: String
     var executable: String
     var threads: Int
-    /// Paths and sizes of the data files.
-    var files: [String: Int]
+    /// SHA-256 of what was read, by part: "training images".
+    var content: [String: String]
+    /// The data files that hold each part.
+    var files: [String: [String]]
     /// SHA-256 of what inputs are scaled by; empty where nothing was fitted.
     var inputs: String
     var cpu: String
@@ -28,8 +30,11 @@ struct StartRecord: Codable, Equatable {
         configuration = run.plan.configuration.canonicalJSON
         executable = try SHA256.digest(ofFile: "/proc/self/exe")
         threads = run.world.threadsPerRank
-        files = Dictionary(
-            run.files.map { ($0.path, $0.byteCount) }, uniquingKeysWith: { $1 })
+        (content, files) = ([:], [:])
+        for part in DatasetPair.Part.allCases {
+            content[part.rawValue] = run.plan.content.digest(of: part)
+            files[part.rawValue] = run.files.filter { $0.parts.contains(part) }.map(\.path)
+        }
         inputs = run.plan.inputDigest
         cpu = machine.cpu
         instructionSet = machine.cpuInstructionSet
@@ -92,13 +97,16 @@ struct StartRecord: Codable, Equatable {
         compare(
             "the number of threads", "\(threads)", "\(other.threads)",
             "give all ranks the same --threads")
-        for path in Set(files.keys).union(other.files.keys).sorted() {
-            func size(_ files: [String: Int]) -> String {
-                files[path].map { "\($0) bytes" } ?? "no such file"
+        for part in DatasetPair.Part.allCases.map(\.rawValue) {
+            func digest(_ content: [String: String]) -> String {
+                content[part].map { String($0.prefix(12)) } ?? "none"
             }
+            let paths = files[part] ?? []
             compare(
-                "data file \(path)", size(files), size(other.files),
-                "copy the same data to every host")
+                "what was read as \(part) (SHA-256)", digest(content), digest(other.content),
+                paths.isEmpty
+                    ? "install the same build on every host"
+                    : "copy \(paths.joined(separator: ", ")) to every host")
         }
         func shortened(_ digest: String) -> String {
             digest.isEmpty ? "nothing fitted" : String(digest.prefix(12))

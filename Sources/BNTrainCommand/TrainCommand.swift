@@ -47,6 +47,7 @@ struct TrainCommand {
                 launch.say(line)
             }
             if let line = resumption?.line { launch.say(line) }
+            for warning in run.plan.classWarnings { launch.warn(warning) }
         }
         func makeObserver(_ log: MetricsLog?) -> RunObserver? {
             files.map {
@@ -177,7 +178,9 @@ struct TrainCommand {
                 launch.warn("a checkpoint of a later step is now '\(path)'")
             }
         }
-        try writeAtomically(path: folder.config, text: configuration.canonicalJSON + "\n")
+        var recorded = configuration
+        recorded.data.contentDigest = trainer.plan.content.digest
+        try writeAtomically(path: folder.config, text: recorded.canonicalJSON + "\n")
         if arguments.saveInitial {
             try trainer.file().write(to: folder.initialModel)
         }

@@ -181,6 +181,14 @@ extension Reader where Value == String {
         return name
     }
 
+    /// SHA-256 in hexadecimal digits.
+    static let sha256 = Reader { (value, key) throws(ConfigurationError) in
+        guard case .string(let text) = value.content, text.utf8.count == 64,
+            text.utf8.allSatisfy({ "0123456789abcdef".utf8.contains($0) })
+        else { throw value.error(key: key, expected: "64 hexadecimal digits in quotes, or null") }
+        return text
+    }
+
     /// A folder; relative ones start from the folder of the file, or for a `--set` from the working
     /// directory. The result is absolute, so that it means the same wherever it is read again.
     static let folder = Reader { (value, key) throws(ConfigurationError) in

@@ -101,6 +101,13 @@ enum Keys {
         doc:
             "Folder of the files; from the config file's folder, in --set from the working directory."
     )
+    static let contentDigest = Key(
+        "data.sha256", default: "null", .sha256,
+        for: Condition(
+            path: "data.name", names: ["idx", "cifar10", "cifar100"], meansTheSame: false),
+        doc:
+            "What the files must hold, as config.json of a run on them says; null: whatever they do."
+    )
     static let samples = Key(
         "data.samples", default: "20000", .whole(1...100_000_000),
         for: Condition(path: "data.name", names: ["synthetic-digits", "two-features"]),
@@ -309,7 +316,7 @@ enum Keys {
         seed, modelName, hidden, activation, placement, stem, shortcut, zeroInitialBlocks, dropout,
         initialization, initializationScale,
         normalization, groups, scope, momentum, epsilon, runningVariance, affine, noise, dataName,
-        directory,
+        directory, contentDigest,
         samples, testSamples, scaling, shuffle, dropLast, limit, validation, testShift, augment,
         batchSize,
         shards, labelSmoothing, optimizer, learningRate, optimizerMomentum, nesterov, betas,

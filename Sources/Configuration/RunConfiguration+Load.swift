@@ -207,6 +207,7 @@ extension RunConfiguration.Data {
                     settings, of: .cifar100,
                     holding: "train.bin and test.bin, or cifar-100-binary.tar.gz"))
         }
+        contentDigest = try settings.optional(Keys.contentDigest)
         scaling = try settings.value(Keys.scaling)
         shuffle = try settings.value(Keys.shuffle)
         dropLast = try settings.value(Keys.dropLast)

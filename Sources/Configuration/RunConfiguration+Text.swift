@@ -171,6 +171,7 @@ extension RunConfiguration.Data {
             members += [("samples", .whole(samples)), ("testSamples", .whole(testSamples))]
         case .idx(let directory), .cifar10(let directory), .cifar100(let directory):
             members.append(("directory", .string(directory)))
+            members.append(("sha256", contentDigest.map(JSON.string) ?? .literal("null")))
         }
         typealias Whitening = RunConfiguration.Data.Whitening
         let scaling: JSON =

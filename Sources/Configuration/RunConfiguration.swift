@@ -55,6 +55,9 @@ public struct RunConfiguration: Sendable, Hashable {
         /// Where samples come from.
         public var source: Source
 
+        /// SHA-256 of what the files must hold; nil: whatever they do.
+        public var contentDigest: String?
+
         /// What pixels are scaled to.
         public var scaling: Scaling
 

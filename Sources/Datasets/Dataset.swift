@@ -76,13 +76,21 @@ public final class Dataset: Sendable {
 
 /// The training and the test samples of one source: same image size, same classes.
 public struct DatasetPair: Sendable {
-    /// A file that was read, for comparing what ranks have read.
+    /// What of a pair can differ by itself.
+    public enum Part: String, CaseIterable, Sendable {
+        case trainingImages = "training images"
+        case trainingLabels = "training labels"
+        case testImages = "test images"
+        case testLabels = "test labels"
+    }
+
+    /// A file that was read, for messages about what is in it.
     public struct File: Hashable, Sendable {
         /// Where it was found.
         public let path: String
 
-        /// Its size on disk.
-        public let byteCount: Int
+        /// What it holds, or some of it.
+        public let parts: [Part]
     }
 
     /// What a network learns from.

@@ -53,6 +53,9 @@ public enum DatasetError: Error, Equatable, Sendable {
     /// Training and test images of different sizes, [height, width].
     case sizesDiffer(training: String, trainingSize: [Int], test: String, testSize: [Int])
 
+    /// The samples are not those whose SHA-256 was given.
+    case otherContent(expected: String, found: String)
+
     /// `limit` asks for no samples, or more than there are.
     case limitOutOfRange(limit: Int, available: Int)
     /// `validation` leaves nothing to train on, or is negative.
@@ -80,7 +83,7 @@ public enum DatasetError: Error, Equatable, Sendable {
         case .notIDX, .wrongElementType, .wrongDimensionCount, .emptyExtent, .tooLarge, .truncated,
             .oversized, .corruptGzip, .corruptTar, .memberMissing, .wrongRecordSize, .tooMuchData,
             .labelOutOfRange, .countsDiffer, .tooManySamples, .sizesDiffer, .constantChannel,
-            .noEigenvectors:
+            .noEigenvectors, .otherContent:
             .badData
         case .limitOutOfRange, .validationOutOfRange, .noFullBatch, .scalingChannels,
             .scalingValue, .augmentationOutOfRange:
@@ -146,6 +149,10 @@ extension DatasetError: CustomStringConvertible {
         case .sizesDiffer(let training, let trainingSize, let test, let testSize):
             "\(training) has images of \(product(trainingSize)), but \(test) of "
                 + "\(product(testSize)): the files do not belong together"
+        case .otherContent(let expected, let found):
+            "the data are not those that data.sha256 names (\(expected.prefix(12))…), but others "
+                + "(\(found.prefix(12))…): give data.directory the ones that it was written for, or "
+                + "set data.sha256 to null"
         case .limitOutOfRange(let limit, let available):
             "data.limit is \(limit), but there are \(counted(available, "training sample")): "
                 + "give 1…\(available), or null for all"

@@ -45,7 +45,12 @@ extension DatasetPair {
         for path in paths {
             let stream = try FileStream(path: path)
             parts.append(try CIFARRecords(variant, from: stream, file: path))
-            files.append(File(path: path, byteCount: stream.size))
+            let holdsTest = files.count == paths.count - 1
+            files.append(
+                File(
+                    path: path,
+                    parts: holdsTest
+                        ? [.testImages, .testLabels] : [.trainingImages, .trainingLabels]))
         }
         return try cifar(variant, &parts, files: files)
     }
@@ -55,7 +60,7 @@ extension DatasetPair {
     ) throws(DatasetError) -> DatasetPair {
         let stream = try FileStream(path: path)
         var parts = try cifarParts(variant, archive: stream, file: path)
-        return try cifar(variant, &parts, files: [File(path: path, byteCount: stream.size)])
+        return try cifar(variant, &parts, files: [File(path: path, parts: Part.allCases)])
     }
 
     /// The files of an archive, in the order of the names, not of the archive. None is nil.

@@ -32,7 +32,12 @@ extension DatasetPair {
         return DatasetPair(
             training: try training.dataset(name: name, classes: classes),
             test: try test.dataset(name: name, classes: classes),
-            files: [training.imagesFile, training.labelsFile, test.imagesFile, test.labelsFile])
+            files: [
+                File(path: paths.trainingImages, parts: [.trainingImages]),
+                File(path: paths.trainingLabels, parts: [.trainingLabels]),
+                File(path: paths.testImages, parts: [.testImages]),
+                File(path: paths.testLabels, parts: [.testLabels]),
+            ])
     }
 
     /// The path of the first spelling that exists.
@@ -52,15 +57,13 @@ extension DatasetPair {
 private struct LabelledImages {
     let images: IDXArray
     let labels: IDXArray
-    let imagesFile: DatasetPair.File
-    let labelsFile: DatasetPair.File
+    private let labelsPath: String
 
     init(images imagesPath: String, labels labelsPath: String) throws(DatasetError) {
         // Labels first: they are small, and tell at once what is wrong with a download.
         labels = try IDXArray.read(path: labelsPath, dimensions: 1)
         images = try IDXArray.read(path: imagesPath, dimensions: 3)
-        imagesFile = DatasetPair.File(path: imagesPath, byteCount: try fileSize(imagesPath))
-        labelsFile = DatasetPair.File(path: labelsPath, byteCount: try fileSize(labelsPath))
+        self.labelsPath = labelsPath
         guard images.extents[0] == labels.extents[0] else {
             throw .countsDiffer(
                 images: imagesPath, imageCount: images.extents[0],
@@ -77,10 +80,6 @@ private struct LabelledImages {
     func dataset(name: String, classes: Int) throws(DatasetError) -> Dataset {
         try Dataset(
             name: name, height: size[0], width: size[1], channels: 1, classes: classes,
-            images: images.elements, labels: labels.elements, source: labelsFile.path)
+            images: images.elements, labels: labels.elements, source: labelsPath)
     }
-}
-
-private func fileSize(_ path: String) throws(DatasetError) -> Int {
-    try FileStream(path: path).size
 }

@@ -37,6 +37,8 @@ public struct Benchmark: Sendable {
     ///
     /// - Throws: as `RunPlan`.
     public init(_ configuration: RunConfiguration) throws {
+        var configuration = configuration
+        configuration.data.contentDigest = nil
         plan = try RunPlan(configuration, data: try Self.randomData(configuration))
         trainer = Trainer(plan)
     }

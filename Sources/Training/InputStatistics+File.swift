@@ -147,7 +147,7 @@ extension Trainer {
     /// - Parameter statistics: BN's in force; nil for those that training leaves.
     public func file(statistics: InferenceStatistics? = nil) -> SafetensorsFile {
         replica.file(
-            configuration: plan.configuration, statistics: statistics,
+            configuration: plan.configuration, content: plan.content, statistics: statistics,
             input: SafetensorsFile.inputContents(plan))
     }
 }

@@ -59,9 +59,11 @@ extension Replica {
     ///
     /// - Parameters:
     ///   - statistics: nil for those that training leaves.
+    ///   - content: what it was trained on.
     ///   - input: what inputs are scaled by; see `Trainer.file`.
     func file(
-        configuration: RunConfiguration, statistics: InferenceStatistics? = nil,
+        configuration: RunConfiguration, content: DataContent? = nil,
+        statistics: InferenceStatistics? = nil,
         input: [SafetensorsFile.Content] = []
     ) -> SafetensorsFile {
         var metadata = [
@@ -72,6 +74,7 @@ extension Replica {
             metadata["statistics"] =
                 (statistics ?? InferenceStatistics(configuration))?.description
         }
+        metadata[DataContent.field] = content?.text
         if !input.isEmpty {
             metadata[SafetensorsFile.inputKind] = configuration.data.scaling.fittedKind
         }

@@ -19,10 +19,10 @@ struct Progress {
     private var lastStep = 0
 
     /// Since the last evaluation.
-    private var window = (steps: 0, loss: 0.0, accuracy: 0.0)
+    private var window = SampleSums()
 
-    /// The losses of the last epoch or 1 000 steps, the shorter, round and round.
-    private var losses: [Double]
+    /// Of each step of the last epoch or 1 000 steps, the shorter, round and round.
+    private var recent: [SampleSums]
     private var last: EvaluationReport?
     private(set) var best: BestEvaluation?
 
@@ -32,35 +32,32 @@ struct Progress {
     init(_ plan: RunPlan, afterStep step: Int = 0, saved: Saved? = nil) {
         self.plan = plan
         runningSince = clock.now
-        losses = Array(
-            repeating: 0, count: max(1, min(1000, plan.stepsPerEpoch, plan.totalSteps)))
+        recent = Array(
+            repeating: SampleSums(), count: max(1, min(1000, plan.stepsPerEpoch, plan.totalSteps)))
         guard let saved else { return }
         lastStep = step
         samples = saved.samples
         seconds = saved.seconds
         secondsBefore = saved.seconds
-        window = (saved.windowSteps, saved.windowLoss, saved.windowAccuracy)
+        window = saved.window
         best = saved.best
-        for (index, loss) in saved.losses.suffix(min(losses.count, step)).reversed().enumerated() {
-            losses[(step - 1 - index) % losses.count] = loss
+        for (index, sums) in saved.recent.suffix(min(recent.count, step)).reversed().enumerated() {
+            recent[(step - 1 - index) % recent.count] = sums
         }
     }
 
     mutating func add(_ report: StepReport) {
         samples += report.samples
         lastStep = report.step
-        losses[(report.step - 1) % losses.count] = report.loss
-        window.steps += 1
-        window.loss += report.loss
-        window.accuracy += report.accuracy
+        recent[(report.step - 1) % recent.count] = report.sums
+        window += report.sums
     }
 
     /// A step that was not done: its loss counts for nothing.
     mutating func skip(_ report: StepReport) {
         samples += report.samples
         lastStep = report.step
-        let place = (report.step - 1) % losses.count
-        losses[place] = losses[(place + losses.count - 1) % losses.count]
+        recent[(report.step - 1) % recent.count] = SampleSums()
     }
 
     /// Stops the clock: what follows is no training.
@@ -83,7 +80,7 @@ struct Progress {
     ) -> EvaluationReport {
         let result = evaluation(
             after: report, validation: validation, test: test, digest: digest)
-        window = (0, 0, 0)
+        window = SampleSums()
         last = result
         if let accuracy = (validation ?? test)?.accuracy, accuracy > best?.accuracy ?? -1 {
             best = BestEvaluation(accuracy: accuracy, step: report.step)
@@ -94,10 +91,9 @@ struct Progress {
     private func evaluation(
         after report: StepReport, validation: Evaluation?, test: Evaluation?, digest: String
     ) -> EvaluationReport {
-        let steps = Double(max(window.steps, 1))
-        return EvaluationReport(
-            step: report.step, epoch: report.epoch, trainingLoss: window.loss / steps,
-            trainingAccuracy: window.accuracy / steps, learningRate: report.learningRate,
+        EvaluationReport(
+            step: report.step, epoch: report.epoch, trainingLoss: window.loss,
+            trainingAccuracy: window.accuracy, learningRate: report.learningRate,
             imagesPerSecond: Double(samples) / seconds, validation: validation, test: test,
             digest: digest)
     }
@@ -120,11 +116,12 @@ struct Progress {
     private func outcome(
         _ last: EvaluationReport, dataSeconds: Double?, stop: TrainingOutcome.Stop?
     ) -> TrainingOutcome {
-        let known = min(losses.count, lastStep)
+        var all = SampleSums()
+        for sums in recent { all += sums }
         return TrainingOutcome(
             steps: lastStep, epochs: Double(lastStep) / Double(plan.stepsPerEpoch),
             seconds: seconds, imagesPerSecond: Double(samples) / seconds,
-            trainingLoss: losses[..<known].reduce(0, +) / Double(known), last: last,
+            trainingLoss: all.loss, last: last,
             stop: stop, dataShare: dataSeconds.map { $0 / (seconds - secondsBefore) })
     }
 }
@@ -136,21 +133,19 @@ extension Progress {
     struct Saved: Equatable, Sendable {
         var samples: Int
         var seconds: Double
-        var windowSteps: Int
-        var windowLoss: Double
-        var windowAccuracy: Double
-        /// The latest losses, the oldest first.
-        var losses: [Double]
+        /// Since the last evaluation.
+        var window: SampleSums
+        /// Of the latest steps, the oldest first.
+        var recent: [SampleSums]
         var best: BestEvaluation?
     }
 
     /// What is known after `step`, the last one.
     func saved(afterStep step: Int) -> Saved {
-        let known = min(losses.count, step)
+        let known = min(recent.count, step)
         return Saved(
-            samples: samples, seconds: secondsSoFar,
-            windowSteps: window.steps, windowLoss: window.loss, windowAccuracy: window.accuracy,
-            losses: (step - known..<step).map { losses[$0 % losses.count] }, best: best)
+            samples: samples, seconds: secondsSoFar, window: window,
+            recent: (step - known..<step).map { recent[$0 % recent.count] }, best: best)
     }
 }
 
@@ -158,11 +153,7 @@ extension Progress.Saved {
     var json: JSONValue {
         [
             "samples": .int(samples), "seconds": .double(seconds),
-            "window": [
-                "steps": .int(windowSteps), "loss": .double(windowLoss),
-                "accuracy": .double(windowAccuracy),
-            ],
-            "losses": .array(losses.map { .double($0) }),
+            "window": window.json, "recent": .array(recent.map(\.json)),
             "best": best.map { ["accuracy": .double($0.accuracy), "step": .int($0.step)] } ?? nil,
         ]
     }
@@ -170,19 +161,32 @@ extension Progress.Saved {
     /// Nil for what `json` does not write.
     init?(_ json: JSONValue) {
         guard let samples = json["samples"]?.int, let seconds = json["seconds"]?.double,
-            let window = json["window"], let windowSteps = window["steps"]?.int,
-            let windowLoss = window["loss"]?.double,
-            let windowAccuracy = window["accuracy"]?.double,
-            let losses = json["losses"]?.array?.map(\.double), !losses.contains(nil),
+            let window = json["window"].flatMap(SampleSums.init),
+            let recent = json["recent"]?.array?.map(SampleSums.init), !recent.contains(nil),
             let best = json["best"]
         else { return nil }
         self.init(
-            samples: samples, seconds: seconds, windowSteps: windowSteps, windowLoss: windowLoss,
-            windowAccuracy: windowAccuracy, losses: losses.compactMap { $0 }, best: nil)
+            samples: samples, seconds: seconds, window: window,
+            recent: recent.compactMap { $0 }, best: nil)
         if best == nil { return }
         guard let accuracy = best["accuracy"]?.double, let step = best["step"]?.int else {
             return nil
         }
         self.best = BestEvaluation(accuracy: accuracy, step: step)
+    }
+}
+
+extension SampleSums {
+    /// [samples, sum of losses, correct].
+    fileprivate var json: JSONValue {
+        .array([.int(samples), .double(totalLoss), .double(correct)])
+    }
+
+    /// Nil for what `json` does not write.
+    fileprivate init?(_ json: JSONValue) {
+        guard let values = json.array, values.count == 3, let samples = values[0].int,
+            let totalLoss = values[1].double, let correct = values[2].double
+        else { return nil }
+        self.init(samples: samples, totalLoss: totalLoss, correct: correct)
     }
 }

@@ -13,6 +13,9 @@ public struct RunPlan: Sendable {
     /// What was asked for.
     public let configuration: RunConfiguration
 
+    /// What the samples are, all of them.
+    public let content: DataContent
+
     /// The samples.
     public let split: DataSplit
 
@@ -50,12 +53,19 @@ public struct RunPlan: Sendable {
     ///
     /// - Parameter file: a model whose inputs are to be scaled as they were, where it tells how, and
     ///   the configuration asks for the same scaling.
-    /// - Throws: `CheckpointError` where it was for other images; `DatasetError` where the data cannot give what is asked; `ConfigurationError`
-    ///   where a batch would leave one value per channel in a statistics group.
+    /// - Throws: `CheckpointError` where it was for other images; `DatasetError` where the data cannot
+    ///   give what is asked, or are not those of `data.sha256`; `ConfigurationError` where a batch would leave one value per channel in a statistics group.
     public init(
         _ configuration: RunConfiguration, data pair: DatasetPair,
         scaledAsIn file: SafetensorsFile? = nil
     ) throws {
+        content = DataContent(pair)
+        if let expected = configuration.data.contentDigest, expected != content.digest {
+            throw DatasetError.otherContent(expected: expected, found: content.digest)
+        }
+        // Compared: what is saved says by itself what it was trained on, and may meet other data.
+        var configuration = configuration
+        configuration.data.contentDigest = nil
         self.configuration = configuration
         split = try DataSplit(
             pair, limit: configuration.data.limit, validation: configuration.data.validation)

@@ -209,9 +209,8 @@ public struct Trainer: Sendable {
         let rate = settings.learningRate
         func report(skipped: NonFinite? = nil) -> StepReport {
             StepReport(
-                step: step, epoch: batch.epoch, loss: worker.loss,
-                accuracy: worker.correct / Double(pass.samples), learningRate: rate,
-                samples: pass.samples, skipped: skipped)
+                step: step, epoch: batch.epoch, sums: worker.sums, learningRate: rate,
+                skipped: skipped)
         }
         do {
             try plant(step, worker.communicator)

@@ -4,16 +4,41 @@ public struct StepReport: Sendable {
     public let step: Int
     /// Its epoch, from 1.
     public let epoch: Int
-    /// The mean loss of the batch.
-    public let loss: Double
-    /// The share of its samples classified rightly, 0…1.
-    public let accuracy: Double
+    /// Loss and correct answers of the batch.
+    public let sums: SampleSums
     /// The learning rate of this step.
     public let learningRate: Double
-    /// Samples of the batch.
-    public let samples: Int
     /// Why the step was skipped; nil where it was done.
     public var skipped: NonFinite? = nil
+
+    /// Samples of the batch.
+    public var samples: Int { sums.samples }
+    /// The mean loss of the batch.
+    public var loss: Double { sums.loss }
+    /// The share of its samples classified rightly, 0…1.
+    public var accuracy: Double { sums.accuracy }
+}
+
+/// Sums over samples: what is known of several batches, of which some are shorter, is the quotient of
+/// such sums and not a mean of the batches' means.
+public struct SampleSums: Hashable, Sendable {
+    /// How many.
+    public var samples = 0
+    /// Of their losses, in natural logarithms.
+    public var totalLoss = 0.0
+    /// How many are classified rightly.
+    public var correct = 0.0
+
+    /// The mean loss; NaN of no samples.
+    public var loss: Double { totalLoss / Double(samples) }
+    /// The share classified rightly, 0…1; NaN of no samples.
+    public var accuracy: Double { correct / Double(samples) }
+
+    static func += (sums: inout SampleSums, more: SampleSums) {
+        sums.samples += more.samples
+        sums.totalLoss += more.totalLoss
+        sums.correct += more.correct
+    }
 }
 
 /// Loss and accuracy over a whole set of samples, with inference statistics.
@@ -30,9 +55,9 @@ public struct EvaluationReport: Sendable {
     public let step: Int
     /// The epoch of the last step, from 1.
     public let epoch: Int
-    /// The mean training loss over the steps since the last evaluation.
+    /// The mean loss of the training samples since the last evaluation; NaN where all steps were skipped.
     public let trainingLoss: Double
-    /// The mean training accuracy over the same steps, 0…1.
+    /// The share of the same samples classified rightly, 0…1.
     public let trainingAccuracy: Double
     /// The learning rate of the last step.
     public let learningRate: Double
@@ -56,7 +81,7 @@ public struct TrainingOutcome: Sendable {
     public let seconds: Double
     /// Training samples over those seconds.
     public let imagesPerSecond: Double
-    /// The mean over the last epoch or 1 000 steps, the shorter.
+    /// The mean loss of the samples of the last epoch or 1 000 steps, the shorter.
     public let trainingLoss: Double
     /// The last evaluation; where the run was stopped, what is known without one.
     public let last: EvaluationReport

@@ -33,8 +33,10 @@ final class TrainingWorker {
     private let flags: StatisticsReduction
 
     /// What the last step came to, over the global batch.
-    private(set) var loss = 0.0
-    private(set) var correct = 0.0
+    private(set) var sums = SampleSums()
+
+    /// The mean loss of the last step's samples.
+    var loss: Double { sums.loss }
 
     /// Whether the run is to stop after the step: some rank wants it, and all know.
     private(set) var isStopping = false
@@ -159,9 +161,7 @@ final class TrainingWorker {
         // alike whether the step counts and is the last; running statistics of groups travel along.
         try metrics.finish()
         let result = metrics.result(ofGroup: 0)
-        // The one division by the global count for what is reported.
-        loss = result[0] / Double(pass.samples)
-        correct = result[1]
+        sums = SampleSums(samples: pass.samples, totalLoss: result[0], correct: result[1])
         isStopping = result[2] > 0
         isSaving = result[3] > 0
     }
@@ -278,8 +278,8 @@ final class TrainingWorker {
         }
         try evaluation.finish()
         let result = evaluation.result(ofGroup: 0)
-        let count = Double(samples.count)
-        return Evaluation(loss: result[0] / count, accuracy: result[1] / count)
+        let all = SampleSums(samples: samples.count, totalLoss: result[0], correct: result[1])
+        return Evaluation(loss: all.loss, accuracy: all.accuracy)
     }
 
     // MARK: agreement

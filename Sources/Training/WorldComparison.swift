@@ -77,6 +77,7 @@ package struct WorldComparison {
         }
         var short = configuration
         short.length = .steps(steps)
+        short.data.contentDigest = nil
         short.data.limit = nil
         short.data.validation = 0
         let (image, classes) = configuration.model.usualInput

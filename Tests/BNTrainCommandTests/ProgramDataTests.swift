@@ -159,6 +159,48 @@ extension ProgramTests {
             }
         }
 
+        @Test("classes that nothing is trained for are a warning that says why")
+        func missingClasses() throws {
+            let place = try Workplace()
+            func run(trained: [UInt8], tested: [UInt8], _ settings: String...) throws -> String {
+                for (prefix, labels) in [("train", trained), ("t10k", tested)] {
+                    try place.write(
+                        idx([labels.count, 2, 2], labels.flatMap { [$0, 255 - $0, 7, 9] }),
+                        to: "data/\(prefix)-images-idx3-ubyte")
+                    try place.write(
+                        idx([labels.count], labels), to: "data/\(prefix)-labels-idx1-ubyte")
+                }
+                let words =
+                    [
+                        "data.name=idx", "data.directory=data", "batch.size=4", "batch.shards=2",
+                        "model.hidden=[3]", "steps=2",
+                    ] + settings
+                let result = try place.run(
+                    words.flatMap { ["--set", $0] } + ["--quiet", "--overwrite", "--out", "run"])
+                result.expectSuccess()
+                return result.stderr
+            }
+            let sorted: [UInt8] = (0..<40).map { UInt8($0 / 10) }
+            let mixed: [UInt8] = (0..<40).map { UInt8($0 % 4) }
+            let behind =
+                "cut the file where it has all samples of a class behind those of another; shuffle "
+                + "the file, or change them\n"
+            #expect(
+                try run(trained: sorted, tested: mixed, "data.limit=20")
+                    == "bn-train: warning: nothing is trained for classes 2 and 3: data.limit 20 "
+                    + behind)
+            #expect(
+                try run(trained: sorted, tested: mixed, "data.limit=38", "data.validation=8")
+                    == "bn-train: warning: nothing is trained for class 3: data.limit 38 and "
+                    + "data.validation 8 " + behind)
+            #expect(try run(trained: mixed, tested: sorted, "data.limit=20") == "")
+            #expect(try run(trained: sorted, tested: mixed) == "")
+            #expect(
+                try run(trained: mixed.map { $0 == 1 ? 0 : $0 }, tested: sorted)
+                    == "bn-train: warning: nothing is trained for class 1: only test samples have it; "
+                    + "check that both files are of one data set\n")
+        }
+
         @Test("get-data refuses words and addresses that lead nowhere, with one line each")
         func getData() throws {
             let place = try Workplace()

@@ -1,3 +1,4 @@
+import Datasets
 import Foundation
 import TestSupport
 import Testing
@@ -309,7 +310,12 @@ extension ProgramTests {
                     + "build on every host")
         }
 
-        @Test("data that is missing on one rank, or of another size there")
+        private func digest(_ rank: String, _ part: DatasetPair.Part) throws -> Substring {
+            DataContent(try DatasetPair.idx(directory: place.file("\(rank)/data"))).digest(of: part)
+                .prefix(12)
+        }
+
+        @Test("data that is missing on one rank, of another size there, or of other pixels")
         func data() throws {
             let words = [
                 "--set", "data.name=idx", "--set", "batch.size=8", "--set", "batch.shards=2",
@@ -336,9 +342,22 @@ extension ProgramTests {
             let path = "/proc/self/cwd/data"
             try runInFolders(words + ["--set", "data.directory=\(path)"]).expect(
                 64,
-                "data file \(path)/train-images-idx3-ubyte differs: rank 0 has 1216 bytes "
-                    + "(\(hostName)), rank 1 has 616 bytes (\(hostName)); copy the same data to "
-                    + "every host")
+                "what was read as training images (SHA-256) differs: rank 0 has "
+                    + "\(try digest("a", .trainingImages)) (\(hostName)), rank 1 has "
+                    + "\(try digest("b", .trainingImages)) (\(hostName)); copy "
+                    + "\(path)/train-images-idx3-ubyte to every host")
+
+            // As many images, of other pixels, on one; on the other one label changed.
+            try place.makeData(in: "b/data")
+            var images = try place.bytes(of: "b/data/t10k-images-idx3-ubyte")
+            images[16] ^= 1
+            try place.write(images, to: "b/data/t10k-images-idx3-ubyte")
+            try runInFolders(words + ["--set", "data.directory=\(path)"]).expect(
+                64,
+                "what was read as test images (SHA-256) differs: rank 0 has "
+                    + "\(try digest("a", .testImages)) (\(hostName)), rank 1 has "
+                    + "\(try digest("b", .testImages)) (\(hostName)); copy "
+                    + "\(path)/t10k-images-idx3-ubyte to every host")
         }
 
         @Test(

@@ -1,3 +1,4 @@
+import Datasets
 import Foundation
 import TestSupport
 import Testing
@@ -63,6 +64,94 @@ extension ProgramTests {
             #expect(
                 try place.names(in: "run-3-1/checkpoints").filter { $0.hasSuffix(".set-aside") }
                     == ["step-21.set-aside", "step-28.set-aside"])
+        }
+
+        /// A run on files that was saved after step 7 of 12.
+        private func saved(_ place: Workplace) throws -> [String] {
+            try place.makeData(in: "data")
+            let words = [
+                "--set", "data.name=idx", "--set", "batch.size=8", "--set", "batch.shards=2",
+                "--set", "model.hidden=[4]", "--set", "steps=12", "--quiet",
+            ]
+            try place.run(
+                words + ["--set", "data.directory=data", "--out", "whole", "--json"]
+            ).expectSuccess()
+            let killed = try place.run(
+                words + [
+                    "--set", "data.directory=data", "--set", "checkpoint.everySteps=7", "--out",
+                    "run",
+                ], environment: ["BN_TRAIN_PLANT": "throw=0@9"])
+            #expect(killed.status == 70)
+            return ["--resume", "auto", "--out", "run", "--quiet", "--json"]
+        }
+
+        @Test("other data are refused, naming what differs, unless --resume-anyway")
+        func otherData() throws {
+            let place = try Workplace()
+            let resume = try saved(place)
+            let checkpoint = "run/checkpoints/step-7.safetensors"
+            func refuses(_ parts: String) throws {
+                try place.run(resume).expect(
+                    64,
+                    "'\(checkpoint)' was saved in a run on other data: \(parts) differ; give "
+                        + "data.directory the data that it was trained on, or give --resume-anyway "
+                        + "for a run that is neither the old nor the new one")
+            }
+            // Pixels inverted, then one label changed in place.
+            let images = try place.bytes(of: "data/train-images-idx3-ubyte")
+            try place.write(
+                images[..<16] + images[16...].map { 255 - $0 }, to: "data/train-images-idx3-ubyte")
+            try refuses("the training images")
+            try place.write(images, to: "data/train-images-idx3-ubyte")
+            var labels = try place.bytes(of: "data/t10k-labels-idx1-ubyte")
+            labels[8] = 9
+            try place.write(labels, to: "data/t10k-labels-idx1-ubyte")
+            try refuses("the test labels")
+            let anyway = try place.run(resume + ["--resume-anyway"])
+            anyway.expectSuccess()
+            #expect(
+                anyway.stderr
+                    == "bn-train: warning: the rest of the run is on other data: the test labels "
+                    + "differ\n")
+        }
+
+        @Test("the same data elsewhere, and packed, are the same data")
+        func dataElsewhere() throws {
+            let place = try Workplace()
+            let resume = try saved(place)
+            for name in try place.names(in: "data") {
+                try place.write(
+                    gzipStored(place.bytes(of: "data/\(name)")), to: "elsewhere/\(name).gz")
+            }
+            try FileManager.default.removeItem(atPath: place.file("data"))
+            let result = try place.run(resume + ["--set", "data.directory=elsewhere"])
+            result.expectSuccess()
+            let whole = try SafetensorsFile(contentsOf: place.file("whole/final.safetensors"))
+            #expect(
+                try result.lastObject()["parameters_digest"]?.string == whole.parametersDigest)
+            #expect(whole.metadata["data_sha256"]?.contains("training labels") == true)
+        }
+
+        @Test("config.json says what the data hold, and another run of it is held to that")
+        func recordedData() throws {
+            let place = try Workplace()
+            _ = try saved(place)
+            let again = ["--config", "whole/config.json", "--out", "again", "--quiet"]
+            try place.run(again).expectSuccess()
+            let written = try JSONValue(parsing: place.bytes(of: "whole/config.json"))
+            let digest = try #require(written["data"]?["sha256"]?.string)
+            var labels = try place.bytes(of: "data/train-labels-idx1-ubyte")
+            labels[8] = 9
+            try place.write(labels, to: "data/train-labels-idx1-ubyte")
+            let other = try DataContent(DatasetPair.idx(directory: place.file("data"))).digest
+            try place.run(again + ["--overwrite"]).expect(
+                65,
+                "the data are not those that data.sha256 names (\(digest.prefix(12))…), but others "
+                    + "(\(other.prefix(12))…): give data.directory the ones that it was written for, "
+                    + "or set data.sha256 to null")
+            try place.run(again + ["--overwrite", "--set", "data.sha256=null"]).expectSuccess()
+            // What was trained may be examined on other data.
+            try place.run(["eval", "whole/final.safetensors", "--quiet"]).expectSuccess()
         }
 
         @Test("what a run cannot go on from is one line")

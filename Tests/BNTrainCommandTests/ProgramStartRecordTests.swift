@@ -9,7 +9,12 @@ struct StartRecordTests {
         var values: [String: Any] = [
             "host": "node1", "version": "0.1.0",
             "configuration": #"{"batch": {"size": 60}, "steps": 10}"#, "executable": "e0",
-            "threads": 2, "files": ["/d/images": 100], "cpu": "Xeon", "instructionSet": "AVX-512",
+            "threads": 2,
+            "content": ["training images": "aa", "training labels": "bb"],
+            "files": [
+                "training images": ["/d/images", "/d/more"], "training labels": ["/d/labels"],
+            ],
+            "cpu": "Xeon", "instructionSet": "AVX-512",
             "oneDNN": "2.6.3", "inputs": "",
         ]
         values.merge(changes) { $1 }
@@ -49,7 +54,8 @@ struct StartRecordTests {
             record([
                 "cpu": "EPYC", "executable": "e1", "threads": 3, "host": "node2",
                 "configuration": #"{"batch": {"size": 61}, "steps": 10}"#,
-                "files": ["/d/images": 99, "/d/labels": 7], "inputs": "fedcba9876543210",
+                "content": ["training images": "cc", "training labels": "dd"],
+                "files": ["training images": ["/e/images.gz"]], "inputs": "fedcba9876543210",
             ]),
         ])
         #expect(found.map(\.isError) == [true, true, true, true, true, true, false])
@@ -61,16 +67,22 @@ struct StartRecordTests {
                     + "has e1 (node2); install the same build on every host",
                 "the number of threads differs: rank 0 has 2 (node1), rank 1 has 3 (node2); give "
                     + "all ranks the same --threads",
-                "data file /d/images differs: rank 0 has 100 bytes (node1), rank 1 has 99 bytes "
-                    + "(node2); copy the same data to every host",
-                "data file /d/labels differs: rank 0 has no such file (node1), rank 1 has 7 bytes "
-                    + "(node2); copy the same data to every host",
+                "what was read as training images (SHA-256) differs: rank 0 has aa (node1), rank 1 "
+                    + "has cc (node2); copy /d/images, /d/more to every host",
+                "what was read as training labels (SHA-256) differs: rank 0 has bb (node1), rank 1 "
+                    + "has dd (node2); copy /d/labels to every host",
                 "what inputs are scaled by (SHA-256) differs: rank 0 has nothing fitted "
                     + "(node1), rank 1 has fedcba987654 (node2); install the same LAPACK on every host, or train from "
                     + "one file with --init",
                 "the CPU differs: rank 0 has Xeon (node1), rank 1 has EPYC (node2); the same bits "
                     + "are not promised across them",
             ])
+    }
+
+    @Test("files of other names, or packed, are no difference where they hold the same")
+    func packed() throws {
+        let other = try record(["files": ["training images": ["/e/images.gz"]]])
+        #expect(try StartRecord.differences([record(), other]).isEmpty)
     }
 
     @Test("a key that only one rank has is named too")

@@ -145,6 +145,21 @@ func idx(_ extents: [Int], _ elements: [UInt8]) -> [UInt8] {
     return [0, 0, 8, UInt8(extents.count)] + sizes + elements
 }
 
+/// `bytes`, fewer than 64 KiB, as a gzip file that stores them as they are (RFC 1951 and 1952).
+func gzipStored(_ bytes: [UInt8]) -> [UInt8] {
+    var crc = UInt32.max
+    for byte in bytes {
+        crc ^= UInt32(byte)
+        for _ in 0..<8 { crc = crc & 1 == 1 ? crc >> 1 ^ 0xEDB8_8320 : crc >> 1 }
+    }
+    func little(_ value: UInt32, _ count: Int) -> [UInt8] {
+        (0..<count).map { UInt8(truncatingIfNeeded: value >> UInt32(8 * $0)) }
+    }
+    let size = UInt32(bytes.count)
+    return [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255, 1] + little(size, 2) + little(~size, 2) + bytes
+        + little(~crc, 4) + little(size, 4)
+}
+
 extension ProcessResult {
     /// Standard error without what mpirun itself says: its boxes between dashes, its lines that
     /// open with [host:process], and blank lines.

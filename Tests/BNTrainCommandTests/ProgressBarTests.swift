@@ -51,8 +51,8 @@ private final class Stage {
 
 private func report(_ step: Int, loss: Double = 0.5) -> StepReport {
     StepReport(
-        step: step, epoch: 1 + step / 300, loss: loss, accuracy: 0.75, learningRate: 0.1,
-        samples: 60)
+        step: step, epoch: 1 + step / 300,
+        sums: SampleSums(samples: 60, totalLoss: 60 * loss, correct: 45), learningRate: 0.1)
 }
 
 @Suite struct ProgressBarTests {

@@ -60,6 +60,9 @@ import Testing
             let pair = try DatasetPair.cifar(variant, directory: directory)
             expectContent(pair, variant)
             #expect(pair.files.count == variant.trainingFiles.count + 1)
+            #expect(
+                pair.files.dropLast().allSatisfy { $0.parts == [.trainingImages, .trainingLabels] })
+            #expect(pair.files.last?.parts == [.testImages, .testLabels])
         }
         for packed in [true, false] {
             try withDirectory { directory in

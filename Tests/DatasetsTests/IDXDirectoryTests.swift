@@ -80,7 +80,9 @@ import Testing
             try fill(inner)
             let pair = try DatasetPair.idx(directory: inner + "/")
             #expect(pair.training.name == "mnist" && pair.test.name == "mnist")
-            #expect(pair.files.map(\.byteCount) == [40, 12, 28, 10])
+            #expect(
+                pair.files.map(\.parts)
+                    == [[.trainingImages], [.trainingLabels], [.testImages], [.testLabels]])
             #expect(pair.files[1].path == inner + "/train-labels-idx1-ubyte")
         }
     }

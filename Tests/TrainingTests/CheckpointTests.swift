@@ -156,7 +156,7 @@ struct CheckpointTests {
                 case "checkpoint_format":
                     #expect(
                         refusal(changed)
-                            == "'f' is a checkpoint of format 17, and this program knows 1: use "
+                            == "'f' is a checkpoint of format 17, and this program knows 2: use "
                             + "the program that wrote it")
                     #expect(
                         refusal(left)

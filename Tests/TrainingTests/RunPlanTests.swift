@@ -137,9 +137,10 @@ struct RunPlanTests {
     // MARK: progress
 
     private func report(_ step: Int, samples: Int = 2) -> StepReport {
-        StepReport(
-            step: step, epoch: 1, loss: Double(step * step), accuracy: Double(step) / 1e4,
-            learningRate: 0.1, samples: samples)
+        let sums = SampleSums(
+            samples: samples, totalLoss: Double(step * step * samples),
+            correct: Double(step * samples) / 1e4)
+        return StepReport(step: step, epoch: 1, sums: sums, learningRate: 0.1)
     }
 
     /// The outcome of a run with losses 1, 4, 9, …
@@ -189,11 +190,33 @@ struct RunPlanTests {
         #expect(first.trainingLoss == meanSquare(1...4))
         #expect(abs(first.trainingAccuracy - 2.5e-4) < 1e-12)
         #expect((first.step, first.digest) == (4, "d"))
-        for step in 5...9 { progress.add(report(step, samples: 7)) }
+        // The last batch is shorter: its samples count as much as others', not the batch.
+        for step in 5...8 { progress.add(report(step, samples: 24)) }
+        progress.add(report(9, samples: 7))
         let second = evaluate(after: 9)
-        #expect(second.trainingLoss == meanSquare(5...9))
-        let outcome = progress.outcome()
+        let squares = 24 * (25 + 36 + 49 + 64) + 7 * 81
+        #expect(second.trainingLoss == Double(squares) / Double(4 * 24 + 7))
         #expect(
-            abs(outcome.imagesPerSecond * outcome.seconds - Double(4 * 24 + 5 * 7)) < 1e-6)
+            abs(second.trainingAccuracy - Double(24 * 26 + 7 * 9) / 1e4 / Double(4 * 24 + 7))
+                < 1e-12)
+        let outcome = progress.outcome()
+        #expect(outcome.trainingLoss == second.trainingLoss)
+        #expect(
+            abs(outcome.imagesPerSecond * outcome.seconds - Double(8 * 24 + 7)) < 1e-6)
+    }
+
+    @Test("a step that was skipped counts for nothing in any mean")
+    func skipped() throws {
+        let plan = try plan(
+            samples: 103, ["batch.size=24", "batch.shards=2", "data.validation=0", "steps=3"])
+        var progress = Progress(plan)
+        progress.add(report(1, samples: 24))
+        progress.skip(report(2, samples: 24))
+        progress.add(report(3, samples: 7))
+        progress.pause()
+        let last = progress.evaluated(
+            after: report(3), validation: nil, test: nil, digest: "")
+        #expect(last.trainingLoss == Double(24 * 1 + 7 * 9) / 31)
+        #expect(progress.outcome().trainingLoss == last.trainingLoss)
     }
 }

@@ -5,6 +5,7 @@ import Foundation
 import Layers
 import Models
 import Synchronization
+import TensorCore
 import TestSupport
 import Testing
 
@@ -199,5 +200,32 @@ struct TrainerTests {
         let outcome = try Trainer(RunPlan(configuration, data: pair)).run(
             in: World(threadsPerRank: 2), spinning: false)
         #expect(try #require(outcome.last.test).accuracy > 0.98)
+    }
+
+    @Test("training figures are those of the samples, also where the last batch is short")
+    func samplesWeighAlike() throws {
+        // 60 samples and 2; the weights stay where they are, so that the test samples, the same ones,
+        // have the same loss and accuracy.
+        for (samples, batch) in [(62, 60), (103, 24), (5, 4)] {
+            let random = CounterRandom(seed: 8, purpose: .benchmark, index: 1)
+            let dataset = try Dataset(
+                name: "random", height: 3, width: 4, channels: 1, classes: 3,
+                images: (0..<samples * 12).map { UInt8(random.integer(below: 256, at: $0)) },
+                labels: (0..<samples).map { UInt8($0 % 3) }, source: "random")
+            let plan = try RunPlan(
+                RunConfiguration.load(
+                    file: nil,
+                    settings: [
+                        "batch.size=\(batch)", "batch.shards=3", "epochs=1", "data.validation=0",
+                        "optimizer.learningRate=1e-30", "model.hidden=[5]",
+                        "model.normalization.kind=none",
+                        "model.initialization={kind: 'normal', scale: 2}",
+                    ]), data: DatasetPair(training: dataset, test: dataset))
+            let outcome = try Trainer(plan).run(threads: 2)
+            let test = try #require(outcome.last.test)
+            #expect(outcome.last.trainingAccuracy == test.accuracy)
+            #expect(abs(outcome.last.trainingLoss - test.loss) < 1e-12)
+            #expect(abs(outcome.trainingLoss - test.loss) < 1e-12)
+        }
     }
 }

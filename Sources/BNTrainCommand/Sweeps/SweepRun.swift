@@ -21,7 +21,7 @@ struct SweepRun: Sendable {
         "summary.json", "failure.json", "final.safetensors", "metrics.jsonl",
     ]
 
-    /// The text of config.json, as a run writes it.
+    /// The text of config.json, as the run finds it.
     private var text: String { configuration.canonicalJSON + "\n" }
 
     // MARK: What is there
@@ -29,9 +29,7 @@ struct SweepRun: Sendable {
     /// The finished run in the folder: of this very configuration, ended well or diverged, which it
     /// would again. Nil where it must be run.
     func finished() -> SweepRecord.Run? {
-        guard contents("config.json").map({ String(decoding: $0, as: UTF8.self) }) == text else {
-            return nil
-        }
+        guard hasThisConfiguration else { return nil }
         if let bytes = contents("failure.json"), let failure = try? JSONValue(parsing: bytes),
             let message = failure["message"]?.string, failure["code"]?.int == 73
         {
@@ -40,6 +38,17 @@ struct SweepRun: Sendable {
         guard let bytes = contents("summary.json"), let summary = try? JSONValue(parsing: bytes)
         else { return nil }
         return record(failure: nil, summary: summary)
+    }
+
+    /// Whether config.json is this configuration; a run adds what its data hold.
+    private var hasThisConfiguration: Bool {
+        guard let bytes = contents("config.json"),
+            var stored = try? RunConfiguration.load(
+                text: String(decoding: bytes, as: UTF8.self), name: "config.json", settings: [])
+        else { return false }
+        stored.data.contentDigest =
+            configuration.data.contentDigest.map { _ in stored.data.contentDigest } ?? nil
+        return stored.canonicalJSON == configuration.canonicalJSON
     }
 
     private func contents(_ name: String) -> [UInt8]? {

@@ -1,5 +1,5 @@
 public import Configuration
-import Datasets
+public import Datasets
 
 /// Why a run cannot go on from a checkpoint.
 public enum ResumeError: Error, Equatable, Sendable, CustomStringConvertible {
@@ -11,6 +11,8 @@ public enum ResumeError: Error, Equatable, Sendable, CustomStringConvertible {
     case finished(path: String)
     /// The data have another number of training samples.
     case otherData(path: String, expected: Int, actual: Int)
+    /// The data are others.
+    case otherContent(path: String, parts: [DataContent.Part])
 
     /// What, where, what to do; one line.
     public var description: String {
@@ -30,6 +32,10 @@ public enum ResumeError: Error, Equatable, Sendable, CustomStringConvertible {
         case .otherData(let path, let expected, let actual):
             return "'\(oneLine(path))' was saved in a run on \(expected) training samples, and "
                 + "there are \(actual): check data.directory"
+        case .otherContent(let path, let parts):
+            return "'\(oneLine(path))' was saved in a run on other data: \(parts.listed) differ; "
+                + "give data.directory the data that it was trained on, or give --resume-anyway for a "
+                + "run that is neither the old nor the new one"
         }
     }
 }
@@ -83,7 +89,9 @@ public struct ConfigurationChange: Equatable, Sendable {
         let sections = ["evaluate.", "probes.", "checkpoint."]
         if sections.contains(where: { key.hasPrefix($0) }) { return true }
         let keys = [
-            "data.directory", "tensorboard", "watch.checkReplicas", "watch.auditShards",
+            // What the data hold is compared by itself.
+            "data.directory", "data.sha256", "tensorboard", "watch.checkReplicas",
+            "watch.auditShards",
             "watch.digestSteps",
         ]
         if keys.contains(key) { return true }
@@ -117,6 +125,10 @@ extension Checkpoint {
                 path: file.path, expected: state.trainingSamples,
                 actual: plan.split.training.count)
         }
+        let others = state.content.differences(from: plan.content)
+        guard others.isEmpty || anyway else {
+            throw ResumeError.otherContent(path: file.path, parts: others)
+        }
         guard state.step < plan.totalSteps else {
             throw ResumeError.nothingLeft(
                 path: file.path, step: state.step, totalSteps: plan.totalSteps)
@@ -127,6 +139,9 @@ extension Checkpoint {
                 "the rest of the run is computed otherwise: "
                     + grave.map { "\($0.key) was \($0.old) and is \($0.new)" }
                     .joined(separator: "; "))
+        }
+        if !others.isEmpty {
+            notes.append("the rest of the run is on other data: \(others.listed) differ")
         }
         func compare(_ what: String, _ before: String, _ now: String) {
             guard before != now else { return }

@@ -30,6 +30,8 @@ public struct RunState: Equatable, Sendable {
     public var positionInEpoch: Int
     /// Samples of an epoch.
     public var trainingSamples: Int
+    /// What all samples are.
+    public var content: DataContent
     /// The seed.
     public var seed: UInt64
     /// The resolved configuration as JSON.
@@ -56,6 +58,7 @@ public struct RunState: Equatable, Sendable {
         self.step = step
         (epoch, positionInEpoch) = plan.position(afterStep: step)
         trainingSamples = plan.split.training.count
+        content = plan.content
         seed = plan.configuration.seed
         configuration = plan.configuration.canonicalJSON
         shards = plan.shards
@@ -75,8 +78,8 @@ extension RunPlan {
 // MARK: - As strings
 
 extension RunState {
-    /// The format that this program writes and reads.
-    static let format = "1"
+    /// The format that this program writes and reads. 1 had means of batches' means.
+    static let format = "2"
 
     /// The names in the header.
     enum Field {
@@ -107,7 +110,8 @@ extension RunState {
         var metadata = [
             "format": "pt", Field.format: Self.format, Field.step: "\(step)",
             Field.epoch: "\(epoch)", Field.position: "\(positionInEpoch)",
-            Field.samples: "\(trainingSamples)", Field.seed: "\(seed)",
+            Field.samples: "\(trainingSamples)", DataContent.field: content.text,
+            Field.seed: "\(seed)",
             Field.config: configuration, Field.shards: "\(shards)",
             Field.best: best.map { "\($0.accuracy)" } ?? "none",
             Field.bestStep: best.map { "\($0.step)" } ?? "none",
@@ -141,6 +145,10 @@ extension RunState {
         epoch = try whole(Field.epoch, from: 1)
         positionInEpoch = try whole(Field.position, from: 1)
         trainingSamples = try whole(Field.samples, from: 1)
+        guard let content = DataContent(try text(DataContent.field)) else {
+            throw .malformedField(path: path, field: DataContent.field)
+        }
+        self.content = content
         seed = try whole(Field.seed, from: 0)
         configuration = try text(Field.config)
         shards = try whole(Field.shards, from: 1)

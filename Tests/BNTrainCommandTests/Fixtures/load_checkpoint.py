@@ -28,6 +28,6 @@ optimizer.step()
 
 with safe_open(sys.argv[1], framework="pt") as file:
     metadata = file.metadata()
-assert metadata["step"] == "30" and metadata["checkpoint_format"] == "1", metadata
+assert metadata["step"] == "30" and metadata["checkpoint_format"] == "2", metadata
 # As a model: safetensors sorts tensors, and a checkpoint is what its SHA-256 say.
 save_file(tensors, sys.argv[2], {"config": metadata["config"], "format": "pt"})
