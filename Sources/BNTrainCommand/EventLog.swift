@@ -15,13 +15,14 @@ final class EventLog {
     /// - Parameters:
     ///   - folder: the run's.
     ///   - replica: whose parameters become histograms.
-    ///   - keepsOlder: whether files of an earlier part of the run stay, which TensorBoard joins.
+    ///   - resumedStep: steps done in an earlier part of the run, whose files stay, as TensorBoard joins
+    ///     them; nil for a new run, which takes the place of others in the folder.
     /// - Throws: `FileError.io`.
     init(
-        folder: String, host: String, replica: Replica, keepsOlder: Bool
+        folder: String, host: String, replica: Replica, resumingAfterStep resumedStep: Int?
     ) throws(FileError) {
         let names = (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []
-        if !keepsOlder {
+        if resumedStep == nil {
             for name in names where name.hasPrefix("events.out.tfevents.") {
                 unlink("\(folder)/\(name)")
             }
@@ -32,7 +33,11 @@ final class EventLog {
         guard file >= 0 else { throw .io(path: path, operation: "create", code: errno) }
         self.replica = replica
         try append(0, .version(EventRecord.version))
+        if let resumedStep { try restart(afterStep: resumedStep) }
     }
+
+    /// The run goes on from `step`: what was written of later steps no longer holds.
+    func restart(afterStep step: Int) throws(FileError) { try append(step + 1, .sessionStart) }
 
     deinit { close(file) }
 

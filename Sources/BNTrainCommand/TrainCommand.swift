@@ -65,6 +65,7 @@ struct TrainCommand {
             trainer = back.trainer
             observer?.finish()
             observer = makeObserver(back.log)
+            try files?.events?.restart(afterStep: back.step)
             try observer?.rolledBack(
                 to: back.step, from: back.later, back.found,
                 learningRateScale: trainer.learningRateScale)
@@ -173,6 +174,8 @@ struct TrainCommand {
         let step = resumption?.checkpoint?.state.step ?? 0
         if resumption == nil {
             try checkpoints.removeAll()
+            // Of a run that this one takes the place of: else it would pass for finished.
+            for path in [folder.finalModel, folder.summary] { unlink(path) }
         } else {
             for path in try checkpoints.setAside(after: step) {
                 launch.warn("a checkpoint of a later step is now '\(path)'")
@@ -188,7 +191,7 @@ struct TrainCommand {
         guard configuration.tensorboard else { return (folder, log, nil, lock) }
         let events = try EventLog(
             folder: folder.path, host: launch.machine.host, replica: trainer.replica,
-            keepsOlder: resumption != nil)
+            resumingAfterStep: resumption == nil ? nil : step)
         return (folder, log, events, lock)
     }
 

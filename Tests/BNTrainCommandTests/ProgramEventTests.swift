@@ -73,5 +73,62 @@ extension ProgramTests {
             #expect(abs((found["accuracy"]?.double ?? 0) - accuracy) < 1e-6)
             #expect(found["count"]?.double == 784 * 16 && found["counted"]?.double == 784 * 16)
         }
+
+        /// The steps of a scalar as TensorBoard has them.
+        private func steps(_ place: Workplace) throws -> [Int] {
+            let result = try runProcess(["python3", "-c", Self.reader, place.file("run")])
+            try #require(result.status == 0, "\(result.stderr)")
+            return try result.lastObject()["steps"]?.array?.compactMap(\.int) ?? []
+        }
+
+        private let often = [
+            "--set", "tensorboard=true", "--set", "evaluate.everySteps=4", "--set",
+            "checkpoint.everySteps=10", "--out", "run", "--quiet",
+        ]
+        private let everyFourth = Array(stride(from: 4, through: 40, by: 4))
+
+        @Test(
+            "each step stands there once, after kill -9 between checkpoints and after --overwrite",
+            .enabled(if: hasTensorBoard, "python3 has no package tensorboard"))
+        func killed() throws {
+            let place = try Workplace()
+            // Evaluations of steps 32 and 36 come after the checkpoint of step 30.
+            let killed = try place.run(
+                Workplace.short + often, environment: ["BN_TRAIN_PLANT": "throw=0@38"])
+            #expect(killed.status == 70)
+            #expect(try steps(place) == Array(everyFourth.dropLast()))
+            try place.run(["--resume", "auto", "--out", "run", "--quiet"]).expectSuccess()
+            #expect(try steps(place) == everyFourth)
+            try place.run(Workplace.short + often + ["--overwrite"]).expectSuccess()
+            #expect(try steps(place) == everyFourth)
+
+            // Before the first checkpoint: the run begins again, and so do its figures.
+            let other = try Workplace()
+            let early = try other.run(
+                Workplace.short + often, environment: ["BN_TRAIN_PLANT": "throw=0@9"])
+            #expect(early.status == 70)
+            #expect(try steps(other) == [4, 8])
+            try other.run(["--resume", "auto", "--out", "run", "--quiet"]).expectSuccess()
+            #expect(try steps(other) == everyFourth)
+            // The same in the place of a finished run, whose model is not taken for this one's.
+            let again = try other.run(
+                Workplace.short + often + ["--overwrite"],
+                environment: ["BN_TRAIN_PLANT": "throw=0@9"])
+            #expect(again.status == 70)
+            try other.run(["--resume", "auto", "--out", "run", "--quiet"]).expectSuccess()
+            #expect(try steps(other) == everyFourth)
+        }
+
+        @Test(
+            "each step stands there once after a rollback",
+            .enabled(if: hasTensorBoard, "python3 has no package tensorboard"))
+        func rolledBack() throws {
+            let place = try Workplace()
+            try place.run(
+                Workplace.short + often + ["--set", "watch.nonFinite=rollback"],
+                environment: ["BN_TRAIN_PLANT": "nan=6@39@loss"]
+            ).expectSuccess()
+            #expect(try steps(place) == everyFourth)
+        }
     }
 }

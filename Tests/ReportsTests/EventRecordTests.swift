@@ -9,6 +9,7 @@ private struct EventReader {
         var time = 0.0
         var step = 0
         var version = ""
+        var isSessionStart = false
         var scalars: [String: Float] = [:]
         var histograms: [String: [Int: [Double]]] = [:]
     }
@@ -90,6 +91,7 @@ private struct EventReader {
                 for case (1, .content(let part)) in try fields(summary) {
                     try add(part, to: &event)
                 }
+            case (7, .content(let session)): event.isSessionStart = session == [1 << 3, 1]
             default: Issue.record("field \(field)")
             }
         }
@@ -143,8 +145,11 @@ struct EventRecordTests {
                     .init("layers.0.weight", .histogram(histogram)),
                 ])),
         ]
-        let events = try EventReader.events(records.flatMap(\.bytes))
-        #expect(events.count == 2)
+        let start = EventRecord(time: 3.5, step: 101, content: .sessionStart)
+        let events = try EventReader.events((records + [start]).flatMap(\.bytes))
+        #expect(events.count == 3)
+        #expect(events[2].isSessionStart && events[2].step == 101 && events[2].scalars.isEmpty)
+        #expect(!events[0].isSessionStart && !events[1].isSessionStart)
         #expect(events[0].version == "brain.Event:2" && events[0].time == 1.5)
         #expect(events[1].step == 123_456 && events[1].time == 2.5)
         #expect(events[1].scalars == ["loss/train": 0.25, "größe": -.infinity])

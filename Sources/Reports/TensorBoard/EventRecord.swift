@@ -26,6 +26,9 @@ public struct EventRecord: Sendable, Equatable {
         case version(String)
         /// Named values.
         case summary([Value])
+        /// A run begins, or goes on, with the event's step: what older events say of this step and later
+        /// ones no longer holds.
+        case sessionStart
     }
 
     /// A named value.
@@ -68,6 +71,10 @@ public struct EventRecord: Sendable, Equatable {
         message.add(2, step)
         switch content {
         case .version(let text): message.add(3, text)
+        case .sessionStart:
+            var session = ProtobufMessage()
+            session.add(1, 1)
+            message.add(7, session)
         case .summary(let values):
             var summary = ProtobufMessage()
             for value in values {
