@@ -66,7 +66,7 @@ struct DoctorWarning: Equatable, Sendable {
 extension DoctorFacts {
     /// All that is slow or wrong, the worst first.
     var warnings: [DoctorWarning] {
-        let machine = [debugBuild, narrowBinary, boundRanks, oversubscribed, openMP, root]
+        let machine = [debugBuild, oldCPU, narrowBinary, boundRanks, oversubscribed, openMP, root]
         return otherBits + machine.compactMap { $0 }
     }
 
@@ -94,6 +94,15 @@ extension DoctorFacts {
             kind: "debug-build",
             text: "this is a debug build, about 50 times slower: build with "
                 + "`swift build -c release -Xcc -march=native`, as launch/setup does")
+    }
+
+    private var oldCPU: DoctorWarning? {
+        guard machine.cpuInstructionSet == "SSE2" else { return nil }
+        return DoctorWarning(
+            kind: "old-cpu",
+            text:
+                "this CPU has no AVX2, and multiply-adds are fused by a function call each: the bits "
+                + "are those of other CPUs, the speed about a hundredth; train on a newer one")
     }
 
     private var narrowBinary: DoctorWarning? {

@@ -130,8 +130,7 @@ enum StatisticsChoice: String, CaseIterable, Sendable {
             return stored
         case .batch:
             if let samples = run.plan.testBatchWithSingleValue {
-                throw .singleValue(
-                    samples: samples, batch: run.plan.configuration.batch.size)
+                throw .singleValue(samples: samples, run.plan)
             }
             return .batch
         case .paper: return .population(.paper)
@@ -163,7 +162,14 @@ extension RunPlan {
 enum StatisticsError: Error, Equatable, CustomStringConvertible {
     case noBatchNormalization(path: String)
     case notMoving(path: String, stored: String)
-    case singleValue(samples: Int, batch: Int)
+    case singleValue(samples: Int, batch: Int, isGlobal: Bool)
+
+    /// For a test batch of `samples`.
+    static func singleValue(samples: Int, _ plan: RunPlan) -> StatisticsError {
+        .singleValue(
+            samples: samples, batch: plan.configuration.batch.size,
+            isGlobal: plan.network.normalization.scope == .global)
+    }
 
     /// What, where, what to do; one line.
     var description: String {
@@ -174,10 +180,10 @@ enum StatisticsError: Error, Equatable, CustomStringConvertible {
         case .notMoving(let path, let stored):
             "'\(visible(path))' holds statistics \(stored), no moving averages: leave "
                 + "--statistics out, or give the file that was recalibrated"
-        case .singleValue(let samples, let batch):
-            "a test batch of \(counted(samples, "sample")) leaves one value a channel in a statistics group: "
-                + "set batch.size to another value than \(batch), or model.normalization.scope to "
-                + "\"global\""
+        case .singleValue(let samples, let batch, let isGlobal):
+            "a test batch of \(counted(samples, "sample")) leaves one value a channel in a statistics "
+                + "group: set batch.size to another value than \(batch)"
+                + (isGlobal ? "" : ", or model.normalization.scope to \"global\"")
         }
     }
 }

@@ -29,8 +29,7 @@ struct TrainCommand {
             if run.plan.evaluationStatistics == .batch,
                 let samples = run.plan.testBatchWithSingleValue
             {
-                throw StatisticsError.singleValue(
-                    samples: samples, batch: run.plan.configuration.batch.size)
+                throw StatisticsError.singleValue(samples: samples, run.plan)
             }
             return try makeTrainer(run, resumption)
         }

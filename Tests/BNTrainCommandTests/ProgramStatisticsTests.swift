@@ -123,7 +123,14 @@ extension ProgramTests {
             ]).expect(
                 64,
                 "a test batch of 1 sample leaves one value a channel in a statistics group: set "
-                    + "batch.size to another value than 59, or model.normalization.scope to "
+                    + "batch.size to another value than 59")
+            try place.run([
+                "eval", model, "--statistics", "batch", "--set", "batch.size=19", "--set",
+                "batch.shards=3", "--set", "model.normalization.scope=shard",
+            ]).expect(
+                64,
+                "a test batch of 3 samples leaves one value a channel in a statistics group: set "
+                    + "batch.size to another value than 19, or model.normalization.scope to "
                     + "\"global\"")
             try place.run(["recalibrate", model, "--method", "best"]).expect(
                 64,
