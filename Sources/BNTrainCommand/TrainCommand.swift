@@ -173,8 +173,6 @@ struct TrainCommand {
         let step = resumption?.checkpoint?.state.step ?? 0
         if resumption == nil {
             try checkpoints.removeAll()
-            // Of a run that this one takes the place of: else it would pass for finished.
-            for path in [folder.finalModel, folder.summary] { unlink(path) }
         } else {
             for path in try checkpoints.setAside(after: step) {
                 launch.warn("a checkpoint of a later step is now '\(path)'")
@@ -182,7 +180,13 @@ struct TrainCommand {
         }
         var recorded = configuration
         recorded.data.contentDigest = trainer.plan.content.digest
-        try writeAtomically(path: folder.config, text: recorded.canonicalJSON + "\n")
+        // The run's first file: checkpoints will lie on the same file system.
+        if try !writeAtomically(path: folder.config, text: recorded.canonicalJSON + "\n") {
+            launch.warn(
+                "the file system of '\(visible(folder.path))' cannot confirm that a new name is on "
+                    + "disk (fsync of a folder): after a power failure the newest checkpoint may be "
+                    + "missing")
+        }
         if arguments.saveInitial {
             try trainer.file().write(to: folder.initialModel)
         }

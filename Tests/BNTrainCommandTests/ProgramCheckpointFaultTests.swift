@@ -71,6 +71,24 @@ private let failingCalls = """
     }
     """
 
+/// Lets fsync of folders fail with the errno FOLDER_FSYNC, as some file systems do.
+private let failingFolders = """
+    #define _GNU_SOURCE
+    #include <dlfcn.h>
+    #include <errno.h>
+    #include <stdlib.h>
+    #include <sys/stat.h>
+
+    int fsync(int file) {
+        struct stat status;
+        if (fstat(file, &status) == 0 && S_ISDIR(status.st_mode)) {
+            errno = atoi(getenv("FOLDER_FSYNC"));
+            return -1;
+        }
+        return ((int (*)(int))dlsym(RTLD_NEXT, "fsync"))(file);
+    }
+    """
+
 private let canFail: Bool = (try? runProcess(["cc", "--version"]).status) == 0
 
 extension ProgramTests {
@@ -88,6 +106,39 @@ extension ProgramTests {
             return try names.filter { $0.hasSuffix(".safetensors") }.map {
                 try Checkpoint(contentsOf: place.file("run/checkpoints/" + $0)).state.step
             }.sorted()
+        }
+
+        @Test(
+            "a file system that cannot sync folders is one warning; one that fails to is an error",
+            .enabled(if: canFail, "there is no C compiler"))
+        func folders() throws {
+            let place = try Workplace()
+            try place.write(failingFolders, to: "folders.c")
+            let built = try runProcess([
+                "-C", place.path, "cc", "-O1", "-shared", "-fPIC", "-o", "folders.so", "folders.c",
+            ])
+            try #require(built.status == 0, "\(built.stderr)")
+            for code in [EOPNOTSUPP, ENOSYS, EBADF, EIO] {
+                try? FileManager.default.removeItem(atPath: place.file("run"))
+                let result = try place.run(
+                    words,
+                    environment: [
+                        "LD_PRELOAD": place.file("folders.so"), "FOLDER_FSYNC": "\(code)",
+                    ])
+                guard code != EIO else {
+                    result.expect(
+                        74, "cannot write 'run': Input/output error; check the disk, then try again"
+                    )
+                    continue
+                }
+                result.expectSuccess()
+                #expect(
+                    result.ourErrors
+                        == "bn-train: warning: the file system of 'run' cannot confirm that a new "
+                        + "name is on disk (fsync of a folder): after a power failure the newest "
+                        + "checkpoint may be missing")
+                #expect(try wholeSteps(place) == [15, 30])
+            }
         }
 
         @Test(

@@ -110,13 +110,6 @@ extension ProgramTests {
             #expect(try steps(other) == [4, 8])
             try other.run(["--resume", "auto", "--out", "run", "--quiet"]).expectSuccess()
             #expect(try steps(other) == everyFourth)
-            // The same in the place of a finished run, whose model is not taken for this one's.
-            let again = try other.run(
-                Workplace.short + often + ["--overwrite"],
-                environment: ["BN_TRAIN_PLANT": "throw=0@9"])
-            #expect(again.status == 70)
-            try other.run(["--resume", "auto", "--out", "run", "--quiet"]).expectSuccess()
-            #expect(try steps(other) == everyFourth)
         }
 
         @Test(

@@ -94,7 +94,7 @@ struct SweepRun: Sendable {
             .map { $0.replacing("bn-train: error: ", with: "", maxReplacements: 1) }
             ?? (code > 128 ? "ended by signal \(code - 128)" : "ended with exit code \(code)")
         let failure: JSONValue = ["code": .int(Int(code)), "message": .string(message)]
-        try? writeAtomically(path: file("failure.json"), text: failure.text + "\n")
+        _ = try? writeAtomically(path: file("failure.json"), text: failure.text + "\n")
         return record(failure: message, summary: nil)
             ?? SweepRecord.Run(
                 seed: seed, path: folder, evaluations: [], stepsPerSecond: nil, failure: message)

@@ -21,10 +21,12 @@ public final class AtomicFileWriter {
 /// step: written, fsync, rename, fsync of the folder. If `body` or the disk fails, the temporary
 /// is removed and an older file at `path` stays as it was.
 ///
+/// - Returns: whether the file system has confirmed that the name is on disk, too.
 /// - Throws: `FileError.io` naming `path` (never the temporary), or what `body` throws.
+@discardableResult
 public func writeAtomically(
     path: String, _ body: (AtomicFileWriter) throws -> Void
-) throws {
+) throws -> Bool {
     let folder = folderOf(path)
     let (file, temporary) = try createTemporary(in: folder, for: path)
     do {
@@ -38,11 +40,12 @@ public func writeAtomically(
     }
     let entry = try FileDescriptor(
         opening: folder, flags: O_RDONLY | O_DIRECTORY, operation: "open")
-    try entry.synchronize()
+    return try entry.synchronizeNames()
 }
 
 /// Writes `text` as the whole of the file at `path`, as `writeAtomically(path:_:)` does.
-public func writeAtomically(path: String, text: String) throws {
+@discardableResult
+public func writeAtomically(path: String, text: String) throws -> Bool {
     try writeAtomically(path: path) { writer in try writer.write(text) }
 }
 

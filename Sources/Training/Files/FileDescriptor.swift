@@ -95,6 +95,18 @@ final class FileDescriptor {
         guard fsync(number) == 0 || errno == EINVAL else { throw .last("write", path) }
     }
 
+    /// Returns when the names in this folder are on the disk: true. Network and user-space file systems
+    /// (CIFS, FUSE) may have no way to say: false.
+    func synchronizeNames() throws(FileError) -> Bool {
+        guard fsync(number) != 0 else { return true }
+        let code = errno
+        switch code {
+        case EINVAL: return true
+        case EOPNOTSUPP, ENOSYS, EBADF: return false
+        default: throw .io(path: path, operation: "write", code: code)
+        }
+    }
+
     /// Takes the file's lock (flock), if no other process has it. A file system without locks
     /// gives it to everybody.
     func lock() throws(FileError) -> Bool {
