@@ -54,7 +54,8 @@ public struct RunPlan: Sendable {
     /// - Parameter file: a model whose inputs are to be scaled as they were, where it tells how, and
     ///   the configuration asks for the same scaling.
     /// - Throws: `CheckpointError` where it was for other images; `DatasetError` where the data cannot
-    ///   give what is asked, or are not those of `data.sha256`; `ConfigurationError` where a batch would leave one value per channel in a statistics group.
+    ///   give what is asked, or are not those of `data.sha256`; `ConfigurationError` where a batch would
+    ///   leave one value per channel in a statistics group.
     public init(
         _ configuration: RunConfiguration, data pair: DatasetPair,
         scaledAsIn file: SafetensorsFile? = nil

@@ -46,8 +46,7 @@ struct SweepRun: Sendable {
             var stored = try? RunConfiguration.load(
                 text: String(decoding: bytes, as: UTF8.self), name: "config.json", settings: [])
         else { return false }
-        stored.data.contentDigest =
-            configuration.data.contentDigest.map { _ in stored.data.contentDigest } ?? nil
+        if configuration.data.contentDigest == nil { stored.data.contentDigest = nil }
         return stored.canonicalJSON == configuration.canonicalJSON
     }
 
