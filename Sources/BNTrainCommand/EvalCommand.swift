@@ -16,7 +16,7 @@ struct EvalCommand {
         let file = try launch.agree { try SafetensorsFile(contentsOf: path) }
         let run = try launch.resolve(scaledAsIn: file) { try file.configuration(launch.arguments) }
         let trainer = Trainer(run.plan)
-        try launch.agree { try trainer.replica.load(file) }
+        let notes = try launch.agree { try trainer.replica.load(file) }
         let statistics = try launch.agree {
             try launch.arguments.statistics.map { try $0.statistics(run, of: file) }
                 ?? file.statistics(run.plan.configuration)
@@ -24,6 +24,7 @@ struct EvalCommand {
         let header = RunHeader(
             run, machine: launch.machine, folder: nil, statistics: statistics)
         for line in header.lines { launch.say(line) }
+        launch.tell(notes)
         let start = ContinuousClock.now
         if case .population(let method) = statistics, launch.arguments.statistics != nil {
             _ = try trainer.recalibrate(method, launch, run)

@@ -38,7 +38,7 @@ struct FileSummary {
     let rows: [Row]
     let digest: String
 
-    /// The trained values: all Float32 tensors but running statistics.
+    /// The trained values: all but running statistics and counters.
     let parameters: Int
 
     init(_ file: SafetensorsFile) throws(CheckpointError) {
@@ -47,7 +47,7 @@ struct FileSummary {
         digest = file.parametersDigest
         var rows: [Row] = []
         for entry in file.entries {
-            let values = try file.doubles(entry)
+            let values = try file.numbers(entry) ?? []
             let isOrdered = !values.isEmpty && !values.contains { $0.isNaN }
             rows.append(
                 Row(
@@ -57,7 +57,7 @@ struct FileSummary {
         }
         self.rows = rows
         parameters = file.entries.filter {
-            $0.dataType == .float32 && !$0.isRunningStatistic && !$0.isOptimizers
+            $0.dataType.isFloatingPoint && !$0.isRunningStatistic && !$0.isOptimizers
                 && !$0.isInputs
         }.reduce(0) { $0 + $1.count }
     }
@@ -164,7 +164,7 @@ struct FileComparison {
         for entry in a.entries {
             rows.append(
                 Row(
-                    name: entry.name, isCounter: entry.dataType == .int64,
+                    name: entry.name, isCounter: !entry.dataType.isFloatingPoint,
                     difference: try Self.difference(entry, a, b)))
         }
         for entry in b.entries where a[entry.name] == nil {
@@ -186,8 +186,11 @@ struct FileComparison {
         if entry.shape != other.shape { return .shapes(entry.shape, other.shape) }
         let (first, second) = (a.bytes(of: entry), b.bytes(of: other))
         if first == second { return nil }
-        let size = entry.dataType.byteCount
-        let (left, right) = (try a.doubles(entry), try b.doubles(other))
+        guard let size = entry.dataType.byteCount, let left = try a.numbers(entry),
+            let right = try b.numbers(other)
+        else {
+            return .values(entry.count, of: entry.count, absolute: nil, relative: nil)
+        }
         var differing = 0
         var absolute = 0.0
         var isFinite = true
@@ -205,7 +208,7 @@ struct FileComparison {
             relative: isFinite && largest > 0 ? absolute / largest : nil)
     }
 
-    /// The largest differences over all Float32 tensors in both files; nil if one of them has
+    /// The largest differences over all floating-point tensors in both files; nil if one of them has
     /// none. Counters of batches would drown them.
     var largestDifference: (absolute: Double?, relative: Double?) {
         var result: (absolute: Double?, relative: Double?) = (0, 0)
@@ -281,16 +284,6 @@ struct FileComparison {
             [
                 "\(differing) of \(count) values", significant(absolute), significant(relative),
             ]
-        }
-    }
-}
-
-extension SafetensorsFile {
-    /// The values of a tensor of this file, whatever its type.
-    fileprivate func doubles(_ entry: Entry) throws(CheckpointError) -> [Double] {
-        switch entry.dataType {
-        case .float32: try floats(entry.name).map(Double.init)
-        case .int64: try integers(entry.name).map(Double.init)
         }
     }
 }

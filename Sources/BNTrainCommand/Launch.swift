@@ -51,6 +51,11 @@ final class Launch {
         if speaks && !arguments.quiet { Console.error(line + "\n") }
     }
 
+    /// Prints how a model's file was read.
+    func tell(_ notes: [String]) {
+        for note in notes { say("file     \(note)") }
+    }
+
     /// Prints a warning for people, on rank 0.
     func warn(_ line: String) {
         if speaks { Console.error("bn-train: warning: \(line)\n") }

@@ -15,7 +15,7 @@ struct PredictCommand {
         let file = try launch.agree { try SafetensorsFile(contentsOf: arguments.files[0]) }
         let run = try launch.resolve(scaledAsIn: file) { try file.configuration(arguments) }
         let trainer = Trainer(run.plan)
-        try launch.agree { try trainer.replica.load(file) }
+        let notes = try launch.agree { try trainer.replica.load(file) }
         let available = run.plan.split.test.count
         let indices = try launch.agree {
             try arguments.files.dropFirst().map { word throws(PredictError) -> Int in
@@ -31,6 +31,7 @@ struct PredictCommand {
             run, machine: launch.machine, folder: nil,
             statistics: file.statistics(run.plan.configuration))
         launch.say(header.normalization)
+        launch.tell(notes)
         let predictions = try trainer.predict(indices)
         for prediction in predictions {
             let shares = prediction.probabilities.map { fixed($0, digits: 3) }

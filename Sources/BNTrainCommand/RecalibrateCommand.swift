@@ -30,16 +30,18 @@ struct RecalibrateCommand {
         let method = arguments.method ?? .paper
         let run = try launch.resolve(scaledAsIn: file) { try file.configuration(arguments) }
         let trainer = Trainer(run.plan)
-        try launch.agree {
-            try trainer.replica.load(file)
+        let notes = try launch.agree { () throws -> [String] in
+            let notes = try trainer.replica.load(file)
             if run.plan.layout.statistics.isEmpty {
                 throw StatisticsError.noBatchNormalization(path: path)
             }
+            return notes
         }
         let header = RunHeader(
             run, machine: launch.machine, folder: nil,
             statistics: file.statistics(run.plan.configuration))
         for line in header.lines { launch.say(line) }
+        launch.tell(notes)
         let (calibration, seconds) = try trainer.recalibrate(method, launch, run)
         try launch.onRankZero {
             try trainer.file(statistics: .population(method)).write(to: target)

@@ -105,6 +105,7 @@ struct RunHeader {
         return text + "\(grouped(split.test.count)) test\(shift ?? ""); scaled to \(scaling)"
             + (augmentation.isEmpty ? "" : "; augmented: \(augmentation)")
             + (plan.configuration.data.shuffle ? "" : "; file order")
+            + (plan.dataRemark.map { "; \($0)" } ?? "")
     }
 
     private static func normalizationName(_ plan: RunPlan) -> String {

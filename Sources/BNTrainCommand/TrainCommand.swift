@@ -127,7 +127,7 @@ struct TrainCommand {
     }
 
     private func start(_ trainer: Trainer, from file: SafetensorsFile) throws {
-        let fresh = try launch.agree { try trainer.initialize(from: file) }
+        let (fresh, notes) = try launch.agree { try trainer.initialize(from: file) }
         let path = file.path
         if !fresh.isEmpty {
             launch.say(
@@ -136,6 +136,7 @@ struct TrainCommand {
         } else {
             launch.say("start    from \(visible(path))")
         }
+        launch.tell(notes)
     }
 
     private func loadConfiguration() throws(ConfigurationError) -> RunConfiguration {

@@ -22,9 +22,9 @@ public enum DataOrigin: Sendable, Hashable {
         }
     }
 
-    /// "get it with `bn-train get-data …`". IDX files have no name of their own: the folder's says
-    /// which are meant.
-    func fetching(into directory: String) -> String {
+    /// "get it with `bn-train get-data …`"; nil where the folder's name says that another data set
+    /// is meant than those that it brings: IDX files have no name of their own.
+    func fetching(into directory: String) -> String? {
         let folder = directory.lowercased()
         let word =
             switch self {
@@ -32,6 +32,10 @@ public enum DataOrigin: Sendable, Hashable {
             case .cifar10: "cifar10"
             case .cifar100: "cifar100"
             }
+        // kmnist, qmnist, emnist, k49
+        let last = folder.split(separator: "/").last ?? ""
+        let others = ["kmnist", "qmnist", "emnist", "k49", "notmnist", "medmnist"]
+        if self == .idx, others.contains(where: last.contains) { return nil }
         return "get it with `bn-train get-data \(word) \(shellQuoted(directory))`"
     }
 }

@@ -102,10 +102,13 @@ public struct DatasetPair: Sendable {
     /// The files the samples came from, in the order they were read; none for made samples.
     public let files: [File]
 
+    /// What a reader did with the files beyond taking them as they are; nil for nothing.
+    public let remark: String?
+
     /// A pair of data sets.
     ///
     /// - Precondition: same image size, channels and classes.
-    public init(training: Dataset, test: Dataset, files: [File] = []) {
+    public init(training: Dataset, test: Dataset, files: [File] = [], remark: String? = nil) {
         precondition(
             training.height == test.height && training.width == test.width
                 && training.channels == test.channels && training.classes == test.classes,
@@ -113,5 +116,6 @@ public struct DatasetPair: Sendable {
         self.training = training
         self.test = test
         self.files = files
+        self.remark = remark
     }
 }

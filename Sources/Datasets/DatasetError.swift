@@ -15,7 +15,12 @@ public enum DatasetError: Error, Equatable, Sendable {
     /// There is no such directory, or it is something else.
     case directoryMissing(path: String, DataOrigin)
     /// None of the names under which a file may appear exists.
-    case fileMissing(directory: String, tried: [String], DataOrigin)
+    /// `content` says what is there, and `elsewhere` in which folder of it they are.
+    case fileMissing(
+        directory: String, tried: [String], DataOrigin, content: String, isEmpty: Bool,
+        elsewhere: String?)
+    /// Files of several data sets, whose names begin differently.
+    case severalDataSets(directory: String, beginnings: [String])
     /// The system refused to open or read.
     case unreadable(path: String, reason: String)
 
@@ -23,6 +28,10 @@ public enum DatasetError: Error, Equatable, Sendable {
     case notIDX(file: String, firstBytes: [UInt8])
     /// An IDX file of other elements than unsigned bytes; `code` is its third byte.
     case wrongElementType(file: String, code: UInt8)
+    /// Labels of several numbers each, of a kind that is not known.
+    case unknownRecords(file: String, numbers: Int)
+    /// A label that no class has.
+    case notLabel(file: String, index: Int, label: Int, range: ClosedRange<Int>)
     /// An IDX file of another rank.
     case wrongDimensionCount(file: String, expected: Int, actual: Int)
     /// One of the extents in the header is zero.
@@ -83,7 +92,7 @@ public enum DatasetError: Error, Equatable, Sendable {
         case .notIDX, .wrongElementType, .wrongDimensionCount, .emptyExtent, .tooLarge, .truncated,
             .oversized, .corruptGzip, .corruptTar, .memberMissing, .wrongRecordSize, .tooMuchData,
             .labelOutOfRange, .countsDiffer, .tooManySamples, .sizesDiffer, .constantChannel,
-            .noEigenvectors, .otherContent:
+            .noEigenvectors, .otherContent, .severalDataSets, .unknownRecords, .notLabel:
             .badData
         case .limitOutOfRange, .validationOutOfRange, .noFullBatch, .scalingChannels,
             .scalingValue, .augmentationOutOfRange:
@@ -97,19 +106,33 @@ extension DatasetError: CustomStringConvertible {
     public var description: String {
         switch self {
         case .directoryMissing(let path, let origin):
-            "there is no data directory \(path): \(origin.fetching(into: path)), or set "
-                + "data.directory to the folder that holds \(origin.files)"
-        case .fileMissing(let directory, let tried, let origin):
-            "\(directory) holds none of \(tried.joined(separator: ", ")): "
-                + "\(origin.fetching(into: directory)); it needs \(origin.files)"
+            "there is no data directory \(path): "
+                + (origin.fetching(into: path).map { "\($0), or " } ?? "")
+                + "set data.directory to the folder that holds \(origin.files)"
+        case .fileMissing(
+            let directory, let tried, let origin, let content, let isEmpty, let elsewhere):
+            "\(directory) holds none of \(tried.joined(separator: ", ")); \(content): "
+                + (elsewhere.map { "set data.directory to \($0), which holds such files" }
+                    ?? (isEmpty ? origin.fetching(into: directory).map { "\($0), or " } ?? "" : "")
+                        + "set data.directory to the folder that holds \(origin.files)")
+        case .severalDataSets(let directory, let beginnings):
+            "\(directory) holds the files of several data sets "
+                + "(\(beginnings.map { "\($0)…" }.joined(separator: ", "))): put the four of one "
+                + "into a folder of its own"
+        case .unknownRecords(let file, let numbers):
+            "\(file) has records of \(counted(numbers, "number")), but labels are one number each, "
+                + "or QMNIST's records of 8: keep the classes alone"
+        case .notLabel(let file, let index, let label, let range):
+            "\(file) has label \(label) at index \(index), but labels are "
+                + "\(range.lowerBound)…\(range.upperBound): \(downloadAgain)"
         case .unreadable(let path, let reason):
             "\(path) cannot be read: \(reason)"
         case .notIDX(let file, let firstBytes):
             "\(file) is not an IDX file: it begins with \(hexadecimal(firstBytes)), not with "
                 + "00 00 08; \(downloadAgain)"
         case .wrongElementType(let file, let code):
-            "\(file) holds \(elementName(code)), but images and labels are unsigned bytes "
-                + "(type 08): convert it"
+            "\(file) holds \(elementName(code)), but images are unsigned bytes (type 08), and "
+                + "labels these or 32-bit integers (type 0c): convert it"
         case .wrongDimensionCount(let file, let expected, let actual):
             "\(file) has \(counted(actual, "dimension")), but \(expected) "
                 + "\(expected == 1 ? "is needed, as labels have" : "are needed, as images have"): "

@@ -1,5 +1,3 @@
-import Glibc
-
 extension DatasetPair {
     /// Reads CIFAR-10 or CIFAR-100 in the binary version.
     ///
@@ -17,23 +15,27 @@ extension DatasetPair {
         let origin: DataOrigin = variant == .ten ? .cifar10 : .cifar100
         guard isDirectory(directory) else { throw .directoryMissing(path: directory, origin) }
         let names = variant.trainingFiles + [variant.testFile]
-        let folders = [directory, joined(directory, variant.folder)]
-        let found = folders.map { folder in names.map { spelling(of: $0, in: folder) } }
+        let folders = [directory, joined(directory, variant.folder)].map { DataFolder($0) }
+        let found = folders.map { folder in names.map { folder.file([$0]) } }
         if let whole = found.first(where: { !$0.contains(nil) }) {
             return try cifar(variant, paths: whole.compactMap(\.self))
         }
-        let archive = joined(directory, variant.archive)
-        if access(archive, F_OK) == 0 { return try cifar(variant, archive: archive) }
+        if let archive = folders[0].file([variant.archive]) {
+            return try cifar(variant, archive: archive)
+        }
         // A folder with some of the files is the one that was meant.
         for (folder, paths) in zip(folders, found) where paths.contains(where: { $0 != nil }) {
             for (name, path) in zip(names, paths) where path == nil {
-                throw .fileMissing(directory: folder, tried: [name, name + ".gz"], origin)
+                throw .fileMissing(
+                    directory: folder.path, tried: [name, name + ".gz"], origin,
+                    content: folder.content(for: origin), isEmpty: false, elsewhere: nil)
             }
         }
         throw .fileMissing(
             directory: directory,
             tried: [names[0], names[0] + ".gz", joined(variant.folder, names[0]), variant.archive],
-            origin)
+            origin, content: folders[0].content(for: origin), isEmpty: folders[0].isEmpty,
+            elsewhere: folders[0].inner { inner in inner.file([names[0]]) != nil })
     }
 
     /// From the files of the names, in their order; the last holds the test samples.
@@ -104,20 +106,4 @@ extension DatasetPair {
         return DatasetPair(
             training: try dataset(0..<last), test: try dataset(last..<last + 1), files: files)
     }
-
-    /// The path of `name` or of its packed form in `folder`, if it is there.
-    private static func spelling(of name: String, in folder: String) -> String? {
-        [name, name + ".gz"].map { joined(folder, $0) }.first { access($0, F_OK) == 0 }
-    }
-}
-
-/// Whether `path` is a folder.
-func isDirectory(_ path: String) -> Bool {
-    var status = stat()
-    return stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
-}
-
-/// `name` in `folder`.
-func joined(_ folder: String, _ name: String) -> String {
-    folder.hasSuffix("/") ? folder + name : "\(folder)/\(name)"
 }

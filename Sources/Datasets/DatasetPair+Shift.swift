@@ -8,6 +8,6 @@ extension DatasetPair {
         }
         return DatasetPair(
             training: training, test: Dataset(test, pixels: test.images.map { table[Int($0)] }),
-            files: files)
+            files: files, remark: remark)
     }
 }

@@ -96,6 +96,9 @@ public struct RunningStatistics: Hashable, Sendable {
     /// Channels, C.
     public let channels: Int
 
+    /// Its place among the model's running statistics, from 0.
+    public let index: Int
+
     /// Where the running means lie in the flat statistics buffer.
     public let mean: Range<Int>
 
@@ -178,6 +181,7 @@ public struct ModelLayout: Hashable, Sendable {
         length = reduced + ends[2]
         var next = [0, products, reduced]
         var following = regions.makeIterator()
+        var normalizations = 0
         for declaration in declarations {
             switch declaration {
             case .parameter(let name, let shape, let role, _, let given):
@@ -196,9 +200,11 @@ public struct ModelLayout: Hashable, Sendable {
                 entries.append(
                     .statistics(
                         RunningStatistics(
-                            name: name, channels: channels, mean: start..<start + channels,
+                            name: name, channels: channels, index: normalizations,
+                            mean: start..<start + channels,
                             variance: second..<second + channels)))
                 statisticsLength = second + aligned(channels)
+                normalizations += 1
             }
         }
     }

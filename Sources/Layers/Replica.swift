@@ -19,8 +19,9 @@ public final class Replica: Sendable {
     /// The flat running means and variances, `layout.statisticsLength` values.
     nonisolated(unsafe) public let statistics: UnsafeMutablePointer<Float>
 
-    /// Batches that the running statistics have seen: PyTorch's num_batches_tracked, one for all.
-    nonisolated(unsafe) private let batches: UnsafeMutablePointer<Int>
+    /// Batches that each layer's running statistics have seen, by `RunningStatistics.index`:
+    /// PyTorch's num_batches_tracked.
+    nonisolated(unsafe) public let batchesTracked: UnsafeMutableBufferPointer<Int>
 
     /// Whose parameters these are; nil for its own.
     private let owner: Replica?
@@ -36,8 +37,8 @@ public final class Replica: Sendable {
         parameters = zeros(layout.length)
         gradient = zeros(layout.length)
         statistics = zeros(layout.statisticsLength)
-        batches = .allocate(capacity: 1)
-        batches.initialize(to: 0)
+        batchesTracked = .allocate(capacity: layout.statistics.count)
+        batchesTracked.initialize(repeating: 0)
         owner = nil
         for parameter in layout.parameters where parameter.role == .scale {
             (parameters + parameter.range.lowerBound).update(
@@ -54,7 +55,7 @@ public final class Replica: Sendable {
         layout = other.layout
         parameters = other.parameters
         statistics = other.statistics
-        batches = other.batches
+        batchesTracked = other.batchesTracked
         owner = other
         gradient = alignedAllocation(of: Float.self, count: layout.length)
         gradient.initialize(repeating: 0, count: max(layout.length, 1))
@@ -85,13 +86,7 @@ public final class Replica: Sendable {
         guard owner == nil else { return }
         parameters.deallocate()
         statistics.deallocate()
-        batches.deallocate()
-    }
-
-    /// Batches that the running statistics have seen.
-    public var batchesTracked: Int {
-        get { batches.pointee }
-        set { batches.pointee = newValue }
+        batchesTracked.deallocate()
     }
 
     /// Bytes that one replica holds, without optimizer state.

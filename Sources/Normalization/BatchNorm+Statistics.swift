@@ -182,18 +182,17 @@ extension BatchNorm {
         }
     }
 
-    /// Moves the running statistics towards the batch's; worker 0 of each rank calls it with the
-    /// update, so that a skipped step leaves no trace.
+    /// Moves the running statistics towards the batch's, and counts it; worker 0 of each rank calls
+    /// it with the update, so that a skipped step leaves no trace. Those of a frozen layer stay.
     ///
     /// - Parameters:
     ///   - shared: in scopes group and shard, the sums over all groups from the metrics.
     ///   - samples: samples of the global batch.
-    ///   - batches: batches seen before this one.
-    package func commit(
-        shared: UnsafePointer<Double>?, samples: Int, afterBatches batches: Int
-    ) {
+    package func commit(shared: UnsafePointer<Double>?, samples: Int) {
         guard statistics == .batch else { return }
-        let weight = settings.average.weight(afterBatches: batches)
+        let weight = settings.average.weight(
+            afterBatches: replica.batchesTracked[placement.index])
+        replica.batchesTracked[placement.index] += 1
         let mean = replica.statistics + placement.mean.lowerBound
         let variance = replica.statistics + placement.variance.lowerBound
         let total = Double(samples * positions)

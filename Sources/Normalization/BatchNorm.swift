@@ -43,6 +43,8 @@ public final class BatchNorm: MeetingLayer, AddingLayer, RecomputedLayer {
         public let mean: Range<Int>
         /// The running variances.
         public let variance: Range<Int>
+        /// Where the number of batches stands; see `RunningStatistics.index`.
+        public let index: Int
 
         /// A layer's tensors.
         public init(scale: Parameter?, shift: Parameter?, running: RunningStatistics) {
@@ -50,6 +52,7 @@ public final class BatchNorm: MeetingLayer, AddingLayer, RecomputedLayer {
             self.shift = shift?.range
             mean = running.mean
             variance = running.variance
+            index = running.index
         }
     }
 

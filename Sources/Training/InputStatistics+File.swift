@@ -50,7 +50,7 @@ extension SafetensorsFile {
         let pixels = [image.channels, image.height, image.width]
         func values(_ name: String, _ shape: [Int]) throws(CheckpointError) -> [Float] {
             let name = Self.inputPrefix + name
-            try requireTensors(of: [Expectation(name: name, shape: shape)], ignoringOthers: true)
+            try match([Expectation(name: name, shape: shape)], ignoringOthers: true)
             return try floats(name)
         }
         switch scaling {

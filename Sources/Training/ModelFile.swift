@@ -8,7 +8,7 @@ public let programVersion = "0.1.0"
 extension ModelLayout.Entry {
     /// A module's tensors as files hold them, out of flat buffers.
     func contents(
-        parameters: UnsafePointer<Float>, statistics: UnsafePointer<Float>, batchesTracked: Int
+        parameters: UnsafePointer<Float>, statistics: UnsafePointer<Float>, batchesTracked: [Int]
     ) -> [SafetensorsFile.Content] {
         switch self {
         case .parameter(let parameter):
@@ -30,7 +30,7 @@ extension ModelLayout.Entry {
                 content("running_var", running.variance),
                 SafetensorsFile.Content(
                     name: "\(running.name).num_batches_tracked", shape: [],
-                    integers: [Int64(batchesTracked)]),
+                    integers: [Int64(batchesTracked[running.index])]),
             ]
         }
     }
@@ -41,7 +41,8 @@ extension Replica {
     public var fileContents: [SafetensorsFile.Content] {
         layout.entries.flatMap {
             $0.contents(
-                parameters: parameters, statistics: statistics, batchesTracked: batchesTracked)
+                parameters: parameters, statistics: statistics,
+                batchesTracked: Array(batchesTracked))
         }
     }
 
@@ -93,8 +94,7 @@ extension Replica {
                 return [
                     .init(name: "\(running.name).running_mean", shape: [running.channels]),
                     .init(name: "\(running.name).running_var", shape: [running.channels]),
-                    .init(
-                        name: "\(running.name).num_batches_tracked", dataType: .int64, shape: []),
+                    .init(countOfBatches: "\(running.name).num_batches_tracked"),
                 ]
             }
         }
@@ -103,52 +103,68 @@ extension Replica {
     /// Takes over parameters and running statistics from a file of this very model; what an
     /// optimizer keeps may stand there, too.
     ///
-    /// - Throws: `CheckpointError` where a tensor is missing, unexpected or of another shape; the
+    /// - Returns: what a reader should know of how it was read; see `SafetensorsFile.Match`.
+    /// - Throws: `CheckpointError` where a tensor is missing, left over or of another shape; the
     ///   replica is then unchanged.
-    public func load(_ file: SafetensorsFile) throws(CheckpointError) {
-        try file.requireTensors(of: expectations, ignoringOptimizer: true)
-        try take(file, without: [])
+    @discardableResult
+    public func load(_ file: SafetensorsFile) throws(CheckpointError) -> [String] {
+        let match = try file.match(expectations, ignoringOptimizer: true)
+        try take(file, match, without: [])
+        return match.notes
     }
 
     /// Takes over a file of this model, or of one for other classes: what of the last layer has
     /// another shape there stays as it is.
     ///
-    /// - Returns: the names of those tensors.
-    func initialize(from file: SafetensorsFile) throws(CheckpointError) -> [String] {
+    /// - Returns: the names of those tensors, and what `load` returns.
+    func initialize(
+        from file: SafetensorsFile
+    ) throws(CheckpointError) -> (fresh: [String], notes: [String]) {
         var expected = expectations
+        let prefix = file.prefix(of: expected)
         var fresh: [String] = []
         let last = layout.parameters.last?.name.split(separator: ".").dropLast() ?? []
         for index in expected.indices
         where expected[index].name.split(separator: ".").dropLast() == last {
-            guard let entry = file[expected[index].name] else { continue }
-            let (there, here) = (entry.shape, expected[index].shape)
+            let name = expected[index].name
+            guard let there = file[prefix + name]?.shape else { continue }
+            let here = expected[index].shape
             if there != here, there.dropFirst() == here.dropFirst() {
-                fresh.append(entry.name)
-                expected[index] = .init(name: entry.name, shape: there)
+                fresh.append(name)
+                expected[index] = .init(name: name, shape: there)
             }
         }
-        try file.requireTensors(of: expected, ignoringOptimizer: true)
-        try take(file, without: fresh)
-        return fresh
+        let match = try file.match(expected, ignoringOptimizer: true)
+        try take(file, match, without: fresh)
+        return (fresh, match.notes)
     }
 
     private func take(
-        _ file: SafetensorsFile, without left: [String]
+        _ file: SafetensorsFile, _ match: SafetensorsFile.Match, without left: [String]
     ) throws(CheckpointError) {
+        // All is read before anything is changed.
+        var values: [(Parameter, [Float])] = []
+        var running: [(RunningStatistics, mean: [Float], variance: [Float], batches: Int)] = []
         for entry in layout.entries {
             switch entry {
             case .parameter(let parameter):
                 if left.contains(parameter.name) { continue }
-                setValues(try file.floats(parameter.name), of: parameter)
-            case .statistics(let running):
-                let mean = try file.floats("\(running.name).running_mean")
-                let variance = try file.floats("\(running.name).running_var")
-                (statistics + running.mean.lowerBound).update(from: mean, count: mean.count)
-                (statistics + running.variance.lowerBound).update(
-                    from: variance, count: variance.count)
-                batchesTracked = Int(
-                    try file.integers("\(running.name).num_batches_tracked").first ?? 0)
+                values.append((parameter, try file.floats(match.prefix + parameter.name)))
+            case .statistics(let entry):
+                let name = match.prefix + entry.name
+                running.append(
+                    (
+                        entry, try file.floats("\(name).running_mean"),
+                        try file.floats("\(name).running_var"),
+                        try file.count("\(name).num_batches_tracked") ?? 0
+                    ))
             }
+        }
+        for (parameter, values) in values { setValues(values, of: parameter) }
+        for (entry, mean, variance, batches) in running {
+            (statistics + entry.mean.lowerBound).update(from: mean, count: mean.count)
+            (statistics + entry.variance.lowerBound).update(from: variance, count: variance.count)
+            batchesTracked[entry.index] = batches
         }
     }
 }

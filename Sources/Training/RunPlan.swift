@@ -16,6 +16,9 @@ public struct RunPlan: Sendable {
     /// What the samples are, all of them.
     public let content: DataContent
 
+    /// What their reader did with the files; see `DatasetPair.remark`.
+    public let dataRemark: String?
+
     /// The samples.
     public let split: DataSplit
 
@@ -61,6 +64,7 @@ public struct RunPlan: Sendable {
         scaledAsIn file: SafetensorsFile? = nil
     ) throws {
         content = DataContent(pair)
+        dataRemark = pair.remark
         if let expected = configuration.data.contentDigest, expected != content.digest {
             throw DatasetError.otherContent(expected: expected, found: content.digest)
         }

@@ -54,7 +54,7 @@ public struct Trainer: Sendable {
     public init(_ plan: RunPlan, resuming checkpoint: Checkpoint) throws(CheckpointError) {
         self.init(plan)
         let file = checkpoint.file
-        try file.requireTensors(of: replica.expectations + state.expectations(plan.layout))
+        try file.match(replica.expectations + state.expectations(plan.layout))
         try replica.load(file)
         try state.load(file, plan.layout)
         start = (checkpoint.state.step, checkpoint.state.progress)
@@ -64,9 +64,11 @@ public struct Trainer: Sendable {
     /// A run that starts from the parameters and running statistics of a saved model.
     ///
     /// - Returns: the tensors that the model has in another shape, for other classes: those of the
-    ///   last layer, which start as in a new run.
+    ///   last layer, which start as in a new run; and how the others were read.
     /// - Throws: `CheckpointError` where the file is of another network otherwise.
-    public func initialize(from file: SafetensorsFile) throws(CheckpointError) -> [String] {
+    public func initialize(
+        from file: SafetensorsFile
+    ) throws(CheckpointError) -> (fresh: [String], notes: [String]) {
         try replica.initialize(from: file)
     }
 

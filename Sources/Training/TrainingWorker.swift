@@ -212,16 +212,14 @@ final class TrainingWorker {
     }
 
     private func commitStatistics(_ pass: Pass) {
-        let replica = network.replica
         var offset = Self.ownMetrics
         for layer in network.normalizations {
             let length = layer.sharedStatisticsLength
             layer.commit(
                 shared: length > 0 ? metrics.result(ofGroup: 0) + offset : nil,
-                samples: pass.samples, afterBatches: replica.batchesTracked)
+                samples: pass.samples)
             offset += length
         }
-        replica.batchesTracked += 1
     }
 
     /// Shards of a batch, and the first of this worker's.

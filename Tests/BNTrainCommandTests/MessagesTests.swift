@@ -87,7 +87,8 @@ private struct Surprise: Error, CustomStringConvertible {
             "no file 'm': give the path of a model, such as runs/NAME-1/final.safetensors", 66)
         expect(
             CheckpointError.wrongShape(
-                path: "m", tensor: "layers.0.weight", expected: [10, 4], actual: [4, 10]),
+                path: "m", tensor: "layers.0.weight", expected: [10, 4], actual: [4, 10],
+                isOurs: true),
             "tensor 'layers.0.weight' in 'm' has the shape [4, 10] where the model has [10, 4]; "
                 + "use the config that the file was trained with", 65)
     }

@@ -60,9 +60,10 @@ extension ProgramTests {
             try place.write("text", to: "data")
             try place.run(training).expect(66, folder(place.path))
             try expect(66) { path in
-                "\(path)/data holds none of t10k-labels-idx1-ubyte, t10k-labels-idx1-ubyte.gz, "
-                    + "t10k-labels.idx1-ubyte, t10k-labels.idx1-ubyte.gz: get it with `bn-train "
-                    + "get-data mnist \(path)/data`; it needs " + files
+                "\(path)/data holds none of t10k-labels-idx1-ubyte, t10k-labels-idx1-ubyte.gz; it "
+                    + "holds t10k-images-idx3-ubyte, train-images-idx3-ubyte, "
+                    + "train-labels-idx1-ubyte: set data.directory to the folder that holds "
+                    + files
             } damage: {
                 try FileManager.default.removeItem(atPath: $0.file(testLabels))
             }
@@ -105,8 +106,8 @@ extension ProgramTests {
                 try $0.write(try $0.bytes(of: trainLabels), to: trainImages)
             }
             try expect(65) {
-                "\($0)/\(trainLabels) holds 32-bit floats (type 0d), but images and labels are "
-                    + "unsigned bytes (type 08): convert it"
+                "\($0)/\(trainLabels) holds 32-bit floats (type 0d), but images are unsigned "
+                    + "bytes (type 08), and labels these or 32-bit integers (type 0c): convert it"
             } damage: {
                 try $0.write([0, 0, 0x0d, 1, 0, 0, 0, 1, 0, 0, 0, 0], to: trainLabels)
             }

@@ -83,7 +83,8 @@ extension ProgramTests {
                     parts.bytes(
                         header: parts.header.text.replacing(
                             "layers.0.weight", with: "layer.0.weight")),
-                    "'x' lacks the tensor 'layers.0.weight' (it has 'layer.0.weight'); \(sameModel)"
+                    "'x' is of another network: it lacks 'layers.0.weight', and it has beyond "
+                        + "the network's 'layer.0.weight'; \(sameModel)"
                 ),
                 (
                     parts.bytes(header: parts.header("__metadata__", nil)),
@@ -114,8 +115,38 @@ extension ProgramTests {
             try place.run(ranks: 2, ["eval", model, "--set", "model.normalization.kind=none"])
                 .expect(
                     65,
-                    "'\(model)' lacks the tensor 'layers.0.bias' (it has 'layers.1.bias'); "
-                        + sameModel)
+                    "'\(model)' is of another network: it lacks 'layers.0.bias', 'layers.2.weight', "
+                        + "'layers.2.bias', and it has beyond the network's 'layers.1.weight', "
+                        + "'layers.1.bias', 'layers.1.running_mean', 'layers.1.running_var', "
+                        + "'layers.3.weight', 'layers.4.running_mean', 'layers.4.running_var', "
+                        + "'layers.6.weight', 'layers.6.bias'; \(sameModel)")
+        }
+
+        @Test("names with a prefix are read, and the commands say so")
+        func prefix() throws {
+            let place = try Workplace()
+            try place.run(Workplace.short + ["--out", "run", "--quiet"]).expectSuccess()
+            let parts = try Parts(try place.bytes(of: "run/final.safetensors"))
+            try place.write(
+                parts.bytes(
+                    header: parts.header.text.replacing("\"layers.", with: "\"module.layers.")),
+                to: "x")
+            let said = "file     read without 'module.' before every name\n"
+            let evaluated = try place.run(["eval", "x", "--json"])
+            evaluated.expectSuccess()
+            #expect(evaluated.stderr.contains(said))
+            #expect(
+                try evaluated.lastObject()["parameters_digest"]
+                    == place.run(["eval", "run/final.safetensors", "--json"]).lastObject()[
+                        "parameters_digest"])
+            let fine = try place.run(
+                Workplace.short + ["--init", "x", "--out", "fine"])
+            fine.expectSuccess()
+            #expect(fine.stderr.contains("start    from x\n" + said), "\(fine.stderr)")
+            let predicted = try place.run(["predict", "x", "3"])
+            predicted.expectSuccess()
+            #expect(predicted.stderr.contains(said))
+            try place.run(["inspect", "x"]).expectSuccess()
         }
 
         @Test("predict names a sample that does not exist, and what is no index")

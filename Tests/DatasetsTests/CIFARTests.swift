@@ -86,17 +86,27 @@ import Testing
         try withDirectory { directory in
             expectError(
                 "\(directory) holds none of data_batch_1.bin, data_batch_1.bin.gz, "
-                    + "cifar-10-batches-bin/data_batch_1.bin, cifar-10-binary.tar.gz: get it with "
-                    + "`bn-train get-data cifar10 \(directory)`; it needs "
-                    + DataOrigin.cifar10.files, .missingFile
+                    + "cifar-10-batches-bin/data_batch_1.bin, cifar-10-binary.tar.gz; it is empty: "
+                    + "get it with `bn-train get-data cifar10 \(directory)`, or set data.directory "
+                    + "to the folder that holds " + DataOrigin.cifar10.files, .missingFile
             ) { _ = try DatasetPair.cifar(.ten, directory: directory) }
             let folder = directory + "/cifar-10-batches-bin"
             try fill(folder, .ten)
             try FileManager.default.removeItem(atPath: folder + "/data_batch_4.bin")
             expectError(
-                "\(folder) holds none of data_batch_4.bin, data_batch_4.bin.gz: get it with "
-                    + "`bn-train get-data cifar10 \(folder)`; it needs " + DataOrigin.cifar10.files,
-                .missingFile
+                "\(folder) holds none of data_batch_4.bin, data_batch_4.bin.gz; it holds "
+                    + "data_batch_1.bin, data_batch_2.bin, data_batch_3.bin, data_batch_5.bin, "
+                    + "test_batch.bin: set data.directory to the folder that holds "
+                    + DataOrigin.cifar10.files, .missingFile
+            ) { _ = try DatasetPair.cifar(.ten, directory: directory) }
+            // A folder in a file's place is none.
+            try FileManager.default.createDirectory(
+                atPath: folder + "/data_batch_4.bin", withIntermediateDirectories: false)
+            expectError(
+                "\(folder) holds none of data_batch_4.bin, data_batch_4.bin.gz; it holds "
+                    + "data_batch_1.bin, data_batch_2.bin, data_batch_3.bin, data_batch_4.bin/, "
+                    + "data_batch_5.bin and 1 more: set data.directory to the folder that holds "
+                    + DataOrigin.cifar10.files, .missingFile
             ) { _ = try DatasetPair.cifar(.ten, directory: directory) }
             // A whole archive beside it serves.
             try write(gzip(archive(.ten)), to: directory + "/cifar-10-binary.tar.gz")

@@ -6,7 +6,7 @@ import Testing
     static let images = idx(extents: [3, 2, 5], elements: (0..<30).map { UInt8($0 * 8) })
 
     private func parse(_ content: [UInt8], dimensions: Int = 3) throws -> IDXArray {
-        try IDXArray.parse(content, file: "d/images", dimensions: dimensions)
+        try IDXArray.parse(content, file: "d/images", forms: [dimensions == 1 ? .labels : .images])
     }
 
     @Test(
@@ -138,7 +138,8 @@ import Testing
         ] as [(UInt8, String)])
     func elementType(code: UInt8, name: String) {
         expectError(
-            "d/images holds \(name), but images and labels are unsigned bytes (type 08): convert it"
+            "d/images holds \(name), but images are unsigned bytes (type 08), and labels these or "
+                + "32-bit integers (type 0c): convert it"
         ) { _ = try parse(idx(extents: [1, 1, 1], elements: [0], elementType: code)) }
     }
 
@@ -172,16 +173,18 @@ import Testing
                         + "large, " + downloadAgain
                 ) {
                     _ = try IDXArray.parse(
-                        content, file: "d/images", dimensions: 3, memoryLimit: 1000)
+                        content, file: "d/images", forms: [.images], memoryLimit: 1000)
                 }
             }
         }
         expectError(
             "d/images cannot be kept in memory: its header says 3 × 2 × 5 bytes, the limit is 29; "
                 + "if the file is not meant to be so large, " + downloadAgain
-        ) { _ = try IDXArray.parse(Self.images, file: "d/images", dimensions: 3, memoryLimit: 29) }
+        ) {
+            _ = try IDXArray.parse(Self.images, file: "d/images", forms: [.images], memoryLimit: 29)
+        }
         #expect(throws: Never.self) {
-            try IDXArray.parse(Self.images, file: "d/images", dimensions: 3, memoryLimit: 30)
+            try IDXArray.parse(Self.images, file: "d/images", forms: [.images], memoryLimit: 30)
         }
         #expect(IDXArray.physicalMemory > 1 << 28)
     }
@@ -194,7 +197,8 @@ import Testing
                 "d/images is truncated: it should have 17592186044432 bytes but ends after 18; "
                     + downloadAgain
             ) {
-                _ = try IDXArray.parse(content, file: "d/images", dimensions: 3, memoryLimit: .max)
+                _ = try IDXArray.parse(
+                    content, file: "d/images", forms: [.images], memoryLimit: .max)
             }
         }
     }

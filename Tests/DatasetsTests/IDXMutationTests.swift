@@ -1,6 +1,7 @@
-import Datasets
 import TensorCore
 import Testing
+
+@testable import Datasets
 
 @Suite struct IDXMutationTests {
     /// Files to start from: plain and packed, images and labels, one and two members.
@@ -8,8 +9,10 @@ import Testing
         let images = idx(
             extents: [5, 4, 3], elements: (0..<60).map { UInt8(truncatingIfNeeded: $0 * 29) })
         let labels = idx(extents: [40], elements: (0..<40).map { UInt8($0 % 10) })
+        var records = idx(extents: [5, 8], elements: (0..<160).map { UInt8($0) })
+        records[2] = 0x0c
         return [
-            images, labels, gzip(images), gzip(labels, fileName: "labels"),
+            images, labels, records, gzip(records), gzip(images), gzip(labels, fileName: "labels"),
             gzip(Array(images[..<30]), level: 9) + gzip(Array(images[30...]), level: 0),
         ]
     }()
@@ -24,10 +27,13 @@ import Testing
             let content = mutated(original, &dice)
             let dimensions = dice.below(4) == 0 ? 1 : 3
             do throws(DatasetError) {
-                let array = try IDXArray.parse(content, file: "f", dimensions: dimensions)
+                let array = try IDXArray.parse(
+                    content, file: "f",
+                    forms: dimensions == 1 ? [.labels, .integerLabels, .records] : [.images])
                 let isWhole =
-                    array.extents.count == dimensions
-                    && array.elements.count == array.extents.reduce(1, *)
+                    (array.extents.count == dimensions || dimensions == 1 && array.form == .records)
+                    && array.elements.count
+                        == array.extents.reduce(array.form.elementBytes, *)
                 if !isWhole { Issue.record("round \(round) read \(array)") }
                 outcomes["read", default: 0] += 1
             } catch {

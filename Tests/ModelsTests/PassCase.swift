@@ -156,7 +156,7 @@ struct PassCase: Sendable {
         try network.gradientReduction.sum { _ in }
         if network.sharedStatisticsLength == 0 && communicator.thread == 0 {
             for layer in network.normalizations {
-                layer.commit(shared: nil, samples: samples, afterBatches: 0)
+                layer.commit(shared: nil, samples: samples)
             }
         }
         part.gradientBytes = graph.gradientBytes

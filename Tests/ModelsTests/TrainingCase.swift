@@ -138,11 +138,9 @@ struct TrainingCase: Sendable {
         for layer in network.normalizations {
             let length = layer.sharedStatisticsLength
             layer.commit(
-                shared: length > 0 ? metrics.result(ofGroup: 0) + offset : nil, samples: samples,
-                afterBatches: network.replica.batchesTracked)
+                shared: length > 0 ? metrics.result(ofGroup: 0) + offset : nil, samples: samples)
             offset += length
         }
-        network.replica.batchesTracked += 1
     }
 
     private static func statistics(_ replica: Replica) -> [Float] {

@@ -114,7 +114,7 @@ struct LayerCase: Sendable {
             replica.statistics[running.mean.lowerBound + c] = runningMean[c]
             replica.statistics[running.variance.lowerBound + c] = runningVariance[c]
         }
-        replica.batchesTracked = batchesTracked
+        replica.batchesTracked[0] = batchesTracked
         return replica
     }
 
@@ -170,9 +170,7 @@ struct LayerCase: Sendable {
             part.inputGradient = gradient?.elements ?? []
             if layout.reduced > 0 { try reduction.sum { _ in } }
             if communicator.thread == 0 {
-                layer.commit(
-                    shared: shared?.result(ofGroup: 0), samples: samples,
-                    afterBatches: replica.batchesTracked)
+                layer.commit(shared: shared?.result(ofGroup: 0), samples: samples)
             }
         }
         // Nobody reads the replica before all have written it.

@@ -106,7 +106,7 @@ struct FilesSafetensorsTests {
             file("{\"a\""),
             damaged + ", which is not JSON: a colon is missing at byte 4" + again)
         expect(file("[]"), damaged + ", which is not a JSON object" + again)
-        expect(file(" {}"), damaged + ", which is not a JSON object" + again)
+        expect(file(" []"), damaged + ", which is not a JSON object" + again)
         let first = entry("w", "F32", "[1]", "[0,4]")
         let second = entry("w", "F32", "[1]", "[4,8]")
         expect(
@@ -125,8 +125,8 @@ struct FilesSafetensorsTests {
             file("{\(entry("w", "F32", "[1]", "[0,4.0]"))}", data: 4),
             "tensor 'w' in 'f' has no valid 'data_offsets' in the header; save it again")
         expect(
-            file("{\(entry("w", "BF16", "[1]", "[0,2]"))}", data: 2),
-            "tensor 'w' in 'f' has values of type BF16: convert it to F32 (or I64) and save again")
+            file("{\(entry("w", "BF16", "[2]", "[0,2]"))}", data: 2),
+            "tensor 'w' in 'f' has 2 bytes where its shape needs 4; save it again")
         expect(
             file("{\(entry("w", "F32", "[4611686018427387904,2]", "[0,8]"))}", data: 8),
             "tensor 'w' in 'f' has the impossible shape [4611686018427387904, 2]; save it again")
@@ -191,29 +191,31 @@ struct FilesSafetensorsTests {
     func loading() throws {
         let model: [SafetensorsFile.Expectation] = [
             .init(name: "layers.0.weight", shape: [2, 3]), .init(name: "layers.0.bias", shape: [3]),
-            .init(name: "layers.1.num_batches_tracked", dataType: .int64, shape: []),
+            .init(countOfBatches: "layers.1.num_batches_tracked"),
             .init(name: "empty", shape: [0, 4]), .init(name: "layers.10.weight", shape: [1, 1]),
         ]
         func check(_ change: (inout [SafetensorsFile.Expectation]) -> Void) -> String {
             var changed = model
             change(&changed)
-            return message { try sample.requireTensors(of: changed) }
+            return message { try sample.match(changed) }
         }
+        let start = "'sample' is of another network: "
         let remedy = "; use the config that the file was trained with"
         #expect(check { _ in } == "no error")
         #expect(check { $0.reverse() } == "no error")
         #expect(
             check { $0[1] = .init(name: "layers.2.bias", shape: [3]) }
-                == "'sample' lacks the tensor 'layers.2.bias' (it has 'layers.0.bias')" + remedy)
+                == start + "it lacks 'layers.2.bias', and it has beyond the network's "
+                + "'layers.0.bias'" + remedy)
         #expect(
             check { $0.append(.init(name: "layers.4.weight", shape: [3])) }
-                == "'sample' lacks the tensor 'layers.4.weight'" + remedy)
+                == start + "it lacks 'layers.4.weight'" + remedy)
         #expect(
             check { $0.remove(at: 4) }
-                == "tensor 'layers.10.weight' in 'sample' is not in the model (nearest: "
-                + "'layers.0.weight')" + remedy)
+                == start + "it has beyond the network's 'layers.10.weight'" + remedy)
         #expect(
-            check { $0.remove(at: 3) } == "tensor 'empty' in 'sample' is not in the model" + remedy)
+            check { $0.removeSubrange(3...) }
+                == start + "it has beyond the network's 'empty', 'layers.10.weight'" + remedy)
         #expect(
             check { $0[0] = .init(name: "layers.0.weight", shape: [3, 2]) }
                 == "tensor 'layers.0.weight' in 'sample' has the shape [2, 3] where the model has "
@@ -221,10 +223,10 @@ struct FilesSafetensorsTests {
         #expect(
             check { $0[2] = .init(name: "layers.1.num_batches_tracked", shape: []) }
                 == "tensor 'layers.1.num_batches_tracked' in 'sample' has values of type I64 where "
-                + "the model has F32" + remedy)
+                + "the model has F32: convert it and save again")
         #expect(
             message { _ = try sample.floats("layers.0.wight") }
-                == "'sample' lacks the tensor 'layers.0.wight' (it has 'layers.0.weight')" + remedy)
+                == "'sample' has no tensor 'layers.0.wight'; see its tensors with inspect")
     }
 
     @Test("100 000 mutated files are read or refused, and never trap")

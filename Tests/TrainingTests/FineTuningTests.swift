@@ -65,7 +65,7 @@ struct FineTuningTests {
         var digests: Set<String> = []
         for threads in [1, 2, 3] {
             let trainer = Trainer(plan)
-            #expect(try trainer.initialize(from: model) == [])
+            #expect(try trainer.initialize(from: model).fresh == [])
             let before = try tensors(trainer)
             _ = try trainer.run(threads: threads)
             let after = try tensors(trainer)
@@ -112,7 +112,7 @@ struct FineTuningTests {
         let four = try plan([], classes: 4)
         let trainer = Trainer(four)
         let initial = try tensors(trainer)
-        let fresh = try trainer.initialize(from: file)
+        let fresh = try trainer.initialize(from: file).fresh
         let last = four.layout.parameters.suffix(2).map(\.name)
         #expect(fresh == last)
         let (given, now) = (try tensors(source), try tensors(trainer))
@@ -125,7 +125,7 @@ struct FineTuningTests {
                 _ = try Trainer(try SmallRun.plan(shards: 6, scope: "\"global\"")).initialize(
                     from: file)
             }
-            .hasPrefix("'' lacks the tensor 'layers."))
+            .hasPrefix("'' is of another network: it lacks 'layers."))
     }
 
     @Test("the average of files is that of their values; of one file it is the file")

@@ -61,7 +61,7 @@ private struct LayerRun: Sendable {
             inputGradient.set(mine, try #require(gradient))
             try part.reduction.sum { _ in }
             for case let layer as BatchNorm in layers.layers where communicator.thread == 0 {
-                layer.commit(shared: nil, samples: fixture.shape[0], afterBatches: 0)
+                layer.commit(shared: nil, samples: fixture.shape[0])
             }
             try communicator.barrier()
         }

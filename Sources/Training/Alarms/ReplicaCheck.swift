@@ -34,8 +34,8 @@ final class ReplicaCheck: Sendable {
         self.world = world
         self.hosts = hosts
         tensors = StateTensor.all(replica, optimizer)
-        // The last one is the number of batches.
-        mine = .allocate(capacity: tensors.count + 1)
+        // The last ones are the numbers of batches.
+        mine = .allocate(capacity: tensors.count + replica.batchesTracked.count)
         mine.initialize(repeating: 0)
         all = .allocate(capacity: world.ranks * mine.count)
         all.initialize(repeating: 0)
@@ -63,7 +63,9 @@ final class ReplicaCheck: Sendable {
             mine[index] = tensors[index].hash
         }
         if communicator.thread == 0 {
-            mine[tensors.count] = UInt64(truncatingIfNeeded: replica.batchesTracked)
+            for (index, batches) in replica.batchesTracked.enumerated() {
+                mine[tensors.count + index] = UInt64(truncatingIfNeeded: batches)
+            }
         }
         try communicator.gather(
             UnsafeRawBufferPointer(mine), into: UnsafeMutableRawBufferPointer(all), .digest)
@@ -76,9 +78,14 @@ final class ReplicaCheck: Sendable {
         let (named, others) = Self.suspects((0..<world.ranks).map { Array(row($0)) })
         throw TrainingError.replicasDiffer(
             step: step, epoch: epoch,
-            tensor: first.map { $0 < tensors.count ? tensors[$0].name : "num_batches_tracked" }
-                ?? "",
+            tensor: first.map(name) ?? "",
             ranks: named.map { RankOnHost(rank: $0, host: hosts[$0]) }, others: others)
+    }
+
+    private func name(ofHash index: Int) -> String {
+        index < tensors.count
+            ? tensors[index].name
+            : replica.layout.statistics[index - tensors.count].name + ".num_batches_tracked"
     }
 
     /// The hashes of rank `rank`.

@@ -13,33 +13,32 @@ extension SafetensorsFile {
         precondition(!files.isEmpty, "there is nothing to average")
         let first = files[0]
         let entries = first.entries.filter { !$0.isOptimizers }
-        let expectations = entries.map {
-            Expectation(name: $0.name, dataType: $0.dataType, shape: $0.shape)
+        let expectations = entries.map { entry in
+            entry.dataType.isInteger
+                ? Expectation(countOfBatches: entry.name)
+                : Expectation(name: entry.name, shape: entry.shape)
         }
-        for file in files {
-            try file.requireTensors(of: expectations, ignoringOptimizer: true)
-        }
+        for file in files { try file.match(expectations, ignoringOptimizer: true) }
         let digest = SHA256()
         var contents: [Content] = []
         for entry in entries {
-            switch entry.dataType {
-            case .float32:
-                var sums = [Double](repeating: 0, count: entry.count)
-                for file in files {
-                    for (index, value) in try file.floats(entry.name).enumerated() {
-                        sums[index] += Double(value)
-                    }
-                }
-                let means = sums.map { Float($0 / Double(files.count)) }
-                if !entry.isInputs { digest.update(means) }
-                contents.append(Content(name: entry.name, shape: entry.shape, means))
-            case .int64:
-                var largest = try first.integers(entry.name)
-                for file in files.dropFirst() {
-                    largest = zip(largest, try file.integers(entry.name)).map { max($0, $1) }
-                }
-                contents.append(Content(name: entry.name, shape: entry.shape, integers: largest))
+            if entry.dataType.isInteger {
+                let largest = try files.map { file throws(CheckpointError) in
+                    try file.count(entry.name) ?? 0
+                }.max()
+                contents.append(
+                    Content(name: entry.name, shape: [], integers: [Int64(largest ?? 0)]))
+                continue
             }
+            var sums = [Double](repeating: 0, count: entry.count)
+            for file in files {
+                for (index, value) in try file.floats(entry.name).enumerated() {
+                    sums[index] += Double(value)
+                }
+            }
+            let means = sums.map { Float($0 / Double(files.count)) }
+            if !entry.isInputs { digest.update(means) }
+            contents.append(Content(name: entry.name, shape: entry.shape, means))
         }
         var metadata = [
             "format": "pt", "program": "bn-train \(programVersion)",

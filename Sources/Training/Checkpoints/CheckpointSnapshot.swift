@@ -11,7 +11,7 @@ final class CheckpointSnapshot {
     private let parameters: UnsafeMutablePointer<Float>
     private let statistics: UnsafeMutablePointer<Float>
     private let buffers: [UnsafeMutablePointer<Float>]
-    private var batchesTracked = 0
+    private var batchesTracked: [Int] = []
     /// What inputs are scaled by, which does not change.
     private let input: [SafetensorsFile.Content]
     private let inputKind: String?
@@ -44,7 +44,7 @@ final class CheckpointSnapshot {
         for (index, buffer) in buffers.enumerated() {
             buffer.update(from: optimizer.buffer(index), count: layout.length)
         }
-        batchesTracked = replica.batchesTracked
+        batchesTracked = Array(replica.batchesTracked)
     }
 
     /// The tensors as a checkpoint holds them, one after the other, so that no more than one is held

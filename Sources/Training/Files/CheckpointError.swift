@@ -14,14 +14,12 @@ public enum CheckpointError: Error, Equatable, Sendable, CustomStringConvertible
     case headerNotText(path: String)
     /// The header is not JSON, or names something twice.
     case headerNotJSON(path: String, cause: JSONSyntaxError)
-    /// The header is JSON, but not an object that starts with its first byte.
+    /// The header is JSON, but not an object.
     case headerNotObject(path: String)
     /// `__metadata__` is not an object of strings.
     case metadataNotStrings(path: String)
     /// A tensor's entry lacks a field or has one of the wrong type.
     case malformedEntry(path: String, tensor: String, field: String)
-    /// A tensor's values are of a type other than F32 and I64.
-    case unsupportedDataType(path: String, tensor: String, dataType: String)
     /// A tensor's shape has more values than can be counted.
     case shapeTooLarge(path: String, tensor: String, shape: [Int])
     /// A tensor's range ends before it begins; bytes of the data.
@@ -33,14 +31,19 @@ public enum CheckpointError: Error, Equatable, Sendable, CustomStringConvertible
     /// Bytes that belong to no tensor; offsets in the data.
     case unusedBytes(path: String, begin: Int, end: Int)
 
-    /// The model has a tensor that the file lacks; `nearest` is a name the model does not know.
-    case missingTensor(path: String, tensor: String, nearest: String?)
-    /// The file has a tensor that the model lacks; `nearest` is the model's closest name.
-    case unexpectedTensor(path: String, tensor: String, nearest: String?)
+    /// The file has no tensor of this name.
+    case missingTensor(path: String, tensor: String)
+    /// The file lacks tensors of the model, or has some that the model lacks; `isOurs` says whether
+    /// it has the configuration of its run.
+    case otherTensors(path: String, missing: [String], leftOver: [String], isOurs: Bool)
     /// A tensor has another shape than in the model.
-    case wrongShape(path: String, tensor: String, expected: [Int], actual: [Int])
+    case wrongShape(path: String, tensor: String, expected: [Int], actual: [Int], isOurs: Bool)
     /// A tensor has another type than in the model.
     case wrongDataType(path: String, tensor: String, expected: String, actual: String)
+    /// A tensor of F64 has a finite value that Float32 has not.
+    case beyondFloat32(path: String, tensor: String, value: Double)
+    /// A number of batches is negative, or no integer.
+    case notCount(path: String, tensor: String, value: Double)
 
     /// A file without the header of a checkpoint: a model alone.
     case notCheckpoint(path: String)
@@ -84,9 +87,6 @@ public enum CheckpointError: Error, Equatable, Sendable, CustomStringConvertible
                 + "than strings; \(saveAgain)"
         case .malformedEntry(let path, let tensor, let field):
             return "\(place(tensor, path)) has no valid '\(field)' in the header; \(saveAgain)"
-        case .unsupportedDataType(let path, let tensor, let dataType):
-            return "\(place(tensor, path)) has values of type \(oneLine(dataType)): "
-                + "convert it to F32 (or I64) and save again"
         case .shapeTooLarge(let path, let tensor, let shape):
             return "\(place(tensor, path)) has the impossible shape \(shape); \(saveAgain)"
         case .invertedRange(let path, let tensor, let begin, let end):
@@ -100,15 +100,23 @@ public enum CheckpointError: Error, Equatable, Sendable, CustomStringConvertible
         case .unusedBytes(let path, let begin, let end):
             return "'\(oneLine(path))' has \(end - begin) bytes at \(begin) of its data that "
                 + "belong to no tensor; \(saveAgain)"
-        case .missingTensor(let path, let tensor, let nearest):
-            return "'\(oneLine(path))' lacks the tensor '\(oneLine(tensor))'"
-                + (nearest.map { " (it has '\(oneLine($0))')" } ?? "") + "; \(sameModel)"
-        case .unexpectedTensor(let path, let tensor, let nearest):
-            return "\(place(tensor, path)) is not in the model"
-                + (nearest.map { " (nearest: '\(oneLine($0))')" } ?? "") + "; \(sameModel)"
-        case .wrongShape(let path, let tensor, let expected, let actual):
+        case .missingTensor(let path, let tensor):
+            return "'\(oneLine(path))' has no tensor '\(oneLine(tensor))'; "
+                + "see its tensors with inspect"
+        case .otherTensors(let path, let missing, let leftOver, let isOurs):
+            return "'\(oneLine(path))' is of another network: "
+                + [("it lacks", missing), ("it has beyond the network's", leftOver)]
+                .filter { !$0.1.isEmpty }
+                .map { "\($0) \(list($1.map { "'\(oneLine($0))'" }))" }.joined(separator: ", and ")
+                + "; \(rightNetwork(isOurs))"
+        case .wrongShape(let path, let tensor, let expected, let actual, let isOurs):
             return "\(place(tensor, path)) has the shape \(actual) where the model has "
-                + "\(expected); \(sameModel)"
+                + "\(expected); \(rightNetwork(isOurs))"
+        case .beyondFloat32(let path, let tensor, let value):
+            return "\(place(tensor, path)) has the value \(value), which is beyond Float32; "
+                + "bring its values into that range and save again"
+        case .notCount(let path, let tensor, let value):
+            return "\(place(tensor, path)) is \(value), which is no number of batches; \(saveAgain)"
         case .notCheckpoint(let path):
             return "'\(oneLine(path))' is no checkpoint of a run: its header says nothing of a "
                 + "step; give a file such as runs/NAME-1/checkpoints/step-1000.safetensors"
@@ -124,8 +132,8 @@ public enum CheckpointError: Error, Equatable, Sendable, CustomStringConvertible
             return "'\(oneLine(path))' is damaged: its tensors are not those that were written "
                 + "(SHA-256); \(otherCheckpoint)"
         case .wrongDataType(let path, let tensor, let expected, let actual):
-            return "\(place(tensor, path)) has values of type \(actual) where the model has "
-                + "\(expected); \(sameModel)"
+            return "\(place(tensor, path)) has values of type \(oneLine(actual)) where the model "
+                + "has \(expected): convert it and save again"
         }
     }
 
@@ -136,5 +144,10 @@ public enum CheckpointError: Error, Equatable, Sendable, CustomStringConvertible
     private var otherCheckpoint: String { "take an earlier checkpoint" }
     private var copyAgain: String { "copy or save it again" }
     private var saveAgain: String { "save it again" }
-    private var sameModel: String { "use the config that the file was trained with" }
+    /// What to do where network and file differ: a file of another program never had a config.
+    private func rightNetwork(_ isOurs: Bool) -> String {
+        isOurs
+            ? "use the config that the file was trained with"
+            : "choose the network that its tensors are of, or rename them"
+    }
 }

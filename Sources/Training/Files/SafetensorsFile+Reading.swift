@@ -32,7 +32,7 @@ extension SafetensorsFile {
         do { json = try JSONValue(parsing: header) } catch {
             throw .headerNotJSON(path: path, cause: error)
         }
-        guard let object = json.object, header.first == UInt8(ascii: "{") else {
+        guard let object = json.object else {
             throw .headerNotObject(path: path)
         }
         var entries: [Entry] = []
@@ -84,9 +84,7 @@ private func readEntry(
     guard let typeName = member.value["dtype"]?.string else {
         throw .malformedEntry(path: path, tensor: name, field: "dtype")
     }
-    guard let type = SafetensorsFile.DataType(rawValue: typeName) else {
-        throw .unsupportedDataType(path: path, tensor: name, dataType: typeName)
-    }
+    let type = SafetensorsFile.DataType(rawValue: typeName)
     guard let shape = naturals(member.value["shape"]) else {
         throw .malformedEntry(path: path, tensor: name, field: "shape")
     }
@@ -96,11 +94,12 @@ private func readEntry(
     guard offsets[0] <= offsets[1] else {
         throw .invertedRange(path: path, tensor: name, begin: offsets[0], end: offsets[1])
     }
-    guard let expected = byteCount(of: shape, type) else {
+    // Of a type that packs values into bits only the count can be checked.
+    guard let expected = byteCount(of: shape, type.byteCount ?? 1) else {
         throw .shapeTooLarge(path: path, tensor: name, shape: shape)
     }
     let range = offsets[0]..<offsets[1]
-    guard range.count == expected else {
+    guard range.count == expected || type.byteCount == nil else {
         throw .wrongByteCount(path: path, tensor: name, expected: expected, actual: range.count)
     }
     return SafetensorsFile.Entry(name: name, dataType: type, shape: shape, range: range)
@@ -114,8 +113,8 @@ private func naturals(_ value: JSONValue?) -> [Int]? {
 }
 
 /// Bytes of a tensor; nil if a product overflows, even where a later extent is zero.
-private func byteCount(of shape: [Int], _ type: SafetensorsFile.DataType) -> Int? {
-    var count = type.byteCount
+private func byteCount(of shape: [Int], _ bytesOfValue: Int) -> Int? {
+    var count = bytesOfValue
     for extent in shape {
         let product = count.multipliedReportingOverflow(by: extent)
         if product.overflow { return nil }

@@ -39,12 +39,19 @@ extension SafetensorsFile {
             }
         }
 
+        /// Bytes of the values.
+        private var byteCount: Int {
+            switch values {
+            case .float32(let values): 4 * values.count
+            case .int64(let values): 8 * values.count
+            }
+        }
+
         /// The tensor's place behind `previous`.
         func entry(at previous: Entry?) -> Entry {
             let start = previous?.range.upperBound ?? 0
             return Entry(
-                name: name, dataType: dataType, shape: shape,
-                range: start..<start + shape.reduce(dataType.byteCount, *))
+                name: name, dataType: dataType, shape: shape, range: start..<start + byteCount)
         }
 
         func append(to bytes: inout [UInt8]) {

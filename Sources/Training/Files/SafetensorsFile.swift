@@ -8,17 +8,6 @@
 /// weight, bias, running_mean, running_var, num_batches_tracked. The same tensors and metadata
 /// always give the same bytes.
 public struct SafetensorsFile: Sendable {
-    /// The types of values that this reader and writer know, by the format's names.
-    public enum DataType: String, Sendable {
-        /// Float32.
-        case float32 = "F32"
-        /// Int64.
-        case int64 = "I64"
-
-        /// Bytes of one value.
-        public var byteCount: Int { self == .float32 ? 4 : 8 }
-    }
-
     /// A tensor's place in the file.
     public struct Entry: Equatable, Sendable {
         /// The name, such as `layers.0.weight`.
@@ -31,7 +20,7 @@ public struct SafetensorsFile: Sendable {
         public let range: Range<Int>
 
         /// Values in the tensor.
-        public var count: Int { range.count / dataType.byteCount }
+        public var count: Int { shape.reduce(1, *) }
 
         /// Whether it is an optimizer's, and no part of the model.
         public var isOptimizers: Bool { name.hasPrefix(SafetensorsFile.optimizerPrefix) }
@@ -73,43 +62,6 @@ public struct SafetensorsFile: Sendable {
         serialized[dataStart + entry.range.lowerBound..<dataStart + entry.range.upperBound]
     }
 
-    /// The values of the Float32 tensor `name`, in row-major order.
-    ///
-    /// - Throws: `CheckpointError.missingTensor` or `.wrongDataType`.
-    public func floats(_ name: String) throws(CheckpointError) -> [Float] {
-        values(of: try entry(name, .float32), as: Float.self)
-    }
-
-    /// The values of the Int64 tensor `name`, in row-major order.
-    ///
-    /// - Throws: `CheckpointError.missingTensor` or `.wrongDataType`.
-    public func integers(_ name: String) throws(CheckpointError) -> [Int64] {
-        values(of: try entry(name, .int64), as: Int64.self)
-    }
-
-    private func entry(_ name: String, _ type: DataType) throws(CheckpointError) -> Entry {
-        guard let entry = self[name] else {
-            throw .missingTensor(
-                path: path, tensor: name, nearest: nearestName(to: name, among: entries.map(\.name))
-            )
-        }
-        guard entry.dataType == type else {
-            throw .wrongDataType(
-                path: path, tensor: name, expected: type.rawValue, actual: entry.dataType.rawValue)
-        }
-        return entry
-    }
-
-    /// The data need not be aligned: an I64 may follow an odd number of F32.
-    private func values<Value: BitwiseCopyable>(of entry: Entry, as: Value.Type) -> [Value] {
-        [Value](unsafeUninitializedCapacity: entry.count) { buffer, filled in
-            bytes(of: entry).withUnsafeBytes {
-                UnsafeMutableRawBufferPointer(buffer).copyMemory(from: $0)
-            }
-            filled = entry.count
-        }
-    }
-
     /// SHA-256 of all data.
     var payloadDigest: String {
         let digest = SHA256()
@@ -131,87 +83,4 @@ public struct SafetensorsFile: Sendable {
         }
         return digest.finish()
     }
-}
-
-// MARK: - Loading into a model
-
-extension SafetensorsFile {
-    /// A tensor that a model expects.
-    public struct Expectation: Equatable, Sendable {
-        /// The name.
-        public let name: String
-        /// The type of the values.
-        public let dataType: DataType
-        /// The extents.
-        public let shape: [Int]
-
-        /// A tensor that a model expects.
-        public init(name: String, dataType: DataType = .float32, shape: [Int]) {
-            self.name = name
-            self.dataType = dataType
-            self.shape = shape
-        }
-    }
-
-    /// Checks that the file holds exactly the tensors of `model`, in any order, and perhaps what
-    /// its inputs are scaled by.
-    ///
-    /// - Parameters:
-    ///   - ignoringOptimizer: whether what an optimizer keeps may stand there, too.
-    ///   - ignoringOthers: whether anything may.
-    /// - Throws: the first of `CheckpointError.missingTensor`, `.wrongDataType`, `.wrongShape` in
-    ///   the model's order, then `.unexpectedTensor` in the file's.
-    public func requireTensors(
-        of model: [Expectation], ignoringOptimizer: Bool = false, ignoringOthers: Bool = false
-    ) throws(CheckpointError) {
-        let known = Set(model.map(\.name))
-        let unknown = entries.filter { !known.contains($0.name) && !$0.isInputs }
-            .filter { !(ignoringOptimizer && $0.isOptimizers) }.map(\.name)
-        for expected in model {
-            guard let entry = self[expected.name] else {
-                throw .missingTensor(
-                    path: path, tensor: expected.name,
-                    nearest: nearestName(to: expected.name, among: unknown))
-            }
-            guard entry.dataType == expected.dataType else {
-                throw .wrongDataType(
-                    path: path, tensor: entry.name, expected: expected.dataType.rawValue,
-                    actual: entry.dataType.rawValue)
-            }
-            guard entry.shape == expected.shape else {
-                throw .wrongShape(
-                    path: path, tensor: entry.name, expected: expected.shape, actual: entry.shape)
-            }
-        }
-        if let name = unknown.first, !ignoringOthers {
-            throw .unexpectedTensor(
-                path: path, tensor: name,
-                nearest: nearestName(to: name, among: model.map(\.name)))
-        }
-    }
-}
-
-/// The candidate with the fewest insertions, deletions and replacements of a character from
-/// `name`; nil if none is nearer than a third of its length (at least 2).
-private func nearestName(to name: String, among candidates: [String]) -> String? {
-    let target = Array(name.prefix(100))
-    var best: (name: String, distance: Int)?
-    for candidate in candidates {
-        let other = Array(candidate.prefix(100))
-        var row = Array(0...other.count)
-        for (i, a) in target.enumerated() {
-            var diagonal = row[0]
-            row[0] = i + 1
-            for (j, b) in other.enumerated() {
-                let replaced = diagonal + (a == b ? 0 : 1)
-                diagonal = row[j + 1]
-                row[j + 1] = min(replaced, row[j] + 1, diagonal + 1)
-            }
-        }
-        let distance = row[other.count]
-        if distance <= max(2, target.count / 3), distance < best?.distance ?? Int.max {
-            best = (candidate, distance)
-        }
-    }
-    return best?.name
 }
