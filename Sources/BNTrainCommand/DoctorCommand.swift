@@ -65,6 +65,7 @@ enum DoctorCommand {
                     underMPI: isUnderLauncher),
             threadsAreGiven: arguments.threads != nil, model: model.name,
             parameters: model.parameters, replicaBytes: model.replicaBytes,
+            copiesTwice: session.copiesTwice,
             // Ranks of a launcher have each but some of the cores, and `verify` compares those.
             worlds: isUnderLauncher
                 ? nil

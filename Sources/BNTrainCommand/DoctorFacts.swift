@@ -45,6 +45,9 @@ struct DoctorFacts: Equatable, Sendable {
     /// Bytes of one rank's parameters, gradient, velocity and running statistics.
     var replicaBytes: Int
 
+    /// Whether messages between this host's ranks are copied twice; see `MPISession.copiesTwice`.
+    var copiesTwice = false
+
     /// Short runs in worlds of several sizes; nil under a launcher, where none are made.
     var worlds: [WorldComparison.Case]?
 
@@ -66,7 +69,9 @@ struct DoctorWarning: Equatable, Sendable {
 extension DoctorFacts {
     /// All that is slow or wrong, the worst first.
     var warnings: [DoctorWarning] {
-        let machine = [debugBuild, oldCPU, narrowBinary, boundRanks, oversubscribed, openMP, root]
+        let machine = [
+            debugBuild, oldCPU, narrowBinary, boundRanks, oversubscribed, doubleCopy, openMP, root,
+        ]
         return otherBits + machine.compactMap { $0 }
     }
 
@@ -148,6 +153,15 @@ extension DoctorFacts {
             kind: "oversubscribed",
             text: "\(asked) share \(counted(hostCores, "core")), and wait for one another: "
                 + remedy)
+    }
+
+    private var doubleCopy: DoctorWarning? {
+        guard copiesTwice else { return nil }
+        return DoctorWarning(
+            kind: "double-copy",
+            text:
+                "the system refuses process_vm_readv, as containers do, and messages between ranks "
+                + "of this host are copied twice: start the container with --cap-add SYS_PTRACE")
     }
 
     private var openMP: DoctorWarning? {

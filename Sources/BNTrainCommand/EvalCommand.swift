@@ -59,6 +59,6 @@ extension SafetensorsFile {
             throw CheckpointError.missingConfiguration(path: path)
         }
         return try RunConfiguration.load(
-            text: text, name: path + " (config)", settings: arguments.settings)
+            recorded: text, name: path + " (config)", settings: arguments.settings)
     }
 }

@@ -29,9 +29,11 @@ final class Launch {
         on words: [String], session: MPISession, environment: [String: String]
     ) throws -> Launch {
         let arguments = try agree(session, seconds: Arguments().timeout) {
-            try Arguments.parse(words)
+            try PathEncodingError.check()
+            return try Arguments.parse(words)
         }
         let launch = Launch(arguments, session: session, environment: environment)
+        try launch.sayWhereMessagesAreCopiedTwice()
         let tasks = try session.gather(
             record: Array(arguments.task.utf8), seconds: arguments.timeout
         ).map { String(decoding: $0, as: UTF8.self) }
@@ -59,6 +61,27 @@ final class Launch {
     /// Prints a warning for people, on rank 0.
     func warn(_ line: String) {
         if speaks { Console.error("bn-train: warning: \(line)\n") }
+    }
+
+    /// What the run in `folder` gives up where its disk is full, and says so.
+    func room(in folder: RunFolder) -> DiskRoom {
+        let speaks = speaks
+        return DiskRoom(folder) { path in
+            if speaks { Console.error("bn-train: warning: \(removedForRoom(path))\n") }
+        }
+    }
+
+    private func sayWhereMessagesAreCopiedTwice() throws {
+        let hosts = try session.gather(
+            record: session.copiesTwice ? Array(session.hostName.utf8) : [],
+            seconds: arguments.timeout
+        ).filter { !$0.isEmpty }.map { String(decoding: $0, as: UTF8.self) }
+        guard let host = hosts.first else { return }
+        let others = Set(hosts).count - 1
+        say(
+            "ranks    \(visible(host))\(others > 0 ? " and \(counted(others, "other host"))" : "") "
+                + "\(others > 0 ? "refuse" : "refuses") process_vm_readv, as containers do: messages "
+                + "between its ranks are copied twice (docker's --cap-add SYS_PTRACE allows it)")
     }
 
     // MARK: agreement
@@ -274,6 +297,11 @@ extension DatasetPair {
         case .cifar100(let directory): try DatasetPair.cifar(.hundred, directory: directory)
         }
     }
+}
+
+/// What is said of a checkpoint that was removed because the disk was full.
+func removedForRoom(_ path: String) -> String {
+    "the disk is full: '\(visible(path))' is removed to make room"
 }
 
 /// Faults that tests plant through the environment: BN_TRAIN_PLANT is "throw=WORKER@STEP",

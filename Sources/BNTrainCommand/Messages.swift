@@ -109,6 +109,7 @@ private struct Finding {
     private init(_ error: any Error, at place: Place) {
         switch error {
         case let error as UsageError: self.init(error.description, .usage)
+        case let error as PathEncodingError: self.init(error.description, .usage)
         case let error as ConfigurationError:
             switch error.problem {
             case .missingFile, .missingSweep: self.init(error.description, .missingFile)

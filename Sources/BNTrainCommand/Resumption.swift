@@ -83,7 +83,8 @@ struct Resumption {
                 folder: folder, lock: lock, path: found.file.path, bytes: found.file.serialized,
                 isCheckpoint: true)
         }
-        guard access(folder.finalModel, F_OK) != 0 else {
+        // Who overwrites a run takes its summary away first, and writes one last.
+        guard access(folder.finalModel, F_OK) != 0 || access(folder.summary, F_OK) != 0 else {
             throw ResumeError.finished(path: folder.path)
         }
         launch.warn("'\(folder.path)' holds no whole checkpoint: the run begins at step 1")
@@ -112,7 +113,7 @@ struct Resumption {
         if let checkpoint { return try checkpoint.configuration(settings: arguments.settings) }
         return try begun.map {
             try RunConfiguration.load(
-                text: $0.text, name: $0.name, settings: arguments.settings)
+                recorded: $0.text, name: $0.name, settings: arguments.settings)
         }
     }
 

@@ -70,7 +70,8 @@ struct Rollbacks {
             for path in try CheckpointFolder(of: folder).setAside(after: step) {
                 launch.warn("a checkpoint of a later step is now '\(path)'")
             }
-            return try MetricsLog(path: folder.metrics, resumingAfterStep: step)
+            return try MetricsLog(
+                path: folder.metrics, resumingAfterStep: step, room: launch.room(in: folder))
         }
         return Next(
             trainer: next.trainer, step: step, later: later, found: found,

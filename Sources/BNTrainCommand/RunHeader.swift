@@ -252,13 +252,20 @@ extension RunPlan {
         let onlyTested = missing.filter { !$0.isLeftOut }.map(\.class)
         var warnings: [String] = []
         if !leftOut.isEmpty {
-            let keys = [
-                configuration.data.limit.map { "data.limit \($0)" },
-                split.validation.count > 0 ? "data.validation \(split.validation.count)" : nil,
-            ].compactMap(\.self).joined(separator: " and ")
+            let validation = "data.validation \(split.validation.count)"
+            let isCut = split.validation.count > 0 && configuration.data.validationFrom == .end
+            let cuts = [
+                configuration.data.limit.map { "data.limit \($0)" }, isCut ? validation : nil,
+            ].compactMap(\.self)
             warnings.append(
-                "nothing is trained for \(listed(leftOut)): \(keys) cut the file where it has all "
-                    + "samples of a class behind those of another; shuffle the file, or change them"
+                "nothing is trained for \(listed(leftOut)): "
+                    + (cuts.isEmpty
+                        ? "\(validation) leaves too few samples; hold out fewer"
+                        : "\(cuts.joined(separator: " and ")) "
+                            + "\(cuts.count == 1 ? "cuts" : "cut") the file where it has all samples "
+                            + "of a class behind those of another; shuffle the file, or "
+                            + (isCut
+                                ? "set data.validationFrom to \"spread\"" : "use more of it"))
             )
         }
         if !onlyTested.isEmpty {

@@ -29,6 +29,7 @@ final class RunObserver: TrainingObserver, @unchecked Sendable {
     }
 
     func saved(_ report: CheckpointReport) {
+        for path in report.removed { warn(removedForRoom(path)) }
         if let failure = report.failure {
             warn(
                 "saving after step \(report.step) failed, and training goes on: "

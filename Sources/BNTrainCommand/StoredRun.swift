@@ -29,7 +29,7 @@ struct StoredRun {
     /// The configuration, with settings of the command line on top.
     func configuration(_ settings: [String]) throws(ConfigurationError) -> RunConfiguration {
         try RunConfiguration.load(
-            text: configurationText, name: file("config.json"), settings: settings)
+            recorded: configurationText, name: file("config.json"), settings: settings)
     }
 
     /// Reads the folder at `path`, which the report calls `name`.

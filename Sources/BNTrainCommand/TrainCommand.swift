@@ -78,11 +78,11 @@ struct TrainCommand {
         }
         try launch.onRankZero {
             guard let files else { return }
-            try trainer.file().write(to: files.folder.finalModel)
-            try writeAtomically(
-                path: files.folder.summary,
-                text: summary(outcome, run, file: files.folder.finalModel)
-                    .recorded(on: launch.machine).text + "\n")
+            let room = launch.room(in: files.folder)
+            try room.making { try trainer.file().write(to: files.folder.finalModel) }
+            let text = summary(outcome, run, file: files.folder.finalModel)
+                .recorded(on: launch.machine).text
+            try room.making { try writeAtomically(path: files.folder.summary, text: text + "\n") }
         }
         if let files { report(outcome, run, files.folder, observer?.saves) }
         return 0
@@ -173,6 +173,8 @@ struct TrainCommand {
         try checkpoints.removeLeftovers()
         let step = resumption?.checkpoint?.state.step ?? 0
         if resumption == nil {
+            // From here on the folder's model is of an older run; see `Resumption`.
+            try folder.removeSummary()
             try checkpoints.removeAll()
         } else {
             for path in try checkpoints.setAside(after: step) {
@@ -191,11 +193,12 @@ struct TrainCommand {
         if arguments.saveInitial {
             try trainer.file().write(to: folder.initialModel)
         }
-        let log = try MetricsLog(path: folder.metrics, resumingAfterStep: step)
+        let log = try MetricsLog(
+            path: folder.metrics, resumingAfterStep: step, room: launch.room(in: folder))
         guard configuration.tensorboard else { return (folder, log, nil, lock) }
         let events = try EventLog(
             folder: folder.path, host: launch.machine.host, replica: trainer.replica,
-            resumingAfterStep: resumption == nil ? nil : step)
+            resumingAfterStep: resumption == nil ? nil : step, room: launch.room(in: folder))
         return (folder, log, events, lock)
     }
 

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 struct bn_mpi_requests {
@@ -31,6 +32,17 @@ int bn_mpi_start(int *rank, int *ranks) {
     code = MPI_Comm_rank(world, rank);
     if (code != MPI_SUCCESS) return code;
     return MPI_Comm_size(world, ranks);
+}
+
+int bn_mpi_process_memory_can_be_read(void) {
+#if defined(__linux__)
+    // A profile refuses the call whatever it reads; that of this process needs no permission.
+    char from = 1, to = 0;
+    struct iovec target = {&to, 1}, source = {&from, 1};
+    return process_vm_readv(getpid(), &target, 1, &source, 1, 0) == 1;
+#else
+    return 1;
+#endif
 }
 
 int bn_mpi_threads_allowed(void) {

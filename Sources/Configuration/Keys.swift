@@ -132,7 +132,12 @@ enum Keys {
         doc: "Use only the first so many training samples; null: all.")
     static let validation = Key(
         "data.validation", default: "0", .whole(0...1_000_000_000),
-        doc: "Hold out the last so many of them, to evaluate on during training.")
+        doc: "Hold out so many of them, to evaluate on during training.")
+    static let validationFrom = Key<RunConfiguration.Data.Holdout>(
+        "data.validationFrom", default: "\"spread\"", .name,
+        doc:
+            "Which are held out: \"spread\" over the file, of each class its share, or those at its \"end\"."
+    )
     static let testShift = Key(
         "data.testShift", default: "null", .testShift,
         doc:
@@ -317,7 +322,8 @@ enum Keys {
         initialization, initializationScale,
         normalization, groups, scope, momentum, epsilon, runningVariance, affine, noise, dataName,
         directory, contentDigest,
-        samples, testSamples, scaling, shuffle, dropLast, limit, validation, testShift, augment,
+        samples, testSamples, scaling, shuffle, dropLast, limit, validation, validationFrom,
+        testShift, augment,
         batchSize,
         shards, labelSmoothing, optimizer, learningRate, optimizerMomentum, nesterov, betas,
         trustCoefficient, optimizerEpsilon, weightDecay, decayAll, clipNorm, schedule, warmupSteps,

@@ -33,12 +33,34 @@ extension RunConfiguration {
         try load(bytes: Array(text.utf8), name: name, settings: settings)
     }
 
+    /// The configuration of a run from what the program has recorded of it, in a model's header or
+    /// config.json. What an older record does not say is as it was before there was a key for it.
+    ///
+    /// - Parameters:
+    ///   - text: JSON.
+    ///   - name: what messages call it; relative data paths start from its folder.
+    ///   - settings: the texts of `--set`.
+    public static func load(
+        recorded text: String, name: String, settings texts: [String] = []
+    ) throws(ConfigurationError) -> RunConfiguration {
+        var settings = Settings.embedded
+        try settings.apply(commandLine: beforeKeys)
+        try settings.apply(file: source(Array(text.utf8), name: name))
+        return try resolved(settings, texts)
+    }
+
+    /// What was done before there was a key for it, where the default is another thing.
+    private static let beforeKeys = ["data.validationFrom=\"end\""]
+
     static func load(
         bytes: [UInt8], name: String, settings: [String] = []
     ) throws(ConfigurationError) -> RunConfiguration {
+        try load(source: source(bytes, name: name), settings: settings)
+    }
+
+    private static func source(_ bytes: [UInt8], name: String) -> Source {
         let url = URL(fileURLWithPath: name).deletingLastPathComponent()
-        let source = Source(name: name, bytes: bytes, origin: .file, directory: url.path)
-        return try load(source: source, settings: settings)
+        return Source(name: name, bytes: bytes, origin: .file, directory: url.path)
     }
 
     private static func load(
@@ -213,6 +235,7 @@ extension RunConfiguration.Data {
         dropLast = try settings.value(Keys.dropLast)
         limit = try settings.optional(Keys.limit)
         validation = try settings.value(Keys.validation)
+        validationFrom = try settings.value(Keys.validationFrom)
         testShift = try settings.optional(Keys.testShift)
         augment = try settings.value(Keys.augment)
     }

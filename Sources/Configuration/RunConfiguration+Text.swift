@@ -196,6 +196,7 @@ extension RunConfiguration.Data {
                 ("dropLast", .flag(dropLast)),
                 ("limit", limit.map(JSON.whole) ?? .literal("null")),
                 ("validation", .whole(validation)),
+                ("validationFrom", .string(validationFrom.rawValue)),
                 (
                     "testShift",
                     testShift.map {

@@ -70,8 +70,19 @@ public struct RunConfiguration: Sendable, Hashable {
         /// The first so many training samples are used; nil: all.
         public var limit: Int?
 
-        /// The last so many of those are held out of training for validation.
+        /// So many of those are held out of training for validation.
         public var validation: Int
+
+        /// Which of the training samples are held out.
+        public enum Holdout: String, CaseIterable, Hashable, Sendable {
+            /// Some of each class, spread over the file.
+            case spread
+            /// The last ones.
+            case end
+        }
+
+        /// Which of those are held out.
+        public var validationFrom: Holdout
 
         /// What is done to the test samples, and to them alone; nil for nothing.
         public var testShift: TestShift?

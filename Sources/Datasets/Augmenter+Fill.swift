@@ -21,10 +21,7 @@ extension Augmenter {
                 if position + 4 < indices.count {
                     samples.prefetch(Int(indices[position + 4]))
                 }
-                let sample = Int(indices[position])
-                precondition(
-                    sample >= 0 && sample < samples.count, "the sample is outside the view")
-                let index = samples.range.lowerBound + sample
+                let index = samples.place(of: Int(indices[position]))
                 let placement = draw(sample: index, epoch: epoch, holes: holes)
                 placement.write(
                     dataset, sample: index, holes: holes, scaling: scaling,

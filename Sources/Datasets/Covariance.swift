@@ -15,14 +15,14 @@ func featureCovariance(of samples: SampleView) -> (mean: [Double], covariance: [
     var products = [Double](repeating: 0, count: padded * padded)
     var block = [SIMD16<Float>](repeating: .zero, count: most * padded / 16)
     samples.dataset.images.withUnsafeBufferPointer { images in
-        for first in stride(from: samples.range.lowerBound, to: samples.range.upperBound, by: most)
-        {
-            let count = min(most, samples.range.upperBound - first)
+        for first in stride(from: 0, to: samples.count, by: most) {
+            let count = min(most, samples.count - first)
             block.withUnsafeMutableBytes { bytes in
                 let values = bytes.assumingMemoryBound(to: Float.self)
                 for row in 0..<count {
+                    let start = samples.place(of: first + row) * n
                     for feature in 0..<n {
-                        let value = images[(first + row) * n + feature]
+                        let value = images[start + feature]
                         values[row * padded + feature] = Float(value)
                         sums[feature] += Double(value)
                     }

@@ -50,12 +50,11 @@ extension InputScaling {
     private func fill(
         _ position: Int, of batch: Tensor, from samples: SampleView, sample: Int
     ) {
-        precondition(sample >= 0 && sample < samples.count, "the sample is outside the view")
         let features = samples.dataset.features
         let target = batch.pointer + position * features
         samples.dataset.images.withUnsafeBufferPointer { images in
             guard let base = images.baseAddress else { return }
-            let source = base + (samples.range.lowerBound + sample) * features
+            let source = base + samples.place(of: sample) * features
             scaleBytes(source, into: target, count: features)
         }
     }
@@ -104,7 +103,7 @@ extension SampleView {
         let features = dataset.features
         dataset.images.withUnsafeBufferPointer { images in
             guard let base = images.baseAddress else { return }
-            bn_prefetch(base + (range.lowerBound + index) * features, Int64(features))
+            bn_prefetch(base + place(of: index) * features, Int64(features))
         }
     }
 }

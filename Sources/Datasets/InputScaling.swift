@@ -192,7 +192,8 @@ private func featureMoments(of samples: SampleView) -> (mean: [Double], deviatio
     var sums = [Int](repeating: 0, count: features)
     var squares = sums
     dataset.images.withUnsafeBufferPointer { images in
-        for sample in samples.range {
+        for index in 0..<samples.count {
+            let sample = samples.place(of: index)
             for feature in 0..<features {
                 let value = Int(images[sample * features + feature])
                 sums[feature] &+= value
@@ -218,13 +219,14 @@ private func valueCounts(of samples: SampleView) -> [[Int]] {
     var counts = [Int](repeating: 0, count: tables * channels * 256)
     counts.withUnsafeMutableBufferPointer { counts in
         dataset.images.withUnsafeBufferPointer { images in
-            let first = samples.range.lowerBound * dataset.features
-            let pixels = samples.count * dataset.height * dataset.width
-            for pixel in 0..<pixels {
-                let table = (pixel % tables) * channels
-                for channel in 0..<channels {
-                    let value = Int(images[first + pixel * channels + channel])
-                    counts[(table + channel) * 256 + value] += 1
+            for sample in 0..<samples.count {
+                let first = samples.place(of: sample) * dataset.features
+                for pixel in 0..<dataset.height * dataset.width {
+                    let table = (pixel % tables) * channels
+                    for channel in 0..<channels {
+                        let value = Int(images[first + pixel * channels + channel])
+                        counts[(table + channel) * 256 + value] += 1
+                    }
                 }
             }
         }

@@ -61,10 +61,7 @@ public final class Whitening: Sendable {
         samples.dataset.images.withUnsafeBufferPointer { images in
             guard let base = images.baseAddress else { return }
             func source(_ position: Int) -> UnsafePointer<UInt8> {
-                let sample = sample(position)
-                precondition(
-                    sample >= 0 && sample < samples.count, "the sample is outside the view")
-                return base + (samples.range.lowerBound + sample) * features
+                base + samples.place(of: sample(position)) * features
             }
             for first in stride(from: 0, to: count, by: Self.together) {
                 // The last ones are computed more than once, to the same bits, where a few are left.

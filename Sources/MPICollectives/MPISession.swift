@@ -28,6 +28,10 @@ public final class MPISession {
     /// Who started this process.
     public let launcher: LauncherEnvironment
 
+    /// Whether messages between the ranks of this host are copied twice, because the system refuses
+    /// to let one read the other's memory (process_vm_readv).
+    public let copiesTwice: Bool
+
     /// Messages to the other ranks; nil without MPI.
     package let transport: (any RankTransport)?
 
@@ -38,8 +42,9 @@ public final class MPISession {
 
     private init(
         rank: Int, ranks: Int, localRanks: Int, localCores: Int?,
-        launcher: LauncherEnvironment, transport: (any RankTransport)?
+        launcher: LauncherEnvironment, transport: (any RankTransport)?, copiesTwice: Bool = false
     ) {
+        self.copiesTwice = copiesTwice
         self.rank = rank
         self.ranks = ranks
         self.localRanks = localRanks
@@ -78,6 +83,8 @@ public final class MPISession {
         private static func start(
             launcher: LauncherEnvironment, expected: Int
         ) throws(MPISessionError) -> MPISession {
+            let canRead = bn_mpi_process_memory_can_be_read() == 1
+            if !canRead { copyTwice() }
             var rank: Int32 = 0
             var ranks: Int32 = 1
             var localRanks: Int32 = 1
@@ -95,7 +102,16 @@ public final class MPISession {
                 rank: Int(rank), ranks: Int(ranks), yieldsEarly: localRanks > localCores)
             return MPISession(
                 rank: Int(rank), ranks: Int(ranks), localRanks: Int(localRanks),
-                localCores: Int(localCores), launcher: launcher, transport: transport)
+                localCores: Int(localCores), launcher: launcher, transport: transport,
+                copiesTwice: !canRead && localRanks > 1)
+        }
+
+        /// Lets Open MPI copy messages through shared memory, unless the user has chosen a way: version
+        /// 4 finds out at every message that it may not read the other's memory, and prints a line
+        /// (ompi #4948). 5 calls the choice smsc.
+        private static func copyTwice() {
+            setenv("OMPI_MCA_btl_vader_single_copy_mechanism", "none", 0)
+            setenv("OMPI_MCA_smsc", "^cma", 0)
         }
     #endif
 

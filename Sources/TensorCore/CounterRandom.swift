@@ -26,6 +26,8 @@ public struct CounterRandom: Sendable {
         case audit = 7
         /// Noise behind normalisations; by step, layer and sample.
         case noise = 8
+        /// Which training samples are held out for validation; index = 0.
+        case holdout = 9
     }
 
     private let key: (UInt32, UInt32)

@@ -73,7 +73,8 @@ public struct RunPlan: Sendable {
         configuration.data.contentDigest = nil
         self.configuration = configuration
         split = try DataSplit(
-            pair, limit: configuration.data.limit, validation: configuration.data.validation)
+            pair, limit: configuration.data.limit, validation: configuration.data.validation,
+            from: configuration.data.validationFrom == .spread ? .spread : .end)
         let image = ImageShape(pair.training)
         let stored = try file?.inputStatistics(for: configuration.data.scaling, image: image)
         scaling =

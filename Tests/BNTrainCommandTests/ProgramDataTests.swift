@@ -184,16 +184,23 @@ extension ProgramTests {
             let sorted: [UInt8] = (0..<40).map { UInt8($0 / 10) }
             let mixed: [UInt8] = (0..<40).map { UInt8($0 % 4) }
             let behind =
-                "cut the file where it has all samples of a class behind those of another; shuffle "
-                + "the file, or change them\n"
+                "the file where it has all samples of a class behind those of another; shuffle the "
+                + "file, or "
             #expect(
                 try run(trained: sorted, tested: mixed, "data.limit=20")
                     == "bn-train: warning: nothing is trained for classes 2 and 3: data.limit 20 "
-                    + behind)
+                    + "cuts \(behind)use more of it\n")
+            let cut = ["data.limit=38", "data.validation=8"]
             #expect(
-                try run(trained: sorted, tested: mixed, "data.limit=38", "data.validation=8")
+                try run(
+                    trained: sorted, tested: mixed, cut[0], cut[1], "data.validationFrom=end")
                     == "bn-train: warning: nothing is trained for class 3: data.limit 38 and "
-                    + "data.validation 8 " + behind)
+                    + "data.validation 8 cut \(behind)set data.validationFrom to \"spread\"\n")
+            #expect(try run(trained: sorted, tested: mixed, cut[0], cut[1]) == "")
+            #expect(
+                try run(trained: sorted, tested: mixed, "data.validation=38", "batch.size=2")
+                    == "bn-train: warning: nothing is trained for classes 0 and 2: data.validation 38 "
+                    + "leaves too few samples; hold out fewer\n")
             #expect(try run(trained: mixed, tested: sorted, "data.limit=20") == "")
             #expect(try run(trained: sorted, tested: mixed) == "")
             #expect(

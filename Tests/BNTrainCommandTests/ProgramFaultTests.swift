@@ -8,7 +8,7 @@ import Training
     import Glibc
 #endif
 
-private let hostName: String = {
+let hostName: String = {
     let text = FileManager.default.contents(atPath: "/proc/sys/kernel/hostname") ?? Data()
     return String(decoding: text, as: UTF8.self).trimmingCharacters(in: .whitespacesAndNewlines)
 }()

@@ -6,6 +6,39 @@ import Training
 extension ProgramTests {
     @Suite("What a run says and leaves behind")
     struct Output {
+        @Test("names that are not UTF-8 are refused, and nothing is written elsewhere")
+        func foreignNames() throws {
+            let place = try Workplace()
+            let refused =
+                #"is not UTF-8: give the file or folder a name that is (`mv`, `convmv`), or name a "#
+                + "link to it"
+            try place.run(shell: #""$@" --out $'lat\xEFn/r'"#, Workplace.short).expect(
+                64, #"word 16 of the command line, 'lat\xEFn/r', "# + refused)
+            try place.run(shell: #""$@" $'\xC3\xA4\xFF.safetensors'"#, ["eval"]).expect(
+                64, #"word 2 of the command line, '\xC3\xA4\xFF.safetensors', "# + refused)
+            #expect(try place.names(in: ".") == [])
+            try place.run(
+                shell: #"mkdir $'w\xE9' && cd $'w\xE9' && "$@" --out run"#, Workplace.short
+            ).expect(
+                64,
+                "the working directory, '\(place.path)/w\\xE9', has a name that is not UTF-8: start "
+                    + "in another, or rename it (`mv`, `convmv`)")
+            // What is UTF-8 is taken, and so is a link.
+            try place.run(
+                shell: #"ln -s $'w\xE9' link && "$@" --out ä/ü"#, Workplace.short + ["--quiet"]
+            ).expectSuccess()
+            #expect(try place.bytes(of: "ä/ü/final.safetensors").count > 1000)
+            try place.run(Workplace.short + ["--quiet", "--out", "link/run"]).expectSuccess()
+            let written = try place.run(shell: #": "$@"; ls $'w\xE9/run'"#, [])
+            #expect(written.stdout.contains("final.safetensors"))
+            guard mpirunIsInstalled else { return }
+            let ranks = try place.run(
+                shell: #"mpirun --oversubscribe --allow-run-as-root -n 2 "$@" --out $'lat\xEFn'"#,
+                Workplace.short)
+            #expect(ranks.status == 64)
+            #expect(ranks.ourErrors.contains(#"'lat\xEFn', "# + refused), "\(ranks.stderr)")
+        }
+
         @Test("the header names world, balance, scope, and which statistics inference uses")
         func header() throws {
             let place = try Workplace()

@@ -178,8 +178,33 @@ extension ProgramTests {
             try FileManager.default.removeItem(atPath: place.file("run/checkpoints"))
             try place.run(resume).expect(
                 64,
-                "'run' holds a finished run without checkpoints: nothing is left to train; give "
-                    + "--overwrite to train again, or another folder with --out")
+                "'run' holds a finished run without checkpoints, and what its optimizer kept is "
+                    + "gone: start from its model with --init run/final.safetensors and another "
+                    + "--out, or train again with --overwrite; a run with checkpoint.everyEpochs can "
+                    + "go on with more epochs")
+        }
+
+        @Test(
+            "a run that takes another's place and dies at once is not finished, although a model is there"
+        )
+        func overwritten() throws {
+            let place = try Workplace()
+            let run = words + ["--out", "run", "--quiet", "--json"]
+            try place.run(run).expectSuccess()
+            let second = run + ["--overwrite", "--seed", "2"]
+            #expect(
+                try place.run(second, environment: ["BN_TRAIN_PLANT": "throw=0@5"]).status == 70)
+            #expect(try place.bytes(of: "run/final.safetensors").count > 1000)
+            let resumed = try place.run(["--resume", "auto", "--out", "run", "--quiet", "--json"])
+            resumed.expectSuccess()
+            #expect(
+                resumed.stderr.contains("'run' holds no whole checkpoint: the run begins at step 1")
+            )
+            let whole = try place.run(
+                words + ["--out", "whole", "--seed", "2", "--quiet", "--json"])
+            #expect(
+                try resumed.lastObject()["parameters_digest"]
+                    == whole.lastObject()["parameters_digest"])
         }
 
         @Test("without a checkpoint the run begins anew; a damaged one is named and skipped")

@@ -72,6 +72,32 @@ extension ProgramTests {
                     == table.split(separator: ",").count)
         }
 
+        @Test("runs that were finished on other data train again; without the data they stay")
+        func otherData() throws {
+            let place = try Workplace()
+            try place.makeData(in: "data")
+            try place.write(
+                Self.file.replacing(
+                    "data: { samples: 203, testSamples: 60 }",
+                    with: #"data: { name: "idx", directory: "data" }"#
+                ).replacing("size: 24", with: "size: 8"), to: "rates.json5")
+            func sweep() throws -> String {
+                let result = try place.run(["sweep", "rates.json5"])
+                result.expectSuccess()
+                return String(result.stderr.prefix { $0 != "\n" })
+            }
+            #expect(try sweep().hasSuffix("; 0 done before"))
+            #expect(try sweep().hasSuffix("; 4 done before"))
+            let labels = "data/t10k-labels-idx1-ubyte"
+            var bytes = try place.bytes(of: labels)
+            bytes[10] ^= 1
+            try place.write(bytes, to: labels)
+            #expect(try sweep().hasSuffix("; 0 done before; 4 on other data, which train again"))
+            #expect(try sweep().hasSuffix("; 4 done before"))
+            try FileManager.default.removeItem(atPath: place.file("data"))
+            #expect(try sweep().hasSuffix("; 4 done before"))
+        }
+
         @Test("a sweep that is killed goes on where it was")
         func killed() throws {
             let place = try Workplace()

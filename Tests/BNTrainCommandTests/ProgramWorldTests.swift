@@ -20,6 +20,34 @@ private let worlds =
     [1, 2, 3, 4, 7, 8].map { Worldly(1, $0) }
     + [1, 2, 3, 4].map { Worldly($0, 1) } + [Worldly(2, 2), Worldly(2, 3)]
 
+/// Runs a program that may not read other processes' memory, as in a container.
+private let refusal = """
+    #include <errno.h>
+    #include <linux/filter.h>
+    #include <linux/seccomp.h>
+    #include <stddef.h>
+    #include <sys/prctl.h>
+    #include <sys/syscall.h>
+    #include <unistd.h>
+
+    int main(int count, char **words) {
+        struct sock_filter code[] = {
+            BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+            BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_process_vm_readv, 1, 0),
+            BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_process_vm_writev, 0, 1),
+            BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+            BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+        };
+        struct sock_fprog filter = {sizeof code / sizeof *code, code};
+        if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+            || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter)) return 99;
+        execvp(words[1], words + 1);
+        return 98;
+    }
+    """
+
+private let hasCompiler: Bool = (try? runProcess(["cc", "--version"]).status) == 0
+
 extension ProgramTests {
     @Suite("The same bits in any world, by the built program and Open MPI")
     struct Worlds {
@@ -43,6 +71,37 @@ extension ProgramTests {
                     "workers": .int(world.workers),
                 ])
             return try #require(object["parameters_digest"]?.string)
+        }
+
+        @Test(
+            "where ranks may not read each other's memory, messages are copied, and that is said once",
+            .enabled(if: hasCompiler, "there is no C compiler"))
+        func refusedMemory() throws {
+            guard mpirunIsInstalled else { try Test.cancel("it needs mpirun") }
+            let place = try Workplace()
+            try place.write(refusal, to: "refusal.c")
+            let built = try runProcess(
+                ["-C", place.path, "cc", "-O1", "-o", "refusal", "refusal.c"])
+            guard built.status == 0 else { try Test.cancel("the kernel's headers are missing") }
+            let probe = try runProcess([place.file("refusal"), "true"])
+            guard probe.status == 0 else { try Test.cancel("seccomp filters are not allowed") }
+            let words = [Workplace.program] + Workplace.short + ["--json"]
+            let free = try place.run(contexts: [["-n", "2"] + words + ["--out", "free"]])
+            free.expectSuccess()
+            #expect(!free.stderr.contains("process_vm_readv"))
+            let refused = try place.run(
+                contexts: [["-n", "2", place.file("refusal")] + words + ["--out", "refused"]])
+            refused.expectSuccess()
+            let lines = refused.stderr.split(separator: "\n")
+            #expect(!lines.contains { $0.contains("Read -1") }, "\(refused.stderr)")
+            #expect(
+                lines.filter { $0.contains("process_vm_readv") } == [
+                    "ranks    \(hostName) refuses process_vm_readv, as containers do: messages "
+                        + "between its ranks are copied twice (docker's --cap-add SYS_PTRACE allows it)"
+                ])
+            #expect(
+                try refused.lastObject()["parameters_digest"]
+                    == free.lastObject()["parameters_digest"])
         }
 
         @Test(

@@ -23,6 +23,22 @@ struct LayerTests {
         #expect(both.optimizer.name == .sgd)
     }
 
+    @Test("what an older record does not say is as it was before there was a key for it")
+    func recorded() throws {
+        func load(_ text: String, _ settings: String...) throws -> RunConfiguration {
+            try RunConfiguration.load(recorded: text, name: "config.json", settings: settings)
+        }
+        #expect(try load("{}").data.validationFrom == .end)
+        #expect(try load(#"{"data": {"validation": 5}}"#).data.validationFrom == .end)
+        #expect(try load(#"{"data": {"validationFrom": "spread"}}"#).data.validationFrom == .spread)
+        #expect(try load("{}", "data.validationFrom=spread").data.validationFrom == .spread)
+        #expect(try self.load("{}").data.validationFrom == .spread)
+        var record = RunConfiguration.default
+        #expect(try load(record.canonicalJSON) == record)
+        record.data.validationFrom = .end
+        #expect(try load(record.canonicalJSON) == record)
+    }
+
     @Test("null takes a key, or a whole section, back to its default")
     func null() throws {
         #expect(try load("{batch: {size: 32}}", "batch.size=null").batch.size == 60)
@@ -200,6 +216,7 @@ struct LayerTests {
                     "dropLast": false,
                     "limit": null,
                     "validation": 0,
+                    "validationFrom": "spread",
                     "testShift": null,
                     "augment": []
                   },

@@ -18,7 +18,7 @@ private func entry(_ name: String, _ type: String, _ shape: String, _ range: Str
 
 private let sample = SafetensorsFile(
     [
-        .init(name: "layers.0.weight", shape: [2, 3], [1, -2, 3.5, 0, .infinity, 1e-40]),
+        .init(name: "layers.0.weight", shape: [2, 3], [1, -2, 3.5, 0, .infinity, 0x1p-133]),
         .init(name: "layers.0.bias", shape: [3], [7, 8, 9]),
         .init(name: "layers.1.num_batches_tracked", shape: [], integers: [1 << 40]),
         .init(name: "empty", shape: [0, 4], []),
@@ -40,7 +40,7 @@ struct FilesSafetensorsTests {
                     "layers.10.weight",
                 ])
             #expect(read.metadata == ["version": "1", "config": "{\"a\": \"é\"}"])
-            #expect(try read.floats("layers.0.weight") == [1, -2, 3.5, 0, .infinity, 1e-40])
+            #expect(try read.floats("layers.0.weight") == [1, -2, 3.5, 0, .infinity, 0x1p-133])
             #expect(try read.integers("layers.1.num_batches_tracked") == [1 << 40])
             #expect(try read.floats("layers.10.weight") == [42])
             #expect(try read.floats("empty").isEmpty)
@@ -67,7 +67,7 @@ struct FilesSafetensorsTests {
     @Test("the digest covers the Float32 data in order and nothing else")
     func digest() {
         let digest = SHA256()
-        digest.update([1, -2, 3.5, 0, .infinity, 1e-40] as [Float])
+        digest.update([1, -2, 3.5, 0, .infinity, 0x1p-133] as [Float])
         digest.update([7, 8, 9, 42] as [Float])
         #expect(sample.parametersDigest == digest.finish())
     }

@@ -59,7 +59,7 @@ struct PastRun {
         }
         let run = try launch.resolve(scaledAsIn: file) {
             try RunConfiguration.load(
-                text: configuration, name: path + "/config.json",
+                recorded: configuration, name: path + "/config.json",
                 settings: launch.arguments.settings + ["probes.everySteps=1"])
         }
         let (trainer, notes) = try launch.agree { () throws -> (Trainer, [String]) in

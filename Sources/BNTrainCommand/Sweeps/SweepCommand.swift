@@ -30,7 +30,9 @@ struct SweepCommand {
         launch.say(
             "sweep    \(sweep.title): \(counted(sweep.cells.count, "cell")) × "
                 + "\(counted(sweep.seeds.count, "seed")) = \(counted(sweep.runCount, "run")), "
-                + "\(runner.jobs) at a time; \(runner.doneBefore) done before")
+                + "\(runner.jobs) at a time; \(runner.doneBefore) done before"
+                + (runner.onOtherData > 0
+                    ? "; \(runner.onOtherData) on other data, which train again" : ""))
         let results = try runner.run()
         let record = SweepRecord(
             sweep,

@@ -28,26 +28,32 @@ struct SweepRun: Sendable {
 
     /// The finished run in the folder: of this very configuration, ended well or diverged, which it
     /// would again. Nil where it must be run.
-    func finished() -> SweepRecord.Run? {
-        guard hasThisConfiguration else { return nil }
+    ///
+    /// - Parameter data: where given, a run on other data must be run, too.
+    func finished(on data: SweepData? = nil) -> SweepRecord.Run? {
+        guard let stored = storedConfiguration else { return nil }
+        let isSame = { data?.isSame(configuration, digest: stored.data.contentDigest) ?? true }
         if let bytes = contents("failure.json"), let failure = try? JSONValue(parsing: bytes),
             let message = failure["message"]?.string, failure["code"]?.int == 73
         {
+            guard isSame() else { return nil }
             return record(failure: message, summary: nil)
         }
         guard let bytes = contents("summary.json"), let summary = try? JSONValue(parsing: bytes)
         else { return nil }
+        guard isSame() else { return nil }
         return record(failure: nil, summary: summary)
     }
 
-    /// Whether config.json is this configuration; a run adds what its data hold.
-    private var hasThisConfiguration: Bool {
+    /// What config.json says, if it is this configuration; a run adds what its data hold.
+    private var storedConfiguration: RunConfiguration? {
         guard let bytes = contents("config.json"),
-            var stored = try? RunConfiguration.load(
-                text: String(decoding: bytes, as: UTF8.self), name: "config.json", settings: [])
-        else { return false }
-        if configuration.data.contentDigest == nil { stored.data.contentDigest = nil }
-        return stored.canonicalJSON == configuration.canonicalJSON
+            let stored = try? RunConfiguration.load(
+                recorded: String(decoding: bytes, as: UTF8.self), name: "config.json", settings: [])
+        else { return nil }
+        var compared = stored
+        if configuration.data.contentDigest == nil { compared.data.contentDigest = nil }
+        return compared.canonicalJSON == configuration.canonicalJSON ? stored : nil
     }
 
     private func contents(_ name: String) -> [UInt8]? {

@@ -18,6 +18,9 @@ final class SweepRunner: Sendable {
     /// Runs that were finished when the sweep started.
     var doneBefore: Int { finished.count { $0 != nil } }
 
+    /// Runs that were finished on other data than there are now, and are run again.
+    let onOtherData: Int
+
     /// Seconds that the runs took.
     var seconds: Double { state.withLock { $0.seconds } }
 
@@ -43,7 +46,9 @@ final class SweepRunner: Sendable {
         self.threads = threads
         self.jobs = jobs
         self.isQuiet = isQuiet
-        finished = runs.map { $0.finished() }
+        let data = SweepData(threads: jobs * threads)
+        finished = runs.map { $0.finished(on: data) }
+        onOtherData = data.others
         state = Mutex(State(results: finished))
     }
 

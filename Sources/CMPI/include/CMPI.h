@@ -25,6 +25,10 @@ typedef struct bn_mpi_requests bn_mpi_requests;
 /// communicator of our own, so that no library's message can be taken for one of ours.
 int bn_mpi_start(int *rank, int *ranks);
 
+/// 1 if process_vm_readv, with which Open MPI reads the memory of another rank, is allowed at all: 0 in
+/// containers whose seccomp profile refuses it. For use before MPI starts.
+int bn_mpi_process_memory_can_be_read(void);
+
 /// 1 if MPI granted that one thread of several makes MPI calls (MPI_Query_thread). A library built
 /// without threads grants less, and its calls would race with a team's use of malloc.
 int bn_mpi_threads_allowed(void);

@@ -47,7 +47,7 @@ public struct Checkpoint: Sendable {
         settings: [String] = []
     ) throws(ConfigurationError) -> RunConfiguration {
         try RunConfiguration.load(
-            text: state.configuration, name: file.path + " (config)", settings: settings)
+            recorded: state.configuration, name: file.path + " (config)", settings: settings)
     }
 }
 

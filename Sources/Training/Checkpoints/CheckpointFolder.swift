@@ -85,6 +85,17 @@ public struct CheckpointFolder: Equatable, Sendable {
         for step in steps.dropLast(count) where step != nearest { try remove(file(step: step)) }
     }
 
+    /// Removes a checkpoint that was set aside, or else the oldest one, unless it is the newest, too.
+    ///
+    /// - Returns: its path; nil where there is none to remove.
+    func removeOldest() throws(FileError) -> String? {
+        let aside = try names().filter { $0.hasPrefix("step-") && $0.hasSuffix(".set-aside") }.min()
+        let oldest = try steps().dropLast().first.map { file(step: $0) }
+        guard let path = aside.map({ "\(path)/\($0)" }) ?? oldest else { return nil }
+        try remove(path)
+        return path
+    }
+
     private func remove(_ file: String) throws(FileError) {
         guard unlink(file) == 0 || errno == ENOENT else { throw .last("remove", file) }
     }

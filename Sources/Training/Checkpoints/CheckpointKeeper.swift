@@ -31,6 +31,8 @@ public struct CheckpointReport: Sendable {
     public let pauseSeconds: Double
     /// Seconds of a core that conversion, hashes and writing took, beside training.
     public let writerSeconds: Double
+    /// Older checkpoints that were removed because the disk was full.
+    public let removed: [String]
     /// Why it was not written.
     public let failure: (any Error)?
 }
@@ -187,14 +189,17 @@ private struct CheckpointJob: Sendable {
         let path = folder.file(step: state.step)
         var bytes = 0
         var failure: (any Error)?
+        let removed = Mutex<[String]>([])
+        let room = DiskRoom(folder) { path in removed.withLock { $0.append(path) } }
         do {
-            bytes = try write(to: path)
+            bytes = try room.making { try write(to: path) }
         } catch let error {
             failure = error
         }
         return CheckpointReport(
             step: state.step, path: path, bytes: bytes, pauseSeconds: pause,
-            writerSeconds: threadSeconds() - start, failure: failure)
+            writerSeconds: threadSeconds() - start, removed: removed.withLock { $0 },
+            failure: failure)
     }
 
     private func write(to path: String) throws -> Int {

@@ -27,8 +27,10 @@ public enum ResumeError: Error, Equatable, Sendable, CustomStringConvertible {
                 + "nothing is left to train; set steps or epochs to more, or start a new run"
         case .finished(let path):
             return
-                "'\(oneLine(path))' holds a finished run without checkpoints: nothing is left to "
-                + "train; give --overwrite to train again, or another folder with --out"
+                "'\(oneLine(path))' holds a finished run without checkpoints, and what its optimizer "
+                + "kept is gone: start from its model with --init "
+                + "\(oneLine(path))/final.safetensors and another --out, or train again with "
+                + "--overwrite; a run with checkpoint.everyEpochs can go on with more epochs"
         case .otherData(let path, let expected, let actual):
             return "'\(oneLine(path))' was saved in a run on \(expected) training samples, and "
                 + "there are \(actual): check data.directory"

@@ -7,9 +7,15 @@ import Glibc
 public final class MetricsLog {
     private let file: FileDescriptor
     private var length: Int
+    private let room: DiskRoom?
 
     /// Opens the file at `path` for new lines; an older one is emptied unless `keepingLines`.
-    public init(path: String, keepingLines: Bool = false) throws(FileError) {
+    ///
+    /// - Parameter room: what is given up where a line does not fit on the disk.
+    public init(
+        path: String, keepingLines: Bool = false, room: DiskRoom? = nil
+    ) throws(FileError) {
+        self.room = room
         let file = try FileDescriptor(
             opening: path, flags: O_WRONLY | O_CREAT | O_APPEND | (keepingLines ? 0 : O_TRUNC),
             operation: "create")
@@ -19,8 +25,10 @@ public final class MetricsLog {
 
     /// Opens the file at `path` for lines after `step`: those of later steps, which a run wrote
     /// before it was interrupted, are cut off, and so is a line that is not whole.
-    public convenience init(path: String, resumingAfterStep step: Int) throws(FileError) {
-        try self.init(path: path, keepingLines: true)
+    public convenience init(
+        path: String, resumingAfterStep step: Int, room: DiskRoom? = nil
+    ) throws(FileError) {
+        try self.init(path: path, keepingLines: true, room: room)
         let bytes = try FileDescriptor(opening: path, flags: O_RDONLY, operation: "open")
             .read(count: length)
         var kept = 0
@@ -35,8 +43,12 @@ public final class MetricsLog {
     }
 
     /// Appends `object` as one line, its members in order. NaN and infinities become null.
-    public func append(_ object: JSONObject) throws(FileError) {
+    public func append(_ object: JSONObject) throws {
         let line = Array((JSONValue.object(object).text + "\n").utf8)
+        try room?.making { try append(line) } ?? append(line)
+    }
+
+    private func append(_ line: [UInt8]) throws(FileError) {
         do {
             try file.write(line.span.bytes)
         } catch {

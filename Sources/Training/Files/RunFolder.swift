@@ -37,6 +37,11 @@ public struct RunFolder: Equatable, Sendable {
         try requireWritable(self.path)
     }
 
+    /// Removes the summary of an older run, which this one takes the place of.
+    public func removeSummary() throws(FileError) {
+        guard unlink(summary) == 0 || errno == ENOENT else { throw .last("remove", summary) }
+    }
+
     /// The text of `config.json`: the configuration of the run.
     public func configText() throws(FileError) -> String {
         String(decoding: try FileDescriptor.contents(of: config), as: UTF8.self)

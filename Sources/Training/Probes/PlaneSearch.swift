@@ -40,8 +40,7 @@ final class PlaneSearch {
         let size = plan.configuration.batch.size
         // Whole batches, as training planned for them.
         let count = training.count >= size ? training.count / size * size : training.count
-        let first = training.range.lowerBound
-        samples = SampleView(training.dataset, range: first..<first + count)
+        samples = training.prefix(count)
         mode = plan.network.isNormalized ? .calibration : .inference
         let replica = worker.network.replica
         let length = worker.communicator.thread == 0 ? replica.layout.length : 1
