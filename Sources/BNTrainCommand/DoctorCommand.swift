@@ -53,7 +53,7 @@ enum DoctorCommand {
         let model = try ModelSize(configuration)
         return DoctorFacts(
             program: "bn-train \(programVersion)", compiler: compilerVersion,
-            mpi: MPISession.libraryVersion, oneDNN: OneDNN.version, lapack: lapackVersion,
+            mpi: MPISession.libraryVersion, lapack: lapackVersion,
             cLibrary: String(cString: bn_c_library_version()),
             isDebugBuild: _isDebugAssertConfiguration(), machine: machine,
             isUnderOpenMPI: session.launcher.kind == .openMPI, isUnderLauncher: isUnderLauncher,
@@ -123,7 +123,7 @@ extension DoctorFacts {
         .object([
             "command": "doctor", "program": .string(program), "compiler": .string(compiler),
             "debug_build": .bool(isDebugBuild), "mpi": mpi.map(JSONValue.string) ?? nil,
-            "onednn": .string(oneDNN), "lapack": .string(lapack), "c_library": .string(cLibrary),
+            "lapack": .string(lapack), "c_library": .string(cLibrary),
             "host": .string(machine.host), "cpu": .string(machine.cpu),
             "instruction_set": .object([
                 "compiled": .string(machine.compiledInstructionSet),

@@ -15,7 +15,6 @@ struct DoctorFacts: Equatable, Sendable {
 
     /// "Open MPI v4.1.4"; nil in a build without MPI.
     var mpi: String?
-    var oneDNN: String
     var lapack: String
     var cLibrary: String
     var isDebugBuild: Bool
@@ -81,8 +80,8 @@ extension DoctorFacts {
                 kind: "other-bits",
                 text: "\(run.name) ends in other bits with \(listed(run.different)) than with "
                     + "\(counted(run.threads[0], "thread")): on this machine the number of workers "
-                    + "changes the model; report its CPU and the versions above, and try another "
-                    + "oneDNN (ONEDNN_ROOT) or --threads 1")
+                    + "changes the model; report its CPU and the versions above, and try "
+                    + "--threads 1")
         }
     }
 
@@ -188,7 +187,6 @@ extension DoctorFacts {
             ("program", program + (isDebugBuild ? " (debug build)" : "")),
             ("Swift compiler", compiler),
             ("MPI", mpi ?? "built without MPI"),
-            ("oneDNN", oneDNN),
             ("LAPACK", lapack),
             ("C library", cLibrary),
             ("host", "\(machine.host), \(machine.cpu)"),

@@ -56,14 +56,12 @@ extension KernelBench {
             outputChannels: extents[4], kernelHeight: kernelSize, kernelWidth: kernelSize,
             strideHeight: stride, strideWidth: stride, paddingHeight: padding,
             paddingWidth: padding)
-        let layout = try Convolution.weightLayout(shape, images: images)
         let pass = kernel
-        let plan = try Convolution(
-            shape, gradientImages: [images], layout: layout, bias: false,
-            backwardData: pass == "conv_backward_data")
+        let plan = Convolution(
+            shape, images: images, bias: false, backwardData: pass == "conv_backward_data")
         let (x, dx) = (filled(images, shape.inputCount), filled(images, shape.inputCount))
         let y = filled(images, shape.outputCount)
-        let (w, dw) = (filled(1, layout.count), filled(1, layout.count))
+        let (w, dw) = (filled(1, plan.layout.count), filled(1, plan.layout.count))
         let forwardCopy = plan.packedForwardCount.map { filled(1, $0) }
         let backwardCopy = plan.packedBackwardCount.map { filled(1, $0) }
         return Work(
@@ -71,15 +69,15 @@ extension KernelBench {
         ) {
             switch pass {
             case "conv":
-                try plan.forward(
+                plan.forward(
                     images: images, input: x.pointer, weight: (forwardCopy ?? w).pointer,
                     bias: nil, output: y.pointer)
             case "conv_backward_data":
-                try plan.backwardData(
+                plan.backwardData(
                     images: images, outputGradient: y.pointer,
                     weight: (backwardCopy ?? w).pointer, inputGradient: dx.pointer)
             default:
-                try plan.backwardWeights(
+                plan.backwardWeights(
                     images: images, input: x.pointer, outputGradient: y.pointer,
                     weightGradient: dw.pointer, biasGradient: nil)
             }

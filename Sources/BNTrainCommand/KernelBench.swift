@@ -30,7 +30,6 @@ struct KernelBench {
     }
 
     func run() throws -> Int32 {
-        OneDNN.useOneThread()
         let work = try makeWork()
         let seconds = try work.seconds?() ?? medianSeconds(work)
         var parts = [

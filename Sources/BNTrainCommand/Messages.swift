@@ -142,8 +142,6 @@ private struct Finding {
         case let error as StartRecord.Difference: self.init(error.description, .usage)
         case let error as TrainingError: self.init(error, at: place)
         case let error as CollectiveError: self.init(error, at: place)
-        case let error as KernelError:
-            self.init(place.prefix + error.description, .internalError, isOneWorkers: true)
         default:
             self.init(
                 place.prefix + "internal error: \(visible("\(error)")); please report it with the "

@@ -155,7 +155,6 @@ struct ReportCommand {
             ),
             .init("cores", "\(machine.cores)"), .init("memory", byteCount(machine.memory)),
             .init("MPI", MPISession.libraryVersion ?? "built without MPI"),
-            .init("oneDNN", OneDNN.version),
         ]
     }
 }

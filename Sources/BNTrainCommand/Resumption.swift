@@ -132,7 +132,6 @@ extension ComputingPlace {
         self.init(
             cpu: machine.cpu,
             instructionSet: "\(machine.cpuInstructionSet), built for "
-                + machine.compiledInstructionSet,
-            oneDNN: OneDNN.version)
+                + machine.compiledInstructionSet)
     }
 }

@@ -22,7 +22,6 @@ struct StartRecord: Codable, Equatable {
     var inputs: String
     var cpu: String
     var instructionSet: String
-    var oneDNN: String
 
     init(_ run: Launch.Run, machine: Machine, host: String) throws {
         self.host = host
@@ -38,7 +37,6 @@ struct StartRecord: Codable, Equatable {
         inputs = run.plan.inputDigest
         cpu = machine.cpu
         instructionSet = machine.cpuInstructionSet
-        oneDNN = OneDNN.version
     }
 
     init(decoding bytes: [UInt8]) throws {
@@ -118,7 +116,6 @@ struct StartRecord: Codable, Equatable {
         compare("the CPU", cpu, other.cpu, isError: false, noPromise)
         compare(
             "the instruction set", instructionSet, other.instructionSet, isError: false, noPromise)
-        compare("the oneDNN version", oneDNN, other.oneDNN, isError: false, noPromise)
         return found
     }
 

@@ -6,34 +6,9 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <unistd.h>
-#if defined(__x86_64__)
-#include <xmmintrin.h>
-#endif
 #if defined(__GLIBC__)
 #include <gnu/libc-version.h>
 #endif
-
-uint64_t bn_flush_subnormals_to_zero(void) {
-    uint64_t before = 0;
-#if defined(__x86_64__)
-    before = _mm_getcsr();
-    bn_restore_floating_point_mode(before | 0x8040);  // FTZ (bit 15) and DAZ (bit 6)
-#elif defined(__aarch64__)
-    __asm__ volatile("mrs %0, fpcr" : "=r"(before));
-    bn_restore_floating_point_mode(before | (uint64_t)1 << 24);  // FZ
-#endif
-    return before;
-}
-
-void bn_restore_floating_point_mode(uint64_t mode) {
-#if defined(__x86_64__)
-    _mm_setcsr((unsigned)mode);
-#elif defined(__aarch64__)
-    __asm__ volatile("msr fpcr, %0" : : "r"(mode));
-#else
-    (void)mode;
-#endif
-}
 
 static const int stop_signals[] = {SIGUSR1, SIGTERM, SIGINT, SIGHUP};
 enum { STOP_SIGNALS = sizeof stop_signals / sizeof *stop_signals };

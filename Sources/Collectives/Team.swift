@@ -1,4 +1,3 @@
-import CPlatform
 import Dispatch
 import Foundation
 
@@ -15,8 +14,7 @@ public struct WorkerFailure: Error {
 ///
 /// Worker 0 runs on the calling thread (under MPI the one that initialised it, and the only one
 /// that sends messages). Every other worker is one block on its own serial Dispatch queue: a
-/// queue's successive blocks may run on different threads, and oneDNN's primitives and the
-/// thread's floating-point mode must not change hands.
+/// queue's successive blocks may run on different threads, and MPI's must be one.
 public enum Team {
     /// Dispatch runs at most 255 blocked queues; a rank of more threads would hang.
     public static let mostThreads = 250
@@ -57,7 +55,7 @@ public enum Team {
                     world: world, thread: thread, table: table, exchange: nil)
                 table.keep(communicator, thread: thread)
                 do {
-                    _ = try inWorkerMode { try body(communicator) }
+                    _ = try body(communicator)
                 } catch {
                     table.fail(worker: first + thread, error)
                 }
@@ -70,7 +68,7 @@ public enum Team {
         table.keep(communicator, thread: 0)
         var result: Result?
         do {
-            result = try inWorkerMode { try body(communicator) }
+            result = try body(communicator)
         } catch {
             table.fail(worker: first, error)
         }
@@ -79,14 +77,6 @@ public enum Team {
         if let failure = table.failure { throw failure }
         guard let result else { preconditionFailure("a worker without a result has failed") }
         return result
-    }
-
-    /// Runs a worker in the floating-point mode that all workers share, and leaves the thread as it
-    /// was: it is the caller's, or Dispatch will lend it to others.
-    private static func inWorkerMode<Result>(_ work: () throws -> Result) rethrows -> Result {
-        let mode = bn_flush_subnormals_to_zero()
-        defer { bn_restore_floating_point_mode(mode) }
-        return try work()
     }
 }
 

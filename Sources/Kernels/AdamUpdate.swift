@@ -46,7 +46,8 @@ public struct AdamFactors: Sendable, Equatable {
 ///     w ← w − learningRate/(1 − β1ᵗ) · m / (√v/√(1 − β2ᵗ) + ε)
 ///
 /// Every element is computed alone: threads that update disjoint slices make the same bits as one
-/// that updates all. Zeros with a gradient of zero stay zeros, as ε is above 0.
+/// that updates all. Zeros with a gradient of zero stay zeros, as ε is above 0. What becomes subnormal
+/// becomes 0.
 ///
 /// Kingma and Ba, "Adam", 2015; Loshchilov and Hutter, "Decoupled weight decay regularization",
 /// 2019; in the form of torch.optim.Adam and AdamW.
@@ -71,11 +72,10 @@ public func adamUpdate(
         let v = (loadLanes(secondMoment + i, lanes) * factors.secondKept)
             .addingProduct(g * factors.secondWeight, g)
         let divisor = squareRoot(v) * factors.rootCorrection + factors.epsilon
-        storeLanes(m, firstMoment + i, lanes)
-        storeLanes(v, secondMoment + i, lanes)
-        storeLanes(
-            (w * factors.remainder).addingProduct(m / divisor, -factors.stepSize), parameters + i,
-            lanes)
+        storeLanes(flushed(m), firstMoment + i, lanes)
+        storeLanes(flushed(v), secondMoment + i, lanes)
+        let updated = (w * factors.remainder).addingProduct(m / divisor, -factors.stepSize)
+        storeLanes(flushed(updated), parameters + i, lanes)
         i &+= laneCount
     }
 }

@@ -6,7 +6,9 @@ import TensorCore
 /// Pixels are taken column by column. What a pixel adds then falls on the very vectors that the one
 /// above it has written, and the core hands a store on to a load of the same place at once; row by
 /// row they overlap in part, which it waits for.
-final class DirectBackwardData {
+final class DirectBackwardData: ImagePass {
+    let name = "direct"
+
     let weights: DirectWeights
     private let shape: ConvolutionShape
     /// The padded image's gradient, [padded H, padded W, C], with room for whole vectors behind.
@@ -47,13 +49,29 @@ final class DirectBackwardData {
         columns.deallocate()
     }
 
+    var packedCount: Int? { weights.count }
+
+    func pack(_ weight: UnsafePointer<Float>, into packed: UnsafeMutablePointer<Float>) {
+        weights.pack(weight, into: packed)
+    }
+
+    func run(
+        images: Int, _ input: UnsafePointer<Float>, _ packed: UnsafePointer<Float>,
+        _ bias: UnsafePointer<Float>?, _ output: UnsafeMutablePointer<Float>
+    ) {
+        for n in 0..<images {
+            run(
+                input + n * shape.outputCount, packed, output + n * shape.inputCount)
+        }
+    }
+
     /// One image.
     ///
     /// - Parameters:
     ///   - outputGradient: [H′, W′, K]
     ///   - packed: [K, R, vectors of S·C]
     ///   - inputGradient: [H, W, C]
-    func run(
+    private func run(
         _ outputGradient: UnsafePointer<Float>, _ packed: UnsafePointer<Float>,
         _ inputGradient: UnsafeMutablePointer<Float>
     ) {

@@ -2,7 +2,9 @@ import TensorCore
 
 /// Backward weights for at most six output channels: the gradient of a kernel row, S·C values, sums
 /// up over the pixels in registers, for up to four rows at a time.
-final class DirectBackwardWeights {
+final class DirectBackwardWeights: WeightPass {
+    let name = "direct"
+
     private let weights: DirectWeights
     private let shape: ConvolutionShape
     private let layout: WeightLayout
@@ -32,7 +34,7 @@ final class DirectBackwardWeights {
 
     /// All images; operands as `Convolution.backwardWeights` has them.
     func run(
-        _ images: Int, _ input: UnsafePointer<Float>, _ outputGradient: UnsafePointer<Float>,
+        images: Int, _ input: UnsafePointer<Float>, _ outputGradient: UnsafePointer<Float>,
         _ weightGradient: UnsafeMutablePointer<Float>
     ) {
         sums.pointer.update(repeating: 0, count: weights.count)

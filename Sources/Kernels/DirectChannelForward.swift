@@ -11,7 +11,9 @@ extension ConvolutionShape {
 
 /// Forward for few input and whole vectors of output channels: output channels along the lanes,
 /// eight pixels at a time. Of each kernel row a pixel reads S·C neighbouring values.
-final class DirectChannelForward {
+final class DirectChannelForward: ImagePass {
+    let name = "direct"
+
     let weights: DirectWeights
     private let shape: ConvolutionShape
     /// The image with its padding, [padded H, padded W, C].
@@ -43,6 +45,22 @@ final class DirectChannelForward {
 
     deinit { image.deallocate() }
 
+    var packedCount: Int? { weights.count }
+
+    func pack(_ weight: UnsafePointer<Float>, into packed: UnsafeMutablePointer<Float>) {
+        weights.pack(weight, into: packed)
+    }
+
+    func run(
+        images: Int, _ input: UnsafePointer<Float>, _ packed: UnsafePointer<Float>,
+        _ bias: UnsafePointer<Float>?, _ output: UnsafeMutablePointer<Float>
+    ) {
+        for n in 0..<images {
+            run(
+                input + n * shape.inputCount, packed, bias, output + n * shape.outputCount)
+        }
+    }
+
     /// One image.
     ///
     /// - Parameters:
@@ -50,7 +68,7 @@ final class DirectChannelForward {
     ///   - packed: [K / 32 panels, R, S, C, 32]; a last panel of 16 is [R, S, C, 16]
     ///   - bias: [K]
     ///   - output: [H′, W′, K]
-    func run(
+    private func run(
         _ input: UnsafePointer<Float>, _ packed: UnsafePointer<Float>,
         _ bias: UnsafePointer<Float>?, _ output: UnsafeMutablePointer<Float>
     ) {

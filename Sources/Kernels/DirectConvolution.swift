@@ -1,18 +1,16 @@
-import COneDNN
 import TensorCore
 
-// Convolutions with few channels, where oneDNN leaves most lanes of a vector empty: it lays
-// channels along them, 6 of 16 in LeNet's first layer. Here it is pixels (forward), or a whole row
+// Convolutions with few channels, which would leave most lanes of a vector empty: 10 of 16 in LeNet's
+// first layer. Here it is pixels (forward), or a whole row
 // of the kernel with its channels (backward): 15 and 30 neighbouring values in LeNet's layers.
 //
-// All three run on the register tile of the inner product: six rows of whole vectors. They need
-// its 24 accumulators, so AVX-512; elsewhere oneDNN stays.
+// All three run on the register tile of the inner product: six rows of whole vectors.
 
 extension ConvolutionShape {
     /// Whether the kernels below can take this shape at all.
     var isDirect: Bool {
-        bn_compiled_for_512_bit_vectors() == 1 && groups == 1 && strideHeight == 1
-            && strideWidth == 1 && dilationHeight == 1 && dilationWidth == 1
+        groups == 1 && strideHeight == 1 && strideWidth == 1 && dilationHeight == 1
+            && dilationWidth == 1
     }
 
     /// Vectors that a kernel row with its channels, S·C values, takes.
@@ -97,7 +95,9 @@ struct DirectWeights {
 /// Forward for at most six output channels: pixels along the lanes, two vectors of them at a time.
 ///
 /// The image is first taken apart into planes, [C, padded H, padded W].
-final class DirectForward {
+final class DirectForward: ImagePass {
+    let name = "direct"
+
     let weights: DirectWeights
     private let shape: ConvolutionShape
     private let (outputHeight, outputWidth): (Int, Int)
@@ -136,6 +136,22 @@ final class DirectForward {
         pairs.deallocate()
     }
 
+    var packedCount: Int? { weights.count }
+
+    func pack(_ weight: UnsafePointer<Float>, into packed: UnsafeMutablePointer<Float>) {
+        weights.pack(weight, into: packed)
+    }
+
+    func run(
+        images: Int, _ input: UnsafePointer<Float>, _ packed: UnsafePointer<Float>,
+        _ bias: UnsafePointer<Float>?, _ output: UnsafeMutablePointer<Float>
+    ) {
+        for n in 0..<images {
+            run(
+                input + n * shape.inputCount, packed, bias, output + n * shape.outputCount)
+        }
+    }
+
     /// One image.
     ///
     /// - Parameters:
@@ -143,7 +159,7 @@ final class DirectForward {
     ///   - packed: [C, R, S, K]
     ///   - bias: [K]
     ///   - output: [H′, W′, K]
-    func run(
+    private func run(
         _ input: UnsafePointer<Float>, _ packed: UnsafePointer<Float>,
         _ bias: UnsafePointer<Float>?, _ output: UnsafeMutablePointer<Float>
     ) {

@@ -7,8 +7,7 @@
 /// e^x of every lane, within 1 ulp.
 ///
 /// Edge cases:
-/// - below about −87.7, where Float32 has no normal number left, the result is 0, also for −∞:
-///   workers flush such numbers to zero anyway;
+/// - below about −87.7, where Float32 has no normal number left, the result is 0, also for −∞;
 /// - above about 88.4 it is +∞, a third before Float32 ends at 88.72;
 /// - NaN stays NaN.
 @inline(__always)

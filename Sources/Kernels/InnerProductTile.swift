@@ -218,6 +218,15 @@ struct TileOffsets {
     static var consecutive: Self { Self(last: 5) }
 
     @inline(__always)
+    init(row1: Int, row2: Int, row3: Int, row4: Int, row5: Int) {
+        self.row1 = row1
+        self.row2 = row2
+        self.row3 = row3
+        self.row4 = row4
+        self.row5 = row5
+    }
+
+    @inline(__always)
     init(last: Int, stride: Int = 1) {
         row1 = min(1, last) &* stride
         row2 = min(2, last) &* stride

@@ -1,4 +1,4 @@
-import COneDNN
+import CPlatform
 import TensorCore
 
 /// Weight gradients of several shards, added along the tree while they are still in registers.

@@ -5,7 +5,7 @@
 ///
 /// Unlike `sgdUpdate`'s, the velocity contains the learning rate, as in the paper's algorithm 1.
 /// Every element is computed alone: threads that update disjoint slices make the same bits as one
-/// that updates all.
+/// that updates all. What becomes subnormal becomes 0.
 ///
 /// You, Gitman and Ginsburg, "Large batch training of convolutional networks", 2017.
 ///
@@ -26,9 +26,9 @@ public func larsUpdate(
         var v = loadLanes(gradient + i, lanes).addingProduct(w, weightDecay) * rate
         if let velocity {
             v.addProduct(loadLanes(velocity + i, lanes), momentum)
-            storeLanes(v, velocity + i, lanes)
+            storeLanes(flushed(v), velocity + i, lanes)
         }
-        storeLanes(w - v, parameters + i, lanes)
+        storeLanes(flushed(w - v), parameters + i, lanes)
         i &+= laneCount
     }
 }

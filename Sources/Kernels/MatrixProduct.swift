@@ -1,4 +1,3 @@
-import COneDNN
 import TensorCore
 
 /// C [rows, columns] = A [rows, inner] · B (+ bias), for B [inner, columns], or its transpose
@@ -61,16 +60,15 @@ final class MatrixProduct {
             let width =
                 left > 48 && columns >= 64 ? 64 : left > laneCount && columns >= 32 ? 32 : laneCount
             let first = min(column, columns - width)
-            let panel = Panel(
-                a: a, rows: rows, inner: inner, c: c + first, stride: columns,
-                bias: bias.map { $0 + first }, width: width)
             let copies = isTransposed || columns >= farRow && rows > Tile<TileRow1>.rows
             for start in stride(from: 0, to: inner, by: blockValues / width) {
                 let depth = start..<min(start + blockValues / width, inner)
                 if copies { copy(b, depth, from: first, columns: width, width: width) }
-                panel.add(
-                    depth, copies ? UnsafePointer(block) : b + (start * columns + first),
-                    stride: copies ? width : columns)
+                add(
+                    a, rows: rows, depth,
+                    copies ? UnsafePointer(block) : b + (start * columns + first),
+                    stride: copies ? width : columns, bias.map { $0 + first },
+                    into: c + first, columns: columns, width: width)
             }
             column = first + width
         }
@@ -84,22 +82,30 @@ final class MatrixProduct {
     ) {
         let biasRow = narrow + mostRows * laneCount
         if let bias { biasRow.update(from: bias, count: columns) }
-        let panel = Panel(
-            a: a, rows: rows, inner: inner, c: narrow, stride: laneCount,
-            bias: bias == nil ? nil : UnsafePointer(biasRow), width: laneCount)
         for start in stride(from: 0, to: inner, by: blockValues / laneCount) {
             let depth = start..<min(start + blockValues / laneCount, inner)
             let isLast = depth.upperBound == inner
-            if isTransposed || isLast {
-                copy(b, depth, from: 0, columns: columns, width: laneCount)
-                panel.add(depth, UnsafePointer(block), stride: laneCount)
-            } else {
-                panel.add(depth, b + start * columns, stride: columns)
-            }
+            let copies = isTransposed || isLast
+            if copies { copy(b, depth, from: 0, columns: columns, width: laneCount) }
+            add(
+                a, rows: rows, depth, copies ? UnsafePointer(block) : b + start * columns,
+                stride: copies ? laneCount : columns, bias == nil ? nil : UnsafePointer(biasRow),
+                into: narrow, columns: laneCount, width: laneCount)
         }
         for row in 0..<rows {
             (c + row * columns).update(from: narrow + row * laneCount, count: columns)
         }
+    }
+
+    /// Adds rows `depth` of some columns of B: a later block takes up the sums of the one before.
+    private func add(
+        _ a: UnsafePointer<Float>, rows: Int, _ depth: Range<Int>, _ b: UnsafePointer<Float>,
+        stride: Int, _ bias: UnsafePointer<Float>?, into c: UnsafeMutablePointer<Float>,
+        columns: Int, width: Int
+    ) {
+        TileProduct(rows: rows, inner: inner, depth, stride: stride, columns: columns).run(
+            a + depth.lowerBound, b, bias: depth.upperBound == inner ? bias : nil, into: c,
+            width: width)
     }
 
     /// Rows `depth` of some columns of B to `block`.
@@ -152,13 +158,16 @@ package func panelProduct(
     bias: UnsafePointer<Float>?, into c: UnsafeMutablePointer<Float>,
     fetching: PrefetchQueue? = nil
 ) {
-    let panel = Panel(
-        a: a, rows: rows, inner: inner, c: c, stride: panelWidth, bias: bias, width: panelWidth,
-        fetching: fetching)
+    guard rows > 0 else { return }
     for start in stride(from: 0, to: inner, by: blockValues / panelWidth) {
-        panel.add(
-            start..<min(start + blockValues / panelWidth, inner), b + start * panelWidth,
-            stride: panelWidth)
+        let depth = start..<min(start + blockValues / panelWidth, inner)
+        TileProduct(
+            rows: rows, inner: inner, depth, stride: panelWidth, columns: panelWidth,
+            fetching: fetching
+        ).run(
+            a + start, b + start * panelWidth, bias: depth.upperBound == inner ? bias : nil,
+            into: c,
+            width: panelWidth)
     }
 }
 
@@ -176,83 +185,3 @@ private let blockValues = 112 * panelWidth
 /// Values from one row to the next from which on rows lie far apart: each on a page of its own, and
 /// all on few lines of a first-level cache.
 private let farRow = 256
-
-/// Some columns of C, and what belongs to them.
-private struct Panel {
-    /// [rows, inner]
-    let a: UnsafePointer<Float>
-    let rows: Int
-    let inner: Int
-    /// [rows, width], rows `stride` apart.
-    let c: UnsafeMutablePointer<Float>
-    let stride: Int
-    /// [width]
-    let bias: UnsafePointer<Float>?
-    /// 64, 32 or 16 columns.
-    let width: Int
-    var fetching: PrefetchQueue?
-
-    /// Adds rows `depth` of B: a later block takes up the sums of the one before.
-    func add(_ depth: Range<Int>, _ b: UnsafePointer<Float>, stride: Int) {
-        let step = Step(panel: self, depth: depth, b: b, stride: stride)
-        // Six rows of four vectors take 24 of AVX-512's 32 registers, six of 16 columns 12 of AVX2's 16.
-        switch (width, bn_compiled_for_512_bit_vectors() == 1) {
-        case (64, true): step.run(TileRow4.self, TileRow4.self)
-        case (32, true): step.run(TileRow2.self, TileRow2.self)
-        case (16, _): step.run(TileRow1.self, TileRow1.self)
-        default: step.run(TileRow1.self, TileRow2.self)
-        }
-    }
-}
-
-/// One block of B into all rows of a panel.
-private struct Step {
-    let panel: Panel
-    let depth: Range<Int>
-    /// [depth, width], rows `stride` apart.
-    let b: UnsafePointer<Float>
-    let stride: Int
-
-    /// In tiles of six rows; the last few in pairs, which may be wider, where these take less time.
-    @inline(__always)
-    func run<Tall: TileRow, Short: TileRow>(_: Tall.Type, _: Short.Type) {
-        let rest = panel.rows % Tile<Tall>.rows
-        let pairs = rest <= (Short.vectors == 1 ? 2 : 4) ? rest : 0
-        var column = 0
-        while column < panel.width {
-            add(Tile<Tall>.self, rows: 0..<panel.rows &- pairs, column)
-            column &+= Tile<Tall>.columns
-        }
-        guard pairs > 0 else { return }
-        column = 0
-        while column < panel.width {
-            add(TilePair<Short>.self, rows: panel.rows &- pairs..<panel.rows, column)
-            column &+= TilePair<Short>.columns
-        }
-    }
-
-    @inline(__always)
-    private func add<Block: RegisterTile>(_: Block.Type, rows: Range<Int>, _ column: Int) {
-        var first = rows.lowerBound
-        while first < rows.upperBound {
-            panel.fetching?.fetch(linesPerTile)
-            let last = min(Block.rows, rows.upperBound &- first) &- 1
-            let inputs = TileOffsets(last: last, stride: panel.inner)
-            let outputs = TileOffsets(last: last, stride: panel.stride)
-            let target = panel.c + (first &* panel.stride &+ column)
-            var tile = depth.lowerBound == 0 ? Block() : Block(from: target, at: outputs)
-            var factor = panel.a + (first &* panel.inner &+ depth.lowerBound)
-            var row = b + column
-            for _ in depth {
-                tile.add(factor, at: inputs, times: Block.Row(from: row))
-                factor += 1
-                row += stride
-            }
-            if depth.upperBound == panel.inner, let bias = panel.bias {
-                tile.add(right: Block.Row(from: bias + column))
-            }
-            tile.store(to: target, at: outputs, stride: 1)
-            first &+= Block.rows
-        }
-    }
-}

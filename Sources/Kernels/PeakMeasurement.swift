@@ -1,4 +1,4 @@
-import COneDNN
+import CPlatform
 import TensorCore
 
 /// The best rate of fused multiply-adds in Float32 that the calling thread reaches, in GFLOP/s
@@ -6,7 +6,7 @@ import TensorCore
 /// compares products with.
 public func measureFMAPeak(seconds: Double = 0.02) -> Double {
     // Enough independent chains to cover a latency of 4 cycles twice a cycle, few enough for the
-    // registers there are: 12 of 32 with AVX-512, 6 pairs of 16 with AVX2.
+    // registers there are, beside a row and one factor: 12 of 32 with AVX-512, 6 pairs of 16 with AVX2.
     bn_compiled_for_512_bit_vectors() == 1
         ? fmaPeak(TileRow2.self, seconds: seconds) : fmaPeak(TileRow1.self, seconds: seconds)
 }
@@ -16,14 +16,14 @@ private func fmaPeak<Row: TileRow>(_: Row.Type, seconds: Double) -> Double {
     let steps = 10_000
     let flops = Double(2 * steps * Tile<Row>.rows * Tile<Row>.columns)
     // All chains differ and all are stored, or the compiler leaves some out.
-    let factors = alignedAllocation(of: Float.self, count: Tile<Row>.rows)
+    let factor = alignedAllocation(of: Float.self, count: 1)
+    factor.initialize(to: 0x1p-10)
     let values = Tile<Row>.rows * Tile<Row>.columns
     let tiles = alignedAllocation(of: Float.self, count: values)
-    for index in 0..<Tile<Row>.rows { (factors + index).initialize(to: 0x1p-10 * Float(index + 1)) }
     for index in 0..<values { (tiles + index).initialize(to: Float(index)) }
     let result = alignedAllocation(of: Float.self, count: values)
     defer {
-        factors.deallocate()
+        factor.deallocate()
         tiles.deallocate()
         result.deallocate()
     }
@@ -32,7 +32,7 @@ private func fmaPeak<Row: TileRow>(_: Row.Type, seconds: Double) -> Double {
         tile.add(left: tiles)
         let row = Row(from: tiles)
         for _ in 0..<steps {
-            tile.add(factors, at: .consecutive, times: row)
+            tile.add(factor, at: TileOffsets(last: 0), times: row)
         }
         tile.store(to: result, at: .consecutive, stride: Tile<Row>.columns)
     }

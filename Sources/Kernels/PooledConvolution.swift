@@ -34,22 +34,23 @@ public final class PooledConvolution {
             && (PooledBackwardWeights.suits(shape) || PooledChannelWeights.suits(shape))
     }
 
-    /// A plan; operands as ``Convolution/init(_:gradientImages:layout:bias:backwardData:scratch:)``
+    /// A plan; operands as ``Convolution/init(_:images:bias:backwardData:scratch:fetching:)``
     /// has them.
     public init(
-        _ shape: ConvolutionShape, _ pooling: PoolingShape, layout: WeightLayout, bias: Bool,
-        backwardData: Bool, scratch: ConvolutionScratch = ConvolutionScratch(),
+        _ shape: ConvolutionShape, _ pooling: PoolingShape, bias: Bool, backwardData: Bool,
+        scratch: ConvolutionScratch = ConvolutionScratch(),
         fetching: PrefetchQueue? = nil
-    ) throws(KernelError) {
+    ) {
         precondition(
             pooling.inputHeight == shape.outputHeight && pooling.inputWidth == shape.outputWidth
                 && pooling.channels == shape.outputChannels,
             "pooling takes what the convolution gives")
         precondition(pooling.isSquares, "pooling is over squares of 2×2 pixels")
         self.pooling = pooling
-        convolution = try Convolution(
-            shape, gradientImages: [], layout: layout, bias: bias, backwardData: backwardData,
-            scratch: scratch, fetching: fetching)
+        convolution = Convolution(
+            shape, images: 1, bias: bias, backwardData: backwardData, scratch: scratch,
+            fetching: fetching)
+        let layout = convolution.layout
         weightPass =
             PooledChannelWeights.suits(shape)
             ? .channels(PooledChannelWeights(shape, pooling, layout, fetching: fetching))
@@ -72,10 +73,10 @@ public final class PooledConvolution {
         images: Int, input: UnsafePointer<Float>, weight: UnsafePointer<Float>,
         bias: UnsafePointer<Float>?, output: UnsafeMutablePointer<Float>,
         maxima: UnsafeMutablePointer<Int32>
-    ) throws(KernelError) {
+    ) {
         let squares = Squares<Maximum>(pooling)
         for n in 0..<images {
-            try convolution.forward(
+            convolution.forward(
                 images: 1, input: input + n * convolution.shape.inputCount, weight: weight,
                 bias: bias, output: image)
             let first = n * pooling.outputCount
@@ -93,7 +94,7 @@ public final class PooledConvolution {
     public func backwardData(
         images: Int, outputGradient: UnsafePointer<Float>, maxima: UnsafePointer<Int32>,
         weight: UnsafePointer<Float>, inputGradient: UnsafeMutablePointer<Float>
-    ) throws(KernelError) {
+    ) {
         let (shape, channels) = (convolution.shape, pooling.channels)
         for n in 0..<images {
             image.update(repeating: 0, count: shape.outputCount)
@@ -104,7 +105,7 @@ public final class PooledConvolution {
                     place &+= 1
                 }
             }
-            try convolution.backwardData(
+            convolution.backwardData(
                 images: 1, outputGradient: image, weight: weight,
                 inputGradient: inputGradient + n * shape.inputCount)
         }

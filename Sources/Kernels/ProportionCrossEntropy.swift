@@ -1,4 +1,5 @@
 import Foundation
+import TensorCore
 
 /// The bounds that Keras keeps probabilities in before it takes their logarithm: 1e-7 … 1 − 1e-7.
 public let probabilityBounds = 1e-7...1 - 1e-7
@@ -58,7 +59,7 @@ public func proportionCrossEntropy(
         for k in labelSmoothing == 0 ? label..<label + 1 : 0..<classes {
             let p = Double(x[k]) / sum
             let q = elsewhere + (k == label ? 1 - labelSmoothing : 0)
-            loss -= q * log(bounded(p))
+            loss -= q * Portable.log(bounded(p))
             mean += slope(k) * p
         }
         lossSum += loss

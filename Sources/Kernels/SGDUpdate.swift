@@ -5,7 +5,7 @@
 ///     w ← w − learningRate·v          (Nesterov: w ← w − learningRate·(g + momentum·v))
 ///
 /// Without a velocity, w ← w − learningRate·g. Every element is computed alone: threads that
-/// update disjoint slices make the same bits as one that updates all.
+/// update disjoint slices make the same bits as one that updates all. What becomes subnormal becomes 0.
 ///
 /// Sutskever et al., "On the importance of initialization and momentum in deep learning", 2013,
 /// in the form of torch.optim.SGD, whose velocity does not contain the learning rate.
@@ -27,7 +27,7 @@ public func sgdUpdate(
             let lanes = min(laneCount, count &- i)
             let w = loadLanes(parameters + i, lanes)
             let g = loadLanes(gradient + i, lanes).addingProduct(w, weightDecay)
-            storeLanes(w.addingProduct(g, -learningRate), parameters + i, lanes)
+            storeLanes(flushed(w.addingProduct(g, -learningRate)), parameters + i, lanes)
             i &+= laneCount
         }
         return
@@ -42,8 +42,8 @@ public func sgdUpdate(
             let g = loadLanes(gradient + i, lanes).addingProduct(w, weightDecay)
             let v = isFirstStep ? g : g.addingProduct(loadLanes(velocity + i, lanes), momentum)
             let direction = nesterov ? g.addingProduct(v, momentum) : v
-            storeLanes(v, velocity + i, lanes)
-            storeLanes(w.addingProduct(direction, -learningRate), parameters + i, lanes)
+            storeLanes(flushed(v), velocity + i, lanes)
+            storeLanes(flushed(w.addingProduct(direction, -learningRate)), parameters + i, lanes)
             i &+= laneCount
         }
     }

@@ -1,4 +1,5 @@
 import Foundation
+import TensorCore
 
 /// Softmax cross-entropy of a shard, forward and backward in one pass over its rows:
 ///
@@ -59,7 +60,7 @@ public func softmaxCrossEntropy(
         } else {
             sum = rowExponentials(x, classes, maximum, nil)
         }
-        lossSum += log(sum) + (Double(maximum) - target)
+        lossSum += Portable.log(sum) + (Double(maximum) - target)
     }
     return (lossSum, correct)
 }

@@ -2,7 +2,10 @@ import TensorCore
 
 /// Transposes 16×16 values: row `i` of the result, at `target + i · stride`, is column `i` of `source`,
 /// whose rows are `sourceStride` apart.
-@inline(__always)
+///
+/// A function of its own, and lanes named one by one: where this is inlined, or asks for the halves of a
+/// SIMD32, the compiler makes 128 calls of it (Swift 6.3.1).
+@inline(never)
 func transpose(
     _ source: UnsafePointer<Float>, sourceStride: Int = laneCount,
     into target: UnsafeMutablePointer<Float>, stride: Int
@@ -36,9 +39,17 @@ private typealias EightRows = (Lanes, Lanes, Lanes, Lanes, Lanes, Lanes, Lanes, 
 @inline(__always)
 private func deal(_ a: EightRows, _ b: EightRows) -> (even: EightRows, odd: EightRows) {
     @inline(__always)
-    func even(_ x: Lanes, _ y: Lanes) -> Lanes { SIMD32(lowHalf: x, highHalf: y).evenHalf }
+    func even(_ x: Lanes, _ y: Lanes) -> Lanes {
+        Lanes(
+            x[0], x[2], x[4], x[6], x[8], x[10], x[12], x[14],
+            y[0], y[2], y[4], y[6], y[8], y[10], y[12], y[14])
+    }
     @inline(__always)
-    func odd(_ x: Lanes, _ y: Lanes) -> Lanes { SIMD32(lowHalf: x, highHalf: y).oddHalf }
+    func odd(_ x: Lanes, _ y: Lanes) -> Lanes {
+        Lanes(
+            x[1], x[3], x[5], x[7], x[9], x[11], x[13], x[15],
+            y[1], y[3], y[5], y[7], y[9], y[11], y[13], y[15])
+    }
     return (
         (
             even(a.0, a.1), even(a.2, a.3), even(a.4, a.5), even(a.6, a.7),

@@ -6,7 +6,7 @@ public import TensorCore
 ///     y[n, h, w, k] = b[k] + Σ x[n, h·stride + r·dilation − padding, …, c]·W[k, c, r, s]
 ///
 /// - input [N·H·W, C], output [N·H′·W′, K]
-/// - weight [K, C / groups, R, S] (kept as oneDNN wants it), bias [K] or none
+/// - weight [K, C / groups, R, S] (kept as its passes want it), bias [K] or none
 /// - backward: dx; dW and db for each shard, summed over the tree.
 ///
 /// With max pooling right behind it, which `PooledConvolution` knows how to share work with, the output
@@ -58,14 +58,13 @@ public final class Convolution2D: ShardwiseLayer, PackingLayer {
     ///   - needsInputGradient: false for a first layer.
     ///   - shapes: the batches that will come.
     ///   - scratch: memory that a worker's convolutions share.
-    /// - Throws: `KernelError` where oneDNN cannot make a plan.
     public init(
         name: String, _ shape: ConvolutionShape, pooling: PoolingShape? = nil, weight: Parameter,
         bias: Parameter?, needsInputGradient: Bool, replica: Replica,
         gradients: GradientAccumulator, shapes: [BatchShape], scratch: ConvolutionScratch
     ) throws {
-        guard case .blocked(let layout) = weight.storage else {
-            preconditionFailure("a convolution's weight lies as oneDNN wants it")
+        guard case .blocked(Convolution.weightLayout(shape)) = weight.storage else {
+            preconditionFailure("a convolution's weight lies as its passes want it")
         }
         self.name = name
         self.shape = shape
@@ -81,17 +80,16 @@ public final class Convolution2D: ShardwiseLayer, PackingLayer {
             let maxima = alignedAllocation(of: Int32.self, count: rows * outputs)
             maxima.initialize(repeating: 0, count: rows * outputs)
             kernel = .pooled(
-                try PooledConvolution(
-                    shape, pooling, layout: layout, bias: bias != nil,
-                    backwardData: needsInputGradient, scratch: scratch,
+                PooledConvolution(
+                    shape, pooling, bias: bias != nil, backwardData: needsInputGradient,
+                    scratch: scratch,
                     fetching: gradients.team?.prefetchQueue), maxima: maxima)
         } else {
             kernel = .plain(
-                try Convolution(
+                Convolution(
                     shape,
-                    gradientImages: Set(
-                        shapes.filter(\.trains).flatMap(\.shardRows).map(\.count)),
-                    layout: layout, bias: bias != nil, backwardData: needsInputGradient,
+                    images: shapes.filter(\.trains).flatMap(\.shardRows).map(\.count).max() ?? 1,
+                    bias: bias != nil, backwardData: needsInputGradient,
                     scratch: scratch, fetching: gradients.team?.prefetchQueue))
         }
         let (forward, backward) = (
@@ -132,10 +130,10 @@ public final class Convolution2D: ShardwiseLayer, PackingLayer {
     package func pack() throws {
         guard let copies else { preconditionFailure("the copies of \(name) have no place") }
         if let forwardCopy {
-            try kernel.convolution.packForward(weight: plainWeight, into: copies + forwardCopy)
+            kernel.convolution.packForward(weight: plainWeight, into: copies + forwardCopy)
         }
         if let backwardCopy {
-            try kernel.convolution.packBackward(weight: plainWeight, into: copies + backwardCopy)
+            kernel.convolution.packBackward(weight: plainWeight, into: copies + backwardCopy)
         }
     }
 
@@ -155,9 +153,9 @@ public final class Convolution2D: ShardwiseLayer, PackingLayer {
         let b = bias.map { UnsafePointer(replica.parameters + $0.lowerBound) }
         switch kernel {
         case .plain(let kernel):
-            try kernel.forward(images: images, input: x, weight: w, bias: b, output: y)
+            kernel.forward(images: images, input: x, weight: w, bias: b, output: y)
         case .pooled(let kernel, let maxima):
-            try kernel.forward(
+            kernel.forward(
                 images: images, input: x, weight: w, bias: b, output: y,
                 maxima: maxima + first * outputs)
         }
@@ -175,10 +173,10 @@ public final class Convolution2D: ShardwiseLayer, PackingLayer {
         let w = weight(at: backwardCopy)
         switch kernel {
         case .plain(let kernel):
-            try kernel.backwardData(
+            kernel.backwardData(
                 images: images, outputGradient: dy, weight: w, inputGradient: dx)
         case .pooled(let kernel, let maxima):
-            try kernel.backwardData(
+            kernel.backwardData(
                 images: images, outputGradient: dy, maxima: maxima + first * outputs, weight: w,
                 inputGradient: dx)
         }
@@ -197,7 +195,7 @@ public final class Convolution2D: ShardwiseLayer, PackingLayer {
             let db = bias == nil ? nil : biasGradients.row(position)
             switch kernel {
             case .plain(let kernel):
-                try kernel.backwardWeights(
+                kernel.backwardWeights(
                     images: images, input: x, outputGradient: dy, weightGradient: destination,
                     biasGradient: db)
             case .pooled(let kernel, let maxima):

@@ -1,4 +1,3 @@
-import Glibc
 public import TensorCore
 
 /// How weights start. Biases start at 0, γ at 1, β at 0.
@@ -41,10 +40,11 @@ public enum Initialization: Hashable, Sendable {
         var values = [Float](repeating: 0, count: count)
         for i in stride(from: 0, to: count, by: 2) {
             // In (0, 1]: the logarithm of 0 is not wanted.
-            let radius = (-2 * log(1 - random.uniform(at: i))).squareRoot() * deviation
-            let angle = 2 * Double.pi * random.uniform(at: i + 1)
-            values[i] = Float(radius * cos(angle))
-            if i + 1 < count { values[i + 1] = Float(radius * sin(angle)) }
+            let radius = (-2 * Portable.log(1 - random.uniform(at: i))).squareRoot() * deviation
+            // In units of π.
+            let angle = 2 * random.uniform(at: i + 1)
+            values[i] = Float(radius * Portable.cosPi(angle))
+            if i + 1 < count { values[i + 1] = Float(radius * Portable.sinPi(angle)) }
         }
         return values
     }

@@ -1,4 +1,3 @@
-import Glibc
 public import TensorCore
 
 /// Moves and scales all values at random in training: what puts distributions in motion again behind
@@ -119,10 +118,12 @@ public final class Noise: Layer {
         // A block of four words: a pair of normal numbers by Box and Muller, and two uniform ones.
         for place in stride(from: 0, to: outputs, by: 2) {
             let words = random.words(block: UInt32(place / 2))
-            let radius = (-2 * log(1 - Double(words[0]) * 0x1p-32)).squareRoot()
-            let angle = 2 * Double.pi * (Double(words[1]) * 0x1p-32)
+            let radius = (-2 * Portable.log(1 - Double(words[0]) * 0x1p-32)).squareRoot()
+            // In units of π.
+            let angle = Double(words[1]) * 0x1p-31
             for lane in 0..<min(2, outputs - place) {
-                let normal = radius * (lane == 0 ? cos(angle) : sin(angle))
+                let normal =
+                    radius * (lane == 0 ? Portable.cosPi(angle) : Portable.sinPi(angle))
                 let uniform = 2 * (Double(words[2 + lane]) * 0x1p-32) - 1
                 let scale = Float(moments[2 * c + 1] + distribution.spread * normal)
                 s[place + lane] = scale

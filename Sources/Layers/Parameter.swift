@@ -41,7 +41,7 @@ public struct Parameter: Hashable, Sendable {
         /// The same in panels of 64 outputs, [out/64, in, 64]: threads that compute different
         /// outputs share no cache line of it. See `InputLinear`.
         case panels(positions: Int)
-        /// As oneDNN's convolutions take it; padding is always 0.
+        /// As a convolution's passes take it.
         case blocked(WeightLayout)
     }
 

@@ -1,4 +1,3 @@
-public import Kernels
 public import TensorCore
 
 /// Why a model cannot be built for a data set.
@@ -15,9 +14,6 @@ public enum ModelError: Error, Hashable, Sendable, CustomStringConvertible {
 
     /// A normalisation of each sample by itself would have one value to take statistics of.
     case singleValueGroup(layer: String, groups: Int)
-
-    /// oneDNN has no implementation of a convolution.
-    case unplannable(layer: String, shape: ConvolutionShape, reason: String)
 
     /// Nothing in the network has a name that begins so; `names` are the first parts of those that
     /// there are.
@@ -49,8 +45,6 @@ public enum ModelError: Error, Hashable, Sendable, CustomStringConvertible {
                 + "of a sample, and would give its shift whatever that is: instance normalisation needs images (H·W > 1), group "
                 + "normalisation fewer groups; set model.normalization.kind to \"layer\" or "
                 + "\"batch\""
-        case .unplannable(let layer, let shape, let reason):
-            "\(layer), \(shape): \(reason)"
         }
     }
 }

@@ -49,7 +49,6 @@ public final class Network {
     ///   - seed: of what is random in a pass: dropout, noise.
     ///   - sharesInputs: whether the caller can bring the inputs of the whole rank where the network
     ///     would be faster with them: see `inputShards`.
-    /// - Throws: `KernelError` where oneDNN cannot make a plan.
     public convenience init(
         _ specification: NetworkSpecification, replica: Replica, communicator: Communicator,
         shards: Int, batches: [(samples: Int, trains: Bool)], seed: UInt64 = 0,
@@ -91,8 +90,6 @@ public final class Network {
         shards: Int, shapes: [BatchShape], seed: UInt64, sharesInputs: Bool, auditor: Int?
     ) throws {
         let isAudit = auditor != nil
-        // Plans depend on oneDNN's threads, which belong to this thread: first of all.
-        OneDNN.useOneThread()
         self.specification = specification
         self.replica = replica
         let layout = replica.layout

@@ -22,9 +22,6 @@ public struct NetworkBuilder {
     private let normalization: BatchNormSettings?
     private var nodes: [NetworkSpecification.Node] = []
 
-    /// For how many images oneDNN is asked how a convolution's weight should lie.
-    private static let imagesOfLayout = 8
-
     /// A network of nothing yet.
     ///
     /// - Parameter normalization: nil for none: batch normalisations are then left out, and
@@ -64,7 +61,7 @@ public struct NetworkBuilder {
     /// A square convolution.
     ///
     /// - Parameter bias: nil for one exactly where no normalisation follows.
-    /// - Throws: `ModelError`, where the kernel does not fit or oneDNN has no plan.
+    /// - Throws: `ModelError`, where the kernel does not fit.
     public mutating func convolution(
         _ name: String, channels: Int, kernel: Int, stride: Int = 1, padding: Int = 0,
         groups: Int = 1, bias: Bool? = nil
@@ -84,16 +81,9 @@ public struct NetworkBuilder {
             outputChannels: channels, kernelHeight: kernel, kernelWidth: kernel,
             strideHeight: stride, strideWidth: stride, paddingHeight: padding,
             paddingWidth: padding, groups: groups)
-        let layout: WeightLayout
-        // What oneDNN prefers may depend on its threads; workers have one each.
-        OneDNN.useOneThread()
-        do {
-            layout = try Convolution.weightLayout(shape, images: Self.imagesOfLayout)
-        } catch {
-            throw .unplannable(layer: name, shape: shape, reason: "\(error)")
-        }
         append(
-            name, .convolution(shape, layout, bias: bias ?? !isNormalized),
+            name,
+            .convolution(shape, Convolution.weightLayout(shape), bias: bias ?? !isNormalized),
             shape: ImageShape(
                 height: shape.outputHeight, width: shape.outputWidth, channels: channels))
     }

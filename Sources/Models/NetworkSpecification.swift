@@ -18,7 +18,7 @@ public struct NetworkSpecification: Hashable, Sendable {
             GroupNormSettings, channels: Int, positions: Int = 1, startsAtZero: Bool = false)
         /// An activation of this many channels, of the sum where the node has an addend.
         case activation(ActivationKind, channels: Int, positions: Int = 1)
-        /// A convolution, and how oneDNN wants its weight to lie.
+        /// A convolution, and how its passes want its weight to lie.
         case convolution(ConvolutionShape, WeightLayout, bias: Bool)
         /// The largest value of each window.
         case maxPool(PoolingShape)

@@ -1,4 +1,4 @@
-import Foundation
+import TensorCore
 
 /// One rise and one long fall of the learning rate, each half a cosine, with momentum the other way
 /// round if it is to move: torch.optim.lr_scheduler.OneCycleLR, stepped once a step.
@@ -52,6 +52,6 @@ public struct OneCycle: Sendable, Equatable {
     }
 
     private static func between(_ a: Double, _ b: Double, share: Double) -> Double {
-        b + (a - b) * (1 + cos(.pi * share)) / 2
+        b + (a - b) * (1 + Portable.cosPi(share)) / 2
     }
 }

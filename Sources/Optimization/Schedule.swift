@@ -1,4 +1,4 @@
-import Foundation
+import TensorCore
 
 /// How the learning rate changes over a run.
 ///
@@ -69,11 +69,11 @@ public struct Schedule: Sendable, Equatable {
         switch course {
         case .constant: return base
         case .step(let milestones, let factor):
-            return base * pow(factor, Double(milestones.count { $0 < step }))
+            return base * Portable.pown(factor, milestones.count { $0 < step })
         case .cosine(let minimum):
             if step > totalSteps { return minimum }
             let progress = Double(step - warmupSteps - 1) / Double(totalSteps - warmupSteps)
-            return minimum + (base - minimum) * (1 + cos(.pi * progress)) / 2
+            return minimum + (base - minimum) * (1 + Portable.cosPi(progress)) / 2
         case .oneCycle(let cycle):
             let first = base / cycle.divFactor
             return cycle.value(

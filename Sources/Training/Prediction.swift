@@ -51,7 +51,6 @@ extension Trainer {
     private func predict(runs: [Range<Int>]) throws -> [Prediction] {
         guard let most = runs.map(\.count).max() else { return [] }
         return try Team.run(World()) { communicator in
-            OneDNN.useOneThread()
             let sizes = Set(runs.map(\.count)).sorted(by: >)
             let network = try Network(
                 plan.network, replica: replica, communicator: communicator, shards: 1,

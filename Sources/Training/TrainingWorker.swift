@@ -56,8 +56,6 @@ final class TrainingWorker {
     init(
         _ plan: RunPlan, replica: Replica, state: OptimizerState, communicator: Communicator
     ) throws {
-        // oneDNN's threads belong to the thread: first of all.
-        OneDNN.useOneThread()
         self.plan = plan
         self.state = state
         self.communicator = communicator

@@ -72,7 +72,7 @@ struct PackageTable {
 
     /// C targets and system libraries: what a room may import and is no room itself.
     static let cModules: Set<String> = [
-        "COpenMPI", "CMPI", "COneDNN", "CPlatform", "CZlib", "CCrypto", "CLAPACK",
+        "COpenMPI", "CMPI", "CPlatform", "CZlib", "CCrypto", "CLAPACK",
     ]
 
     /// What comes with the toolchain.

@@ -16,7 +16,7 @@ struct RoomTests {
             atPath: Repository.folder.appending(path: "Sources").path)
         let known = Set(table.rooms.keys).union(PackageTable.cModules)
         #expect(Set(folders).subtracting(known) == [])
-        #expect(table.rooms["Kernels"] == ["TensorCore", "COneDNN", "CPlatform"])
+        #expect(table.rooms["Kernels"] == ["TensorCore", "CPlatform"])
         #expect(table.rooms["MPICollectives"] == ["Collectives", "CMPI"])
         #expect(table.rooms["TestSupport"]?.isEmpty == false)
         #expect(table.rooms["bn-train"] == ["BNTrainCommand"])

@@ -76,8 +76,6 @@ private struct Pass {
 }
 
 @Suite struct InnerProductTests {
-    init() { OneDNN.useOneThread() }
-
     @Test("forward and backward agree with the Float64 reference", arguments: shapes)
     func agreesWithReference(_ shape: ProductShape) {
         let (rows, inputs, outputs) = (shape.rows, shape.inputs, shape.outputs)
@@ -288,13 +286,6 @@ private struct Pass {
             #expect(guarded.elements.prefix(64).allSatisfy { $0 == 9 })
             #expect(guarded.elements.suffix(64).allSatisfy { $0 == 9 })
         }
-    }
-
-    @Test("one thread is one thread, and the version has three numbers")
-    func environment() {
-        OneDNN.useOneThread()
-        #expect(OneDNN.maximumThreads == 1)
-        #expect(OneDNN.version.split(separator: ".").count == 3)
     }
 
     @Test("the peak and the bandwidth are numbers of a machine")

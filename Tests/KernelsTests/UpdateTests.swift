@@ -39,6 +39,42 @@ struct UpdateTests {
         }
     }
 
+    @Test("what decays without a gradient ends at zero, not among the subnormals")
+    func decay() {
+        let values = [Float](repeating: 1e-30, count: 21)
+        func buffer() -> GuardedBuffer<Float> { GuardedBuffer(values) }
+        let zeros = [Float](repeating: 0, count: 21)
+        var (w, v) = (buffer(), buffer())
+        for _ in 1...400 {
+            sgdUpdate(
+                parameters: w.pointer, gradient: zeros, velocity: v.pointer, count: 21,
+                learningRate: 0.5, momentum: 0.9, nesterov: false, weightDecay: 0.1,
+                isFirstStep: false)
+            #expect((w.values + v.values).allSatisfy { $0 == 0 || $0.isNormal })
+        }
+        #expect(v.values.allSatisfy { $0 == 0 } && w.values.allSatisfy { $0 == 0 })
+        (w, v) = (buffer(), buffer())
+        let m = buffer()
+        for step in 1...400 {
+            adamUpdate(
+                parameters: w.pointer, gradient: zeros, firstMoment: m.pointer,
+                secondMoment: v.pointer, count: 21,
+                AdamFactors(
+                    step: step, learningRate: 0.1, beta1: 0.9, beta2: 0.9, epsilon: 1,
+                    weightDecay: 1, decoupled: true))
+            #expect((w.values + m.values + v.values).allSatisfy { $0 == 0 || $0.isNormal })
+        }
+        #expect((m.values + v.values).allSatisfy { $0 == 0 })
+        (w, v) = (buffer(), buffer())
+        for _ in 1...400 {
+            larsUpdate(
+                parameters: w.pointer, gradient: zeros, velocity: v.pointer, count: 21, rate: 0.1,
+                momentum: 0.9, weightDecay: 0.1)
+            #expect((w.values + v.values).allSatisfy { $0 == 0 || $0.isNormal })
+        }
+        #expect(v.values.allSatisfy { $0 == 0 })
+    }
+
     @Test("Adam's bias correction holds after many steps, and zeros stay zeros")
     func adamEdges() {
         let late = AdamFactors(

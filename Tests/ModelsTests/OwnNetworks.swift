@@ -30,8 +30,7 @@ enum OwnNetworks {
     static func convolution(_ shape: ConvolutionShape, bias: Bool) throws -> NetworkSpecification {
         let input = ImageShape(
             height: shape.inputHeight, width: shape.inputWidth, channels: shape.inputChannels)
-        OneDNN.useOneThread()
-        let layout = try Convolution.weightLayout(shape, images: 4)
+        let layout = Convolution.weightLayout(shape)
         return NetworkSpecification(
             name: "convolution", input: input, classes: shape.outputCount,
             nodes: [

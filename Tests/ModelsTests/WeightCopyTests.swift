@@ -39,13 +39,7 @@ struct WeightCopyTests {
         }
     }
 
-    /// Elsewhere oneDNN's kernels may read the parameters as they are.
-    private static let hasOwnKernels =
-        (try? lenet().poolBehindConvolution(ofNode: 0)) ?? nil != nil
-
-    @Test(
-        "LeNet has small ones, ResNet-20 both",
-        .enabled(if: hasOwnKernels, "built without AVX-512: few kernels need copies"))
+    @Test("LeNet has small ones, ResNet-20 both")
     func ofNetworks() throws {
         let (small, large) = (try copies(Self.lenet()), try copies(Self.resnet()))
         #expect(!small.isEmpty && small.allSatisfy(\.own))

@@ -27,14 +27,6 @@ static inline void bn_prefetch_line_nearby(const void *address) { __builtin_pref
 /// The same for a line that this core alone is to have, in order to write it.
 static inline void bn_prefetch_line_to_write(const void *address) { __builtin_prefetch(address, 1, 3); }
 
-/// Subnormal Float32 results and inputs count as zero on the calling thread from here on. Every
-/// worker sets this at entry: a subnormal costs over 100 cycles, and the bits must not depend on
-/// which thread met it. Returns the thread's mode before.
-uint64_t bn_flush_subnormals_to_zero(void);
-
-/// Gives the calling thread the mode that bn_flush_subnormals_to_zero returned.
-void bn_restore_floating_point_mode(uint64_t mode);
-
 /// From here on SIGUSR1, SIGTERM, SIGHUP and SIGINT only set a flag, by which the process stops when
 /// it has saved what it has; those that the process was started to ignore stay ignored. A second SIGINT
 /// ends it at once, as if nothing caught it.
@@ -45,6 +37,16 @@ int bn_stop_signal(void);
 
 /// Gives the signals back what they did before.
 void bn_restore_stop_signals(void);
+
+/// 1 where the binary's vector registers hold 16 Float32 (AVX-512), else 0: kernels choose their
+/// register tile by it. A macro of the compiler that Swift cannot ask for.
+static inline int bn_compiled_for_512_bit_vectors(void) {
+#if defined(__AVX512F__)
+    return 1;
+#else
+    return 0;
+#endif
+}
 
 /// Cores that the affinity mask of this process allows.
 int bn_affinity_cores(void);

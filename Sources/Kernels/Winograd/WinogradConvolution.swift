@@ -1,17 +1,15 @@
-import COneDNN
 import CPlatform
 import TensorCore
 
 extension ConvolutionShape {
     /// Whether all passes go by Winograd's transforms: dense 3×3 kernels over whole vectors of
-    /// channels, and images on which tiles save more than their transforms cost. Needs 16
-    /// accumulators, so AVX-512; elsewhere oneDNN stays.
+    /// channels, and images on which tiles save more than their transforms cost.
     ///
     /// Measured on Zen 4, one core, tiles of 2×2, times as fast as oneDNN 2.6.3: 16 channels 1.35 to
     /// 1.45, 32 to 256 channels 1.6 to 2.0, 512 at 4×4 1.7, backward weights there 1.15.
     var isWinograd: Bool {
-        bn_compiled_for_512_bit_vectors() == 1 && groups == 1 && kernelHeight == 3
-            && kernelWidth == 3 && strideHeight == 1 && strideWidth == 1 && dilationHeight == 1
+        groups == 1 && kernelHeight == 3 && kernelWidth == 3 && strideHeight == 1
+            && strideWidth == 1 && dilationHeight == 1
             && dilationWidth == 1 && paddingHeight <= 2 && paddingWidth <= 2
             && inputChannels % laneCount == 0 && outputChannels % laneCount == 0
             && min(outputHeight, outputWidth) >= 4
@@ -32,9 +30,9 @@ extension ConvolutionShape {
 }
 
 extension WeightLayout {
-    /// [R, S, C, K] in memory: whole vectors of output channels.
+    /// [R, S, C / groups, K] in memory: whole vectors of output channels.
     init(channelsLast shape: ConvolutionShape) {
-        let (k, c) = (shape.outputChannels, shape.inputChannels)
+        let (k, c) = (shape.outputChannels, shape.inputChannels / shape.groups)
         self.init(
             dims: [k, c, shape.kernelHeight, shape.kernelWidth],
             strides: [1, k, shape.kernelWidth * c * k, c * k], blocks: [],
@@ -73,7 +71,9 @@ private struct WinogradMemory<Transform: WinogradTransform> {
 }
 
 /// Forward, or backward data, by Winograd's transforms, with the tiles that suit the shape.
-enum WinogradForwardPass {
+enum WinogradForwardPass: ImagePass {
+    var name: String { "winograd" }
+
     case small(WinogradForward<Tiles2x2>)
     case large(WinogradForward<Tiles4x4>)
 
@@ -85,7 +85,7 @@ enum WinogradForwardPass {
     }
 
     /// Floats of the transformed weights.
-    var packedCount: Int {
+    var packedCount: Int? {
         switch self {
         case .small(let pass): pass.packedCount
         case .large(let pass): pass.packedCount
@@ -118,7 +118,9 @@ enum WinogradForwardPass {
 }
 
 /// Backward weights by Winograd's transforms, with the tiles that suit the shape.
-enum WinogradWeightPass {
+enum WinogradWeightPass: WeightPass {
+    var name: String { "winograd" }
+
     case small(WinogradBackwardWeights<Tiles2x2>)
     case large(WinogradBackwardWeights<Tiles4x4>)
 

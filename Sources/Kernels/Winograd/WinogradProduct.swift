@@ -1,3 +1,4 @@
+import CPlatform
 import TensorCore
 
 /// Eight rows of accumulators in registers, as ``Tile`` has six: 16 channels are two of them.
@@ -106,7 +107,12 @@ func multiplyRows(
     var k = 0
     while k < outputs {
         let panel = weights + k &* inputs
-        if outputs &- k >= 32 {
+        let width = min(32, outputs &- k)
+        if bn_compiled_for_512_bit_vectors() == 0 {
+            TileProduct(rows: rows, inner: inputs, 0..<inputs, stride: width, columns: outputs)
+                .run(input, panel, bias: nil, into: output + k, width: width)
+            k &+= width
+        } else if width == 32 {
             multiplyPanel(TileRow2.self, input, rows, inputs, panel, output + k, outputs)
             k &+= 32
         } else {
@@ -152,7 +158,15 @@ func addOuterProducts(
 ) {
     var k = 0
     while k < outputs {
-        if outputs &- k >= 32 {
+        let width = min(32, outputs &- k)
+        if bn_compiled_for_512_bit_vectors() == 0 {
+            TileProduct(
+                inner: .init(count: rows, a: inputs, b: outputs), rows: inputs, perLine: inputs,
+                aRows: .init(stride: 1, line: 0), cRows: .init(stride: outputs, line: 0),
+                adds: !isFirst
+            ).run(input, gradient + k, bias: nil, into: sums + k, width: width)
+            k &+= width
+        } else if width == 32 {
             addPanel(TileRow2.self, input, gradient + k, rows, inputs, outputs, sums + k, isFirst)
             k &+= 32
         } else {

@@ -154,7 +154,6 @@ extension Checkpoint {
         compare("the program", state.program, "bn-train \(programVersion)")
         compare("the CPU", state.place.cpu, place.cpu)
         compare("the instruction set", state.place.instructionSet, place.instructionSet)
-        compare("oneDNN", state.place.oneDNN, place.oneDNN)
         return notes
     }
 }

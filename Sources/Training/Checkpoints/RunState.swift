@@ -8,14 +8,11 @@ public struct ComputingPlace: Equatable, Sendable {
     public var cpu: String
     /// Its widest instruction set.
     public var instructionSet: String
-    /// The version of oneDNN.
-    public var oneDNN: String
 
     /// A place with these.
-    public init(cpu: String, instructionSet: String, oneDNN: String) {
+    public init(cpu: String, instructionSet: String) {
         self.cpu = cpu
         self.instructionSet = instructionSet
-        self.oneDNN = oneDNN
     }
 }
 
@@ -99,7 +96,6 @@ extension RunState {
         static let program = "program"
         static let cpu = "cpu"
         static let instructionSet = "instruction_set"
-        static let oneDNN = "onednn"
         /// SHA-256 of the tensors' bytes.
         static let payload = "payload_sha256"
         /// SHA-256 of everything else in the header.
@@ -116,7 +112,7 @@ extension RunState {
             Field.best: best.map { "\($0.accuracy)" } ?? "none",
             Field.bestStep: best.map { "\($0.step)" } ?? "none",
             Field.progress: progress.json.text, Field.program: program, Field.cpu: place.cpu,
-            Field.instructionSet: place.instructionSet, Field.oneDNN: place.oneDNN,
+            Field.instructionSet: place.instructionSet,
         ]
         if learningRateScale != 1 { metadata[Field.scale] = "\(learningRateScale)" }
         return metadata
@@ -162,7 +158,6 @@ extension RunState {
         self.progress = progress
         program = try text(Field.program)
         place = ComputingPlace(
-            cpu: try text(Field.cpu), instructionSet: try text(Field.instructionSet),
-            oneDNN: try text(Field.oneDNN))
+            cpu: try text(Field.cpu), instructionSet: try text(Field.instructionSet))
     }
 }
