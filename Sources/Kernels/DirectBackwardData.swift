@@ -6,9 +6,7 @@ import TensorCore
 /// Pixels are taken column by column. What a pixel adds then falls on the very vectors that the one
 /// above it has written, and the core hands a store on to a load of the same place at once; row by
 /// row they overlap in part, which it waits for.
-final class DirectBackwardData: ImagePass {
-    let name = "direct"
-
+final class DirectBackwardData: DirectPass {
     let weights: DirectWeights
     private let shape: ConvolutionShape
     /// The padded image's gradient, [padded H, padded W, C], with room for whole vectors behind.
@@ -49,21 +47,7 @@ final class DirectBackwardData: ImagePass {
         columns.deallocate()
     }
 
-    var packedCount: Int? { weights.count }
-
-    func pack(_ weight: UnsafePointer<Float>, into packed: UnsafeMutablePointer<Float>) {
-        weights.pack(weight, into: packed)
-    }
-
-    func run(
-        images: Int, _ input: UnsafePointer<Float>, _ packed: UnsafePointer<Float>,
-        _ bias: UnsafePointer<Float>?, _ output: UnsafeMutablePointer<Float>
-    ) {
-        for n in 0..<images {
-            run(
-                input + n * shape.outputCount, packed, output + n * shape.inputCount)
-        }
-    }
+    var counts: (input: Int, output: Int) { (shape.outputCount, shape.inputCount) }
 
     /// One image.
     ///
@@ -71,9 +55,9 @@ final class DirectBackwardData: ImagePass {
     ///   - outputGradient: [H′, W′, K]
     ///   - packed: [K, R, vectors of S·C]
     ///   - inputGradient: [H, W, C]
-    private func run(
+    func runOne(
         _ outputGradient: UnsafePointer<Float>, _ packed: UnsafePointer<Float>,
-        _ inputGradient: UnsafeMutablePointer<Float>
+        _ bias: UnsafePointer<Float>?, _ inputGradient: UnsafeMutablePointer<Float>
     ) {
         turn(outputGradient)
         image.update(repeating: 0, count: imageCount)

@@ -11,9 +11,7 @@ extension ConvolutionShape {
 
 /// Forward for few input and whole vectors of output channels: output channels along the lanes,
 /// eight pixels at a time. Of each kernel row a pixel reads S·C neighbouring values.
-final class DirectChannelForward: ImagePass {
-    let name = "direct"
-
+final class DirectChannelForward: DirectPass {
     let weights: DirectWeights
     private let shape: ConvolutionShape
     /// The image with its padding, [padded H, padded W, C].
@@ -45,21 +43,7 @@ final class DirectChannelForward: ImagePass {
 
     deinit { image.deallocate() }
 
-    var packedCount: Int? { weights.count }
-
-    func pack(_ weight: UnsafePointer<Float>, into packed: UnsafeMutablePointer<Float>) {
-        weights.pack(weight, into: packed)
-    }
-
-    func run(
-        images: Int, _ input: UnsafePointer<Float>, _ packed: UnsafePointer<Float>,
-        _ bias: UnsafePointer<Float>?, _ output: UnsafeMutablePointer<Float>
-    ) {
-        for n in 0..<images {
-            run(
-                input + n * shape.inputCount, packed, bias, output + n * shape.outputCount)
-        }
-    }
+    var counts: (input: Int, output: Int) { (shape.inputCount, shape.outputCount) }
 
     /// One image.
     ///
@@ -68,7 +52,7 @@ final class DirectChannelForward: ImagePass {
     ///   - packed: [K / 32 panels, R, S, C, 32]; a last panel of 16 is [R, S, C, 16]
     ///   - bias: [K]
     ///   - output: [H′, W′, K]
-    private func run(
+    func runOne(
         _ input: UnsafePointer<Float>, _ packed: UnsafePointer<Float>,
         _ bias: UnsafePointer<Float>?, _ output: UnsafeMutablePointer<Float>
     ) {

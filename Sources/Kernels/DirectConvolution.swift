@@ -48,6 +48,39 @@ extension ConvolutionShape {
     var paddedHeight: Int { inputHeight + 2 * paddingHeight }
 }
 
+/// Forward or backward data by one of the kernels below, image by image.
+protocol DirectPass: ImagePass {
+    var weights: DirectWeights { get }
+
+    /// Floats of an image that goes in, and of one that comes out.
+    var counts: (input: Int, output: Int) { get }
+
+    /// One image; operands as `run` has them.
+    func runOne(
+        _ input: UnsafePointer<Float>, _ packed: UnsafePointer<Float>,
+        _ bias: UnsafePointer<Float>?, _ output: UnsafeMutablePointer<Float>)
+}
+
+extension DirectPass {
+    var name: String { "direct" }
+
+    var packedCount: Int? { weights.count }
+
+    func pack(_ weight: UnsafePointer<Float>, into packed: UnsafeMutablePointer<Float>) {
+        weights.pack(weight, into: packed)
+    }
+
+    func run(
+        images: Int, _ input: UnsafePointer<Float>, _ packed: UnsafePointer<Float>,
+        _ bias: UnsafePointer<Float>?, _ output: UnsafeMutablePointer<Float>
+    ) {
+        let counts = counts
+        for n in 0..<images {
+            runOne(input + n * counts.input, packed, bias, output + n * counts.output)
+        }
+    }
+}
+
 /// A copy of weights in the order in which a kernel reads them; what no weight falls on is 0.
 struct DirectWeights {
     /// Floats of the copy.
@@ -95,9 +128,7 @@ struct DirectWeights {
 /// Forward for at most six output channels: pixels along the lanes, two vectors of them at a time.
 ///
 /// The image is first taken apart into planes, [C, padded H, padded W].
-final class DirectForward: ImagePass {
-    let name = "direct"
-
+final class DirectForward: DirectPass {
     let weights: DirectWeights
     private let shape: ConvolutionShape
     private let (outputHeight, outputWidth): (Int, Int)
@@ -136,21 +167,7 @@ final class DirectForward: ImagePass {
         pairs.deallocate()
     }
 
-    var packedCount: Int? { weights.count }
-
-    func pack(_ weight: UnsafePointer<Float>, into packed: UnsafeMutablePointer<Float>) {
-        weights.pack(weight, into: packed)
-    }
-
-    func run(
-        images: Int, _ input: UnsafePointer<Float>, _ packed: UnsafePointer<Float>,
-        _ bias: UnsafePointer<Float>?, _ output: UnsafeMutablePointer<Float>
-    ) {
-        for n in 0..<images {
-            run(
-                input + n * shape.inputCount, packed, bias, output + n * shape.outputCount)
-        }
-    }
+    var counts: (input: Int, output: Int) { (shape.inputCount, shape.outputCount) }
 
     /// One image.
     ///
@@ -159,7 +176,7 @@ final class DirectForward: ImagePass {
     ///   - packed: [C, R, S, K]
     ///   - bias: [K]
     ///   - output: [H′, W′, K]
-    private func run(
+    func runOne(
         _ input: UnsafePointer<Float>, _ packed: UnsafePointer<Float>,
         _ bias: UnsafePointer<Float>?, _ output: UnsafeMutablePointer<Float>
     ) {
