@@ -29,7 +29,6 @@ struct Arguments: Equatable, Sendable {
     var quiet = false
     var json = false
     var printConfig = false
-    var strict = false
 
     /// Seconds after which a silent rank counts as lost.
     var timeout = 300.0

@@ -28,7 +28,7 @@ struct BenchCommand {
             "bn-train \(programVersion) · bench \(benchmark.runPlan.network.name), "
                 + "batch \(configuration.batch.size) in \(counted(run.plan.shards, "shard")), "
                 + "\(counted(run.world.ranks, "rank")) × "
-                + counted(run.world.threadsPerRank, "thread"))
+                + counted(run.world.computingThreadsPerRank, "thread"))
         let result = try benchmark.run(
             in: run.world, transport: launch.session.transport, timeout: arguments.timeout,
             spinning: run.spinning, seconds: arguments.seconds)
@@ -59,7 +59,7 @@ struct BenchCommand {
                 + "\(count(result.range.lowerBound)) … \(count(result.range.upperBound))")
         launch.say(
             "products \(fixed(rate, digits: 1)) GFLOP/s of "
-                + "\(fixed(result.peakOfAll, digits: 1)) on \(counted(run.world.threadsPerRank, "thread")) "
+                + "\(fixed(result.peakOfAll, digits: 1)) on \(counted(run.world.computingThreadsPerRank, "thread")) "
                 + "(\(fixed(result.peakOfOne, digits: 1)) on one: FMA scaling "
                 + "\(fixed(result.peakOfAll / result.peakOfOne, digits: 2)))")
         let total = result.division.total

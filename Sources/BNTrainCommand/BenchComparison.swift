@@ -218,7 +218,7 @@ extension Arguments {
         add("--shape", shape)
         add("--seconds", "\(seconds)")
         add("--timeout", "\(timeout)")
-        return strict ? words + ["--strict"] : words
+        return words
     }
 }
 

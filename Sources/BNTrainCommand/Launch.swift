@@ -40,7 +40,7 @@ final class Launch {
         if let rank = tasks.firstIndex(where: { $0 != tasks[0] }) {
             throw StartRecord.Difference(
                 what: "the command line", rank: rank, first: tasks[0], other: tasks[rank],
-                remedy: "give all ranks the same", isError: true)
+                remedy: "give all ranks the same")
         }
         return launch
     }
@@ -176,12 +176,12 @@ final class Launch {
             arguments.threads
             ?? Machine.defaultThreads(
                 cores: machine.cores, shards: plan.shards, underMPI: isUnderMPI)
-        try configuration.validate(workers: session.ranks * threads, explicit: true)
+        try configuration.validate(ranks: session.ranks)
         let arithmetic: World.Arithmetic =
             PlantedFaults.present.misplacesTree
             ? .misplacedTree : configuration.collectives == .mpi ? .mpi : .tree
         let world = World(
-            ranks: session.ranks, threadsPerRank: threads, rank: session.rank,
+            ranks: session.ranks, threads: threads, sharing: plan.shards, rank: session.rank,
             arithmetic: arithmetic)
         session.share(coresWith: threads, atMost: machine.quota ?? .max)
         let shared = session.localCores ?? machine.cores
@@ -198,9 +198,7 @@ final class Launch {
         let mine = try StartRecord(run, machine: machine, host: session.hostName)
         let records = try session.gather(record: mine.encoded, seconds: arguments.timeout)
             .map(StartRecord.init(decoding:))
-        let differences = StartRecord.differences(records)
-        if let error = differences.first(where: { $0.isError || arguments.strict }) { throw error }
-        for warning in differences { warn(warning.description) }
+        if let difference = StartRecord.differences(records).first { throw difference }
     }
 }
 
@@ -243,7 +241,7 @@ extension Arguments {
         var words = [command.name] + files
         for (isSet, word) in [
             (printConfig, "--print-config"), (resumeAnyway, "--resume-anyway"),
-            (strict, "--strict"), (worlds, "--worlds"),
+            (worlds, "--worlds"),
         ] where isSet {
             words.append(word)
         }

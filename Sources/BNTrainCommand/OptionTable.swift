@@ -141,7 +141,8 @@ enum OptionTable {
             "--threads", "N", configured + [.sweep, .replay, .bisect], \.threads,
             1...Arguments.mostThreads,
             "threads of each rank; without it as many as there are cores, at most one a shard, "
-                + "and 1 under mpirun and for each run of a sweep",
+                + "and 1 under mpirun and for each run of a sweep; those beyond the shards share "
+                + "the images of a shard with others",
             hint: " (for more workers use ranks: mpirun -n)"),
         Option(
             name: "--seed", valueName: "N", commands: [.train, .verify, .bench],
@@ -250,9 +251,6 @@ enum OptionTable {
         positive(
             "--timeout", "SECONDS", launched, \.timeout,
             "how long a rank waits for a silent one before the run ends (300)"),
-        flag(
-            "--strict", launched, \.strict,
-            "ranks on different CPU types are an error instead of a warning"),
         flag(
             "--quiet", launched + [.report, .sweep, .getData], \.quiet,
             "no header and no progress on stderr; errors remain"),

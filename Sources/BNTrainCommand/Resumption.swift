@@ -125,13 +125,3 @@ struct Resumption {
             + "\(grouped(state.positionInEpoch))), from \(visible(checkpoint.file.path))"
     }
 }
-
-extension ComputingPlace {
-    /// This rank's machine.
-    init(_ machine: Machine) {
-        self.init(
-            cpu: machine.cpu,
-            instructionSet: "\(machine.cpuInstructionSet), built for "
-                + machine.compiledInstructionSet)
-    }
-}

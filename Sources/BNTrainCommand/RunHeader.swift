@@ -55,11 +55,18 @@ struct RunHeader {
     private static func world(_ run: Launch.Run, machine: Machine) -> String {
         let (world, plan) = (run.world, run.plan)
         let balance = plan.balance(of: world)
-        let size =
-            world.workers == 1
+        let threads = world.computingThreadsPerRank
+        var size =
+            world.ranks * threads == 1
             ? "1 worker"
-            : "\(counted(world.ranks, "rank")) × \(counted(world.threadsPerRank, "thread")) = "
-                + "\(world.workers) workers"
+            : "\(counted(world.ranks, "rank")) × \(counted(threads, "thread")) = "
+                + counted(world.workers, "worker")
+        if threads > world.threadsPerRank {
+            let (least, rest) = threads.quotientAndRemainder(dividingBy: world.threadsPerRank)
+            size +=
+                " of "
+                + (rest == 0 ? counted(least, "thread") : "\(least) or \(least + 1) threads")
+        }
         let reason = run.threadsReason.map { " (\($0); --threads N changes it)" } ?? ""
         let shards =
             "\(counted(plan.shards, "shard")) on \(counted(world.workers, "worker")): "
@@ -69,7 +76,7 @@ struct RunHeader {
             ? "collectives \"mpi\": bits depend on this world"
             : "the same bits with 1 to \(plan.shards) workers"
         let cores =
-            world.threadsPerRank > machine.cores
+            threads > machine.cores
             ? "; more threads than the \(counted(machine.cores, "core")) of this rank" : ""
         return "\(size)\(reason); \(shards); \(promise)\(cores)"
     }

@@ -20,23 +20,24 @@ struct StartRecord: Codable, Equatable {
     var files: [String: [String]]
     /// SHA-256 of what inputs are scaled by; empty where nothing was fitted.
     var inputs: String
-    var cpu: String
-    var instructionSet: String
+    var arithmetic: Int
+    /// The instruction set that the program was compiled for: builds for other CPUs compute the same.
+    var builtFor: String
 
     init(_ run: Launch.Run, machine: Machine, host: String) throws {
         self.host = host
         version = programVersion
         configuration = run.plan.configuration.canonicalJSON
         executable = try SHA256.digest(ofFile: "/proc/self/exe")
-        threads = run.world.threadsPerRank
+        threads = run.world.computingThreadsPerRank
         (content, files) = ([:], [:])
         for part in DatasetPair.Part.allCases {
             content[part.rawValue] = run.plan.content.digest(of: part)
             files[part.rawValue] = run.files.filter { $0.parts.contains(part) }.map(\.path)
         }
         inputs = run.plan.inputDigest
-        cpu = machine.cpu
-        instructionSet = machine.cpuInstructionSet
+        arithmetic = arithmeticVersion
+        builtFor = machine.compiledInstructionSet
     }
 
     init(decoding bytes: [UInt8]) throws {
@@ -54,7 +55,6 @@ struct StartRecord: Codable, Equatable {
         let first: String
         let other: String
         let remedy: String
-        let isError: Bool
 
         /// What, where, what to do; one line.
         var description: String {
@@ -62,26 +62,24 @@ struct StartRecord: Codable, Equatable {
         }
     }
 
-    /// The ways in which ranks differ from rank 0, errors first.
+    /// The ways in which ranks differ from rank 0.
     static func differences(_ records: [StartRecord]) -> [Difference] {
         guard let first = records.first else { return [] }
         var found: [Difference] = []
         for (rank, record) in records.enumerated().dropFirst() {
             found += first.differences(from: record, rank: rank)
         }
-        return found.filter(\.isError) + found.filter { !$0.isError }
+        return found
     }
 
     private func differences(from other: StartRecord, rank: Int) -> [Difference] {
         var found: [Difference] = []
-        func compare(
-            _ what: String, _ mine: String, _ theirs: String, isError: Bool = true, _ remedy: String
-        ) {
+        func compare(_ what: String, _ mine: String, _ theirs: String, _ remedy: String) {
             guard mine != theirs else { return }
             found.append(
                 Difference(
                     what: what, rank: rank, first: "\(mine) (\(host))",
-                    other: "\(theirs) (\(other.host))", remedy: remedy, isError: isError))
+                    other: "\(theirs) (\(other.host))", remedy: remedy))
         }
         if configuration != other.configuration {
             let (key, mine, theirs) = Self.firstDifference(configuration, other.configuration)
@@ -89,9 +87,16 @@ struct StartRecord: Codable, Equatable {
                 "the configuration's \(key)", mine, theirs,
                 "give all ranks the same --config and --set")
         }
-        compare(
-            "the program (SHA-256 of the executable)", String(executable.prefix(12)),
-            String(other.executable.prefix(12)), "install the same build on every host")
+        if builtFor == other.builtFor {
+            compare(
+                "the program (SHA-256 of the executable)", String(executable.prefix(12)),
+                String(other.executable.prefix(12)), "install the same build on every host")
+        } else {
+            compare(
+                "the program", "bn-train \(version), arithmetic \(arithmetic)",
+                "bn-train \(other.version), arithmetic \(other.arithmetic)",
+                "install the same version on every host")
+        }
         compare(
             "the number of threads", "\(threads)", "\(other.threads)",
             "give all ranks the same --threads")
@@ -112,10 +117,6 @@ struct StartRecord: Codable, Equatable {
         compare(
             "what inputs are scaled by (SHA-256)", shortened(inputs), shortened(other.inputs),
             "install the same LAPACK on every host, or train from one file with --init")
-        let noPromise = "the same bits are not promised across them"
-        compare("the CPU", cpu, other.cpu, isError: false, noPromise)
-        compare(
-            "the instruction set", instructionSet, other.instructionSet, isError: false, noPromise)
         return found
     }
 

@@ -97,7 +97,7 @@ struct TrainCommand {
                 try trainer.run(
                     in: run.world, transport: launch.session.transport,
                     timeout: launch.arguments.timeout, spinning: run.spinning, observer: observer,
-                    checkpoints: folder.map { Checkpointing($0, place: place) },
+                    checkpoints: folder.map { Checkpointing($0) },
                     wantsToStop: { [speaks = launch.speaks] in
                         // One clock decides for all.
                         bn_stop_signal() != 0
@@ -108,12 +108,10 @@ struct TrainCommand {
         }
     }
 
-    private var place: ComputingPlace { ComputingPlace(launch.machine) }
-
     private func makeTrainer(_ run: Launch.Run, _ resumption: Resumption?) throws -> Trainer {
         guard let checkpoint = resumption?.checkpoint else { return Trainer(run.plan) }
         let notes = try checkpoint.check(
-            run.plan, place: place, anyway: launch.arguments.resumeAnyway)
+            run.plan, anyway: launch.arguments.resumeAnyway)
         let trainer = try Trainer(run.plan, resuming: checkpoint)
         for note in notes { launch.warn(note) }
         return trainer
@@ -305,7 +303,7 @@ extension RunSummary {
 /// `world {ranks, threads, workers}`.
 func worldJSON(_ world: World) -> JSONValue {
     .object([
-        "ranks": .int(world.ranks), "threads": .int(world.threadsPerRank),
+        "ranks": .int(world.ranks), "threads": .int(world.computingThreadsPerRank),
         "workers": .int(world.workers),
     ])
 }

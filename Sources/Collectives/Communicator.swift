@@ -19,6 +19,9 @@ public final class Communicator {
     /// The thread in the team, 0 ..< threadsPerRank.
     public let thread: Int
 
+    /// The threads that compute this worker's shards.
+    package let crew: Crew
+
     /// The optimizer step that fingerprints carry; set by the training loop.
     public var step = 0
 
@@ -36,8 +39,12 @@ public final class Communicator {
     private var meetings = 0
     private var kept: [AnyObject] = []
 
-    init(world: World, thread: Int, table: TeamTable, exchange: RankExchange?) {
+    init(
+        world: World, thread: Int, crew: Crew = .alone(), table: TeamTable,
+        exchange: RankExchange?
+    ) {
         self.world = world
+        self.crew = crew
         self.thread = thread
         otherRanks = (0..<world.ranks).filter { $0 != world.rank }
         self.table = table

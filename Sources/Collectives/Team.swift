@@ -43,16 +43,27 @@ public enum Team {
         _ world: World, transport: (any RankTransport)? = nil, timeout: Double = 300,
         spinning: Bool = true, _ body: @escaping @Sendable (Communicator) throws -> Result
     ) throws(WorkerFailure) -> Result {
-        precondition(world.threadsPerRank <= mostThreads, "too many threads for one rank")
+        precondition(
+            world.computingThreadsPerRank <= mostThreads, "too many threads for one rank")
         precondition(world.ranks == 1 || transport != nil, "ranks need a transport")
         let table = TeamTable(threads: world.threadsPerRank, spinning: spinning)
         let group = DispatchGroup()
         let first = world.rank * world.threadsPerRank
+        let crews = (0..<world.threadsPerRank).map { thread in
+            let crew = Crew(members: world.members(ofThread: thread), spinning: spinning)
+            for member in 1..<max(crew.members, 1) {
+                DispatchQueue(label: "bn-train.worker-\(first + thread)-\(member)")
+                    .async(group: group) { crew.serve(member: member) }
+            }
+            return crew
+        }
         for thread in 1..<max(world.threadsPerRank, 1) {
             let queue = DispatchQueue(label: "bn-train.worker-\(first + thread)")
             queue.async(group: group) {
+                let crew = crews[thread]
+                defer { crew.dismiss() }
                 let communicator = Communicator(
-                    world: world, thread: thread, table: table, exchange: nil)
+                    world: world, thread: thread, crew: crew, table: table, exchange: nil)
                 table.keep(communicator, thread: thread)
                 do {
                     _ = try body(communicator)
@@ -64,7 +75,8 @@ public enum Team {
         let exchange = transport.map {
             RankExchange(transport: $0, timeout: timeout) { table.rendezvous.isPoisoned }
         }
-        let communicator = Communicator(world: world, thread: 0, table: table, exchange: exchange)
+        let communicator = Communicator(
+            world: world, thread: 0, crew: crews[0], table: table, exchange: exchange)
         table.keep(communicator, thread: 0)
         var result: Result?
         do {
@@ -72,6 +84,7 @@ public enum Team {
         } catch {
             table.fail(worker: first, error)
         }
+        crews[0].dismiss()
         group.wait()
         table.release()
         if let failure = table.failure { throw failure }

@@ -17,8 +17,12 @@ public struct World: Hashable, Sendable {
     /// The number of processes.
     public let ranks: Int
 
-    /// Threads of each process.
+    /// Workers of each process, each a thread.
     public let threadsPerRank: Int
+
+    /// Threads of each process that compute: those of its workers, and where there are more threads than
+    /// shards others that share a worker's shards with it.
+    public let computingThreadsPerRank: Int
 
     /// This process, 0 ..< ranks.
     public let rank: Int
@@ -27,10 +31,17 @@ public struct World: Hashable, Sendable {
     public let arithmetic: Arithmetic
 
     /// A world as this process sees it.
+    ///
+    /// - Parameter computingThreadsPerRank: nil for the workers' own.
     public init(
-        ranks: Int = 1, threadsPerRank: Int = 1, rank: Int = 0, arithmetic: Arithmetic = .tree
+        ranks: Int = 1, threadsPerRank: Int = 1, computingThreadsPerRank: Int? = nil, rank: Int = 0,
+        arithmetic: Arithmetic = .tree
     ) {
         precondition(ranks > 0 && threadsPerRank > 0, "a world has at least one worker")
+        precondition(
+            computingThreadsPerRank ?? threadsPerRank >= threadsPerRank,
+            "every worker has a thread")
+        self.computingThreadsPerRank = computingThreadsPerRank ?? threadsPerRank
         precondition(rank >= 0 && rank < ranks, "the rank is outside the world")
         self.ranks = ranks
         self.threadsPerRank = threadsPerRank
@@ -38,8 +49,27 @@ public struct World: Hashable, Sendable {
         self.arithmetic = arithmetic
     }
 
-    /// All threads of all ranks.
+    /// A world of `ranks` of `threads` each, with as many workers as have shards; threads beyond these
+    /// share the workers' shards.
+    ///
+    /// - Parameter shards: at least one a rank.
+    public init(
+        ranks: Int = 1, threads: Int, sharing shards: Int, rank: Int = 0,
+        arithmetic: Arithmetic = .tree
+    ) {
+        self.init(
+            ranks: ranks, threadsPerRank: min(threads, max(1, shards / ranks)),
+            computingThreadsPerRank: threads, rank: rank, arithmetic: arithmetic)
+    }
+
+    /// All workers of all ranks.
     public var workers: Int { ranks * threadsPerRank }
+
+    /// Threads that compute the shards of a rank's worker `thread`.
+    func members(ofThread thread: Int) -> Int {
+        let all = computingThreadsPerRank
+        return (thread + 1) * all / threadsPerRank - thread * all / threadsPerRank
+    }
 
     /// The shards of worker `worker` when there are `shards` of them:
     /// [⌊w·S/W⌋, ⌊(w+1)·S/W⌋).

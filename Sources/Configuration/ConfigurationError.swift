@@ -106,8 +106,8 @@ public struct ConfigurationError: Error, Equatable, Sendable, CustomStringConver
 
         // The run.
 
-        /// An explicit world of more workers than shards.
-        case moreWorkersThanShards(workers: Int, shards: Int, batch: Int)
+        /// A world of more ranks than shards.
+        case moreRanksThanShards(ranks: Int, shards: Int, batch: Int)
         /// No batch in an epoch.
         case noBatch(samples: Int, batch: Int)
         /// A statistics group with one value per channel.
@@ -251,14 +251,14 @@ extension ConfigurationError.Problem {
             the momentum's cycle goes down to \(minimum.shortest), above the \(momentum.shortest) \
             it starts from: lower schedule.minimumMomentum, or raise \(key)
             """
-        case .moreWorkersThanShards(let workers, let shards, let batch):
+        case .moreRanksThanShards(let ranks, let shards, let batch):
             """
-            a world of \(workers) workers is larger than the \(shards) shard\(shards == 1 ? "" : "s") \
-            of a batch, and each worker needs one: use at most \(shards) \
-            worker\(shards == 1 ? "" : "s") (ranks × --threads), \
-            \(workers <= batch
-                ? "or set batch.shards to at least \(workers)"
-                : "or set batch.size and batch.shards to at least \(workers)")
+            \(ranks) ranks are more than the \(shards) shard\(shards == 1 ? "" : "s") of a batch, and \
+            each rank needs one: start at most \(shards) rank\(shards == 1 ? "" : "s") and give \
+            them --threads, \
+            \(ranks <= batch
+                ? "or set batch.shards to at least \(ranks)"
+                : "or set batch.size and batch.shards to at least \(ranks)")
             """
         case .noBatch(let samples, let batch):
             samples == 0

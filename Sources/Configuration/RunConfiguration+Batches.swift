@@ -35,16 +35,15 @@ extension RunConfiguration {
         }
     }
 
-    /// Refuses an explicit world larger than the shards: some workers would have nothing to do.
-    /// A world chosen by the program is fitted to the shards instead.
+    /// Refuses more ranks than shards: some would have nothing to do. The threads of a rank can share a
+    /// shard.
     ///
     /// Also checks that the values go together, for a configuration that was changed in code.
-    public func validate(workers: Int, explicit: Bool) throws(ConfigurationError) {
+    public func validate(ranks: Int) throws(ConfigurationError) {
         if let conflict { throw ConfigurationError(conflict.problem) }
-        if explicit, workers > resolvedShards {
+        if ranks > resolvedShards {
             throw ConfigurationError(
-                .moreWorkersThanShards(
-                    workers: workers, shards: resolvedShards, batch: batch.size))
+                .moreRanksThanShards(ranks: ranks, shards: resolvedShards, batch: batch.size))
         }
     }
 

@@ -25,6 +25,7 @@ public final class Convolution {
     private let forwardPass: any ImagePass
     private let backwardPass: (any ImagePass)?
     private let weightPass: any WeightPass
+    private let dividedPass: (any DividedWeightPass)?
 
     /// The layout in which parameter and gradient of this shape live, which its passes read and write
     /// without a copy where they can.
@@ -49,10 +50,10 @@ public final class Convolution {
         let layout = Self.weightLayout(shape)
         self.layout = layout
         if shape.isWinograd {
-            forwardPass = WinogradForwardPass(shape, isBackward: false, scratch)
-            backwardPass =
-                backwardData ? WinogradForwardPass(shape, isBackward: true, scratch) : nil
-            weightPass = WinogradWeightPass(shape, scratch)
+            forwardPass = winogradPass(shape, isBackward: false, scratch)
+            backwardPass = backwardData ? winogradPass(shape, isBackward: true, scratch) : nil
+            let pass = winogradWeightPass(shape, scratch)
+            (weightPass, dividedPass) = (pass, pass)
             return
         }
         forwardPass =
@@ -77,6 +78,7 @@ public final class Convolution {
             } else {
                 TiledBackwardWeights(shape, images: images, scratch)
             }
+        dividedPass = weightPass as? any DividedWeightPass
     }
 
     /// Floats of the copy of the weights that `forward` reads; nil where it reads the parameter.
@@ -147,24 +149,65 @@ public final class Convolution {
     ///   - images: no more than this plan was made for; 0 gives zeros
     ///   - input: [images, H, W, C]
     ///   - outputGradient: [images, H′, W′, K]
-    ///   - weightGradient: in `layout`, overwritten
-    ///   - biasGradient: [K], overwritten, for plans made with a bias
+    ///   - units: of `weightUnits`; nil for all
+    ///   - weightGradient: in `layout`; `weightPart(units)` is overwritten
+    ///   - biasGradient: [K], overwritten, for plans made with a bias; nil where nobody needs it
     public func backwardWeights(
         images: Int, input: UnsafePointer<Float>, outputGradient: UnsafePointer<Float>,
-        weightGradient: UnsafeMutablePointer<Float>, biasGradient: UnsafeMutablePointer<Float>?
+        units: Range<Int>? = nil, weightGradient: UnsafeMutablePointer<Float>,
+        biasGradient: UnsafeMutablePointer<Float>?
     ) {
-        precondition(bias == (biasGradient != nil), "a bias has a gradient")
-        guard images > 0 else {
-            weightGradient.update(repeating: 0, count: layout.count)
-            biasGradient?.update(repeating: 0, count: shape.outputChannels)
-            return
-        }
-        weightPass.run(images: images, input, outputGradient, weightGradient)
         if let biasGradient {
             columnSums(
                 outputGradient, rows: images * shape.outputHeight * shape.outputWidth,
                 columns: shape.outputChannels, into: biasGradient)
         }
+        guard images > 0 else {
+            weightPart(units ?? 0..<weightUnits).forEachRun {
+                (weightGradient + $0.lowerBound).update(repeating: 0, count: $0.count)
+            }
+            return
+        }
+        if let units, let dividedPass {
+            dividedPass.run(images: images, input, outputGradient, units: units, weightGradient)
+        } else {
+            weightPass.run(images: images, input, outputGradient, weightGradient)
+        }
+    }
+
+    // MARK: parts of the weight's gradient
+
+    /// The parts that the weight's gradient divides into; each has the same bits alone and beside others.
+    public var weightUnits: Int { dividedPass?.units ?? 1 }
+
+    /// Where some units lie in the gradient.
+    public func weightPart(_ units: Range<Int>) -> WeightPart {
+        dividedPass?.part(units) ?? WeightPart(count: layout.count)
+    }
+
+    /// Images that `load` takes at most; may be 0.
+    package var imagesAtOnce: Int { dividedPass?.imagesAtOnce ?? 0 }
+
+    /// Makes of some images what `backwardWeights(loaded:)` reads, until the scratch serves another call.
+    package func load(
+        images: Int, input: UnsafePointer<Float>, outputGradient: UnsafePointer<Float>
+    ) {
+        dividedPass?.load(images: images, input, outputGradient)
+    }
+
+    /// Some units of the weight's gradient over some of the loaded images; none give zeros.
+    package func backwardWeights(
+        loaded images: Range<Int>, input: UnsafePointer<Float>,
+        outputGradient: UnsafePointer<Float>, units: Range<Int>,
+        weightGradient: UnsafeMutablePointer<Float>
+    ) {
+        guard let dividedPass, !images.isEmpty else {
+            weightPart(units).forEachRun {
+                (weightGradient + $0.lowerBound).update(repeating: 0, count: $0.count)
+            }
+            return
+        }
+        dividedPass.run(loaded: images, input, outputGradient, units: units, weightGradient)
     }
 
     /// What is behind each pass, for benchmarks: "winograd", "direct" or "tiled".

@@ -1,7 +1,9 @@
 import TensorCore
 
 /// A convolution's gradient with respect to its weight as tile products; see TiledConvolution.swift.
-struct TiledBackwardWeights: WeightPass {
+/// It divides into rows of the kernel, or where these are one into input channels, of each panel; not
+/// where rows of channels have gaps.
+struct TiledBackwardWeights: DividedWeightPass {
     private let shape: ConvolutionShape
     private let scratch: ConvolutionScratch
     private let panels: WeightPanels
@@ -12,6 +14,9 @@ struct TiledBackwardWeights: WeightPass {
     private let parts: [Range<Int>]
     /// Images whose inputs are padded at a time.
     private let together: Int
+    /// Rows of a panel of the gradient, of S·C of them or, of kernels of one row, less; the last unit of
+    /// a panel may have fewer.
+    private let unitRows: Int
 
     let name = "tiled"
 
@@ -25,30 +30,100 @@ struct TiledBackwardWeights: WeightPass {
         parts = channelParts(columns)
         // Half a second-level cache.
         together = min(max(images, 1), max(1, (1 << 17) / max(input.count, 1)))
+        unitRows =
+            !Self.isWhole(shape) || columns != shape.groupOutputs
+            ? shape.groupRows
+            : shape.kernelHeight > 1
+                ? shape.kernelWidth * shape.groupInputs : min(shape.groupRows, Self.rowsOfUnit)
         let filled = columns == shape.groupOutputs ? 0 : columns
         scratch.reserve(
             together * (input.scratchCount + shape.outputHeight * shape.outputWidth * filled)
                 + shape.groupRows * filled)
     }
 
-    /// The weight's gradient, [R, S, C / groups, K], over at least one image.
+    /// Rows of a panel that fill tiles of six.
+    private static var rowsOfUnit: Int { 96 }
+
+    /// Whether the inputs of a row of the kernel are neighbours.
+    private static func isWhole(_ shape: ConvolutionShape) -> Bool {
+        shape.dilationWidth == 1 && shape.groups == 1
+    }
+
+    /// Units of a panel.
+    private var panelUnits: Int { (shape.groupRows &+ unitRows &- 1) / unitRows }
+
+    var units: Int {
+        unitRows == shape.groupRows && (shape.groups > 1 || isFilled)
+            ? 1 : shape.outputChannels / panels.width * panelUnits
+    }
+
+    /// Units follow each other in memory, panel by panel.
+    func part(_ units: Range<Int>) -> WeightPart {
+        func place(_ unit: Int) -> Int {
+            let panel = unit / panelUnits
+            return (panel &* shape.groupRows &+ unit % panelUnits &* unitRows) &* panels.width
+        }
+        return WeightPart(
+            first: place(units.lowerBound),
+            length: place(units.upperBound) - place(units.lowerBound))
+    }
+
+    /// None where a group's gradient passes through a copy.
+    var imagesAtOnce: Int { shape.groups > 1 || isFilled ? 0 : together }
+
+    func load(
+        images: Int, _ x: UnsafePointer<Float>, _ dy: UnsafePointer<Float>
+    ) {
+        pad(x, images: images)
+    }
+
+    func run(
+        loaded images: Range<Int>, _ x: UnsafePointer<Float>, _ dy: UnsafePointer<Float>,
+        units: Range<Int>, _ weightGradient: UnsafeMutablePointer<Float>
+    ) {
+        let inputs = input.scratchCount > 0 ? UnsafePointer(scratch.memory) : x
+        addWeights(
+            images.count, inputs + images.lowerBound &* input.count,
+            dy + images.lowerBound &* shape.outputCount, group: 0, units: units,
+            into: weightGradient, isFirst: true)
+    }
+
     func run(
         images: Int, _ x: UnsafePointer<Float>, _ dy: UnsafePointer<Float>,
-        _ weightGradient: UnsafeMutablePointer<Float>
+        units: Range<Int>, _ weightGradient: UnsafeMutablePointer<Float>
     ) {
+        let outputs = shape.groupOutputs
         for group in 0..<shape.groups {
+            let target = weightGradient + group &* outputs
             // A few images at a time, so that their padded copies stay in the cache.
             for first in stride(from: 0, to: images, by: together) {
+                let count = min(together, images &- first)
+                let gradients = dy + (first &* shape.outputCount &+ group &* outputs)
+                if isFilled { fill(gradients, images: count) }
                 addWeights(
-                    first..<min(first &+ together, images), group, x, dy, weightGradient)
+                    count,
+                    pad(x + first &* shape.inputCount, images: count)
+                        + group &* shape.groupInputs,
+                    isFilled ? UnsafePointer(filledGradients) : gradients, group: group,
+                    units: units, into: isFilled ? filledWeights : target, isFirst: first == 0)
             }
             guard isFilled else { continue }
-            let target = weightGradient + group &* shape.groupOutputs
             for row in 0..<shape.groupRows {
                 (target + row &* panels.width).update(
-                    from: filledWeights + row &* columns, count: shape.groupOutputs)
+                    from: filledWeights + row &* columns, count: outputs)
             }
         }
+    }
+
+    /// The images with their padding: copies in the scratch, or themselves.
+    @discardableResult
+    private func pad(_ x: UnsafePointer<Float>, images: Int) -> UnsafePointer<Float> {
+        if input.scratchCount == 0 { return x }
+        for image in 0..<images {
+            _ = input.padded(
+                x + image &* shape.inputCount, in: scratch.memory + image &* input.scratchCount)
+        }
+        return UnsafePointer(scratch.memory)
     }
 
     /// Whether output gradients and the result pass through copies with whole vectors of channels.
@@ -64,76 +139,99 @@ struct TiledBackwardWeights: WeightPass {
         filledGradients + together &* shape.outputHeight &* shape.outputWidth &* columns
     }
 
+    /// Copies a group's output gradients.
+    private func fill(_ gradients: UnsafePointer<Float>, images: Int) {
+        let (k, outputs) = (shape.outputChannels, shape.groupOutputs)
+        for pixel in 0..<images &* shape.outputHeight &* shape.outputWidth {
+            let row = filledGradients + pixel &* columns
+            row.update(from: gradients + pixel &* k, count: outputs)
+            (row + outputs).update(repeating: 0, count: columns &- outputs)
+        }
+    }
+
     /// Adds some images to a group's gradient.
+    ///
+    /// - Parameters:
+    ///   - x: the images with their padding, from the group's first channel on
+    ///   - dy: output gradients, from the group's first channel on, or their copies
+    ///   - weightGradient: the group's, or the copy
     private func addWeights(
-        _ images: Range<Int>, _ group: Int, _ x: UnsafePointer<Float>, _ dy: UnsafePointer<Float>,
-        _ weightGradient: UnsafeMutablePointer<Float>
+        _ images: Int, _ x: UnsafePointer<Float>, _ dy: UnsafePointer<Float>, group: Int,
+        units: Range<Int>, into weightGradient: UnsafeMutablePointer<Float>, isFirst: Bool
     ) {
-        let (c, k, outputs) = (shape.inputChannels, shape.outputChannels, shape.groupOutputs)
         let pixels = shape.outputHeight &* shape.outputWidth
-        var a = x + images.lowerBound &* shape.inputCount
-        if input.scratchCount > 0 {
-            for image in 0..<images.count {
-                _ = input.padded(
-                    a + image &* shape.inputCount,
-                    in: scratch.memory + image &* input.scratchCount)
-            }
-            a = UnsafePointer(scratch.memory)
-        }
-        a += group &* shape.groupInputs
-        var b = dy + (images.lowerBound &* shape.outputCount &+ group &* outputs)
-        if isFilled {
-            for pixel in 0..<images.count &* pixels {
-                let row = filledGradients + pixel &* columns
-                row.update(from: b + pixel &* k, count: outputs)
-                (row + outputs).update(repeating: 0, count: columns &- outputs)
-            }
-            b = UnsafePointer(filledGradients)
-        }
         // From a row to the next, of output gradients and of the result.
-        let (row, width) = isFilled ? (columns, columns) : (k, panels.width)
-        let target = isFilled ? filledWeights : weightGradient + group &* outputs
+        let (row, width) =
+            isFilled ? (columns, columns) : (shape.outputChannels, panels.width)
         // Elements of a row of the kernel that are no neighbours in memory: its rows one by one.
-        let isWhole = shape.dilationWidth == 1 && shape.groups == 1
+        let isWhole = Self.isWhole(shape)
         let kernelRow = shape.kernelWidth &* shape.groupInputs
         let perLine = isWhole ? kernelRow : shape.groupInputs
         var product = TileProduct(
-            outer: .init(count: images.count, a: input.count, b: pixels &* row),
+            outer: .init(count: images, a: input.count, b: pixels &* row),
             middle: .init(
                 count: shape.outputHeight, a: shape.strideHeight &* input.rowCount,
                 b: shape.outputWidth &* row),
-            inner: .init(count: shape.outputWidth, a: shape.strideWidth &* c, b: row),
-            rows: isWhole ? shape.kernelHeight &* kernelRow : kernelRow, perLine: perLine,
+            inner: .init(
+                count: shape.outputWidth, a: shape.strideWidth &* shape.inputChannels, b: row),
+            rows: kernelRow, perLine: perLine,
             aRows: .init(
                 stride: 1,
                 line: isWhole
-                    ? shape.dilationHeight &* input.rowCount : shape.dilationWidth &* c),
+                    ? shape.dilationHeight &* input.rowCount
+                    : shape.dilationWidth &* shape.inputChannels),
             cRows: .init(stride: width, line: perLine &* width))
         // Of large images some lines at a time, of small ones some images.
         let lines = min(shape.outputHeight, max(1, Self.pixelsTogether / shape.outputWidth))
         let whole = max(1, Self.pixelsTogether / pixels)
-        product.middle.count = lines
-        for image in stride(from: 0, to: images.count, by: whole) {
-            product.outer.count = min(whole, images.count &- image)
+        for image in stride(from: 0, to: images, by: whole) {
+            product.outer.count = min(whole, images &- image)
             for line in stride(from: 0, to: shape.outputHeight, by: lines) {
                 product.middle.count = min(lines, shape.outputHeight &- line)
-                product.adds = images.lowerBound > 0 || image > 0 || line > 0
-                for part in parts {
-                    for r in 0..<(isWhole ? 1 : shape.kernelHeight) {
-                        product.run(
-                            a + image &* product.outer.a + line &* product.middle.a
-                                + r &* shape.dilationHeight &* input.rowCount,
-                            b + image &* product.outer.b + line &* product.middle.b
-                                + part.lowerBound, bias: nil,
-                            into: target
-                                + (r &* kernelRow &* width
-                                    &+ (isFilled
-                                        ? part.lowerBound : panels.place(part.lowerBound))),
-                            width: part.count)
+                product.adds = !isFirst || image > 0 || line > 0
+                let a = x + (image &* product.outer.a &+ line &* product.middle.a)
+                let b = dy + (image &* product.outer.b &+ line &* product.middle.b)
+                var unit = units.lowerBound
+                while unit < units.upperBound {
+                    let panel = unit / panelUnits
+                    let last = min(units.upperBound, (panel &+ 1) &* panelUnits)
+                    let first = (unit &- panel &* panelUnits) &* unitRows
+                    let end = min((last &- panel &* panelUnits) &* unitRows, shape.groupRows)
+                    unit = last
+                    for part in parts where part.lowerBound / columnsOfPanel == panel {
+                        let target =
+                            weightGradient
+                            + (isFilled ? part.lowerBound : panels.place(part.lowerBound))
+                        if isWhole {
+                            product.rows = end &- first
+                            product.run(
+                                a + inputPlace(ofRow: first), b + part.lowerBound, bias: nil,
+                                into: target + first &* width, width: part.count)
+                            continue
+                        }
+                        for r in 0..<shape.kernelHeight {
+                            product.run(
+                                a + inputPlace(ofRow: r &* kernelRow), b + part.lowerBound,
+                                bias: nil, into: target + r &* kernelRow &* width,
+                                width: part.count)
+                        }
                     }
                 }
             }
         }
+    }
+
+    /// Columns of a panel, of those in `parts`.
+    private var columnsOfPanel: Int {
+        shape.groups == 1 && panels.width < columns ? panels.width : columns
+    }
+
+    /// Where the inputs of a row of the gradient begin; rows of kernels of more than one row are the
+    /// first of a kernel row.
+    private func inputPlace(ofRow row: Int) -> Int {
+        if shape.kernelHeight == 1 { return row }
+        return row / (shape.kernelWidth &* shape.groupInputs) &* shape.dilationHeight
+            &* input.rowCount
     }
 
     /// Pixels whose inputs and gradients stay in the cache for all weights.

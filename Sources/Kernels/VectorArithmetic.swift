@@ -72,7 +72,7 @@ public func sum(
 /// - Parameters:
 ///   - values: [rows, columns]
 ///   - sums: [columns], overwritten
-func columnSums(
+package func columnSums(
     _ values: UnsafePointer<Float>, rows: Int, columns: Int,
     into sums: UnsafeMutablePointer<Float>
 ) {

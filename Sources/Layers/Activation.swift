@@ -39,6 +39,9 @@ public final class Activation: Layer, AddingLayer {
     /// dx may be written over dy.
     public var worksInPlace: Bool { true }
 
+    /// Blocks share nothing.
+    public var takesBlocksTogether: Bool { true }
+
     /// y, of the block's rows.
     public func forward(_ input: Tensor, _ block: Block, _ pass: Pass) {
         let first = block.rows.lowerBound * outputs

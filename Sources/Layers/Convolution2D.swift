@@ -11,7 +11,7 @@ public import TensorCore
 ///
 /// With max pooling right behind it, which `PooledConvolution` knows how to share work with, the output
 /// is the pooled one, [N·H″·W″, K].
-public final class Convolution2D: ShardwiseLayer, PackingLayer {
+public final class Convolution2D: ShardwiseLayer, SharingLayer, PackingLayer {
     /// The name in messages and files: `conv1`.
     public let name: String
 
@@ -28,17 +28,16 @@ public final class Convolution2D: ShardwiseLayer, PackingLayer {
     private let bias: Range<Int>?
     private let replica: Replica
     private let gradients: GradientAccumulator
-    private let kernel: Kernel
+    /// By member of the worker's crew.
+    private let kernels: [Kernel]
+    private var kernel: Kernel { kernels[0] }
     /// Where the copies of the weight lie, and in them those for the passes; nil for a pass that reads
     /// the parameter.
     private var copies: UnsafeMutablePointer<Float>?
     private let forwardCopy: Int?
     private let backwardCopy: Int?
-    /// Brings back a shard's input that was not kept.
-    public var restoreInput: ((_ position: Int, _ pass: Pass) throws -> Void)?
-
-    /// db of each of this worker's shards, [shards, K].
-    private let biasGradients: Tensor
+    /// Brings back an input that was not kept.
+    public var restoredInput: (any RestoredInput)?
 
     private enum Kernel {
         case plain(Convolution)
@@ -57,11 +56,11 @@ public final class Convolution2D: ShardwiseLayer, PackingLayer {
     ///   - pooling: right behind it, over squares that `PooledConvolution.suits`; nil for none.
     ///   - needsInputGradient: false for a first layer.
     ///   - shapes: the batches that will come.
-    ///   - scratch: memory that a worker's convolutions share.
+    ///   - scratches: memory that a worker's convolutions share, of each thread that will run them.
     public init(
         name: String, _ shape: ConvolutionShape, pooling: PoolingShape? = nil, weight: Parameter,
         bias: Parameter?, needsInputGradient: Bool, replica: Replica,
-        gradients: GradientAccumulator, shapes: [BatchShape], scratch: ConvolutionScratch
+        gradients: GradientAccumulator, shapes: [BatchShape], scratches: [ConvolutionScratch]
     ) throws {
         guard case .blocked(Convolution.weightLayout(shape)) = weight.storage else {
             preconditionFailure("a convolution's weight lies as its passes want it")
@@ -72,26 +71,32 @@ public final class Convolution2D: ShardwiseLayer, PackingLayer {
         self.bias = bias?.range
         self.replica = replica
         self.gradients = gradients
-        outputs = pooling?.outputCount ?? shape.outputCount
+        let outputs = pooling?.outputCount ?? shape.outputCount
+        self.outputs = outputs
         let rows = shapes.map(\.rows).max() ?? 0
         output = Tensor(
             rows: rows * (outputs / shape.outputChannels), columns: shape.outputChannels)
-        if let pooling {
+        let maxima = pooling.map { _ in
             let maxima = alignedAllocation(of: Int32.self, count: rows * outputs)
             maxima.initialize(repeating: 0, count: rows * outputs)
-            kernel = .pooled(
-                PooledConvolution(
-                    shape, pooling, bias: bias != nil, backwardData: needsInputGradient,
-                    scratch: scratch,
-                    fetching: gradients.team?.prefetchQueue), maxima: maxima)
-        } else {
-            kernel = .plain(
-                Convolution(
-                    shape,
-                    images: shapes.filter(\.trains).flatMap(\.shardRows).map(\.count).max() ?? 1,
-                    bias: bias != nil, backwardData: needsInputGradient,
-                    scratch: scratch, fetching: gradients.team?.prefetchQueue))
+            return maxima
         }
+        let images = shapes.filter(\.trains).map(\.rows).max() ?? 1
+        kernels = scratches.enumerated().map { member, scratch in
+            // What others wrote is fetched by one.
+            let fetching = member == 0 ? gradients.team?.prefetchQueue : nil
+            if let pooling, let maxima {
+                return .pooled(
+                    PooledConvolution(
+                        shape, pooling, bias: bias != nil, backwardData: needsInputGradient,
+                        scratch: scratch, fetching: fetching), maxima: maxima)
+            }
+            return .plain(
+                Convolution(
+                    shape, images: images, bias: bias != nil, backwardData: needsInputGradient,
+                    scratch: scratch, fetching: fetching))
+        }
+        let kernel = kernels[0]
         let (forward, backward) = (
             kernel.convolution.packedForwardCount, kernel.convolution.packedBackwardCount
         )
@@ -100,8 +105,6 @@ public final class Convolution2D: ShardwiseLayer, PackingLayer {
         forwardCopy = forward.map { _ in 0 }
         backwardCopy = backward.map { _ in behind }
         packedCount = behind + (backward ?? 0)
-        let shards = shapes.map(\.shardRows.count).max() ?? 0
-        biasGradients = Tensor(rows: bias == nil ? 0 : shards, columns: shape.outputChannels)
     }
 
     deinit {
@@ -110,6 +113,9 @@ public final class Convolution2D: ShardwiseLayer, PackingLayer {
 
     /// Time counts as that of products.
     public var kind: LayerKind { .product }
+
+    /// Each thread has a plan of its own.
+    public var takesBlocksTogether: Bool { true }
 
     /// So many that input and output stay in the cache.
     public var samplesPerBlock: Int? {
@@ -127,7 +133,8 @@ public final class Convolution2D: ShardwiseLayer, PackingLayer {
     package func place(copies: UnsafeMutablePointer<Float>) { self.copies = copies }
 
     /// Writes the copies of the weight, after an update.
-    package func pack() throws {
+    package func pack(member: Int) {
+        let kernel = kernels[member]
         guard let copies else { preconditionFailure("the copies of \(name) have no place") }
         if let forwardCopy {
             kernel.convolution.packForward(weight: plainWeight, into: copies + forwardCopy)
@@ -151,7 +158,7 @@ public final class Convolution2D: ShardwiseLayer, PackingLayer {
         let y = output.pointer + first * outputs
         let w = weight(at: forwardCopy)
         let b = bias.map { UnsafePointer(replica.parameters + $0.lowerBound) }
-        switch kernel {
+        switch kernels[block.member] {
         case .plain(let kernel):
             kernel.forward(images: images, input: x, weight: w, bias: b, output: y)
         case .pooled(let kernel, let maxima):
@@ -171,7 +178,7 @@ public final class Convolution2D: ShardwiseLayer, PackingLayer {
         let dy = outputGradient.pointer + first * outputs
         let dx = inputGradient.pointer + first * shape.inputCount
         let w = weight(at: backwardCopy)
-        switch kernel {
+        switch kernels[block.member] {
         case .plain(let kernel):
             kernel.backwardData(
                 images: images, outputGradient: dy, weight: w, inputGradient: dx)
@@ -182,32 +189,125 @@ public final class Convolution2D: ShardwiseLayer, PackingLayer {
         }
     }
 
-    /// dW and db of all shards, to the accumulator.
-    public func backwardWeights(
-        _ input: Tensor, _ outputGradient: Tensor, _ pass: Pass
+    /// A share of dW and db of all shards, to the accumulator.
+    ///
+    /// Of a few small shards together a part of the weight each, which stays in the cache while their
+    /// contributions to it are added up.
+    package func backwardWeights(
+        _ input: Tensor, _ outputGradient: Tensor, _ pass: Pass, _ share: Share
     ) throws {
-        try gradients.accumulate(weight) { position, destination in
-            let rows = pass.shardRows[position]
-            let (images, first) = (rows.count, rows.lowerBound)
-            try restoreInput?(position, pass)
-            let x = input.pointer + first * shape.inputCount
-            let dy = outputGradient.pointer + first * outputs
-            let db = bias == nil ? nil : biasGradients.row(position)
+        let kernel = kernels[share.member]
+        let units = share.part(of: weightUnits)
+        var position = 0
+        while position < pass.shardRows.count && !units.isEmpty {
+            let shards = shards(from: position, pass)
+            try restoredInput?.restore(shards: shards, pass)
+            let first = pass.shardRows[position].lowerBound
+            let x = UnsafePointer(input.pointer + first * shape.inputCount)
+            let dy = UnsafePointer(outputGradient.pointer + first * outputs)
+            if shards.count == 1 {
+                addGradient(ofShard: position, kernel, x, dy, units, pass, member: share.member)
+            } else {
+                addGradients(
+                    ofShards: shards, kernel.convolution, x, dy, units, pass,
+                    member: share.member)
+            }
+            position = shards.upperBound
+        }
+        guard share.isFirst else { return }
+        addBiasGradients(outputGradient, pass, member: share.member)
+    }
+
+    /// The parts that the weight's gradient divides into.
+    private var weightUnits: Int {
+        switch kernel {
+        case .plain(let kernel): kernel.weightUnits
+        case .pooled: 1
+        }
+    }
+
+    /// Where some of these lie in it.
+    private func weightPart(_ units: Range<Int>) -> WeightPart {
+        switch kernel {
+        case .plain(let kernel): kernel.weightPart(units)
+        case .pooled: WeightPart(count: weight.count)
+        }
+    }
+
+    /// Values of a part of the weight that stays in the cache, for small shards.
+    private static var cachedValues: Int { 1 << 16 }
+
+    /// As many shards as the kernel takes together: 1 at least.
+    private func shards(from position: Int, _ pass: Pass) -> Range<Int> {
+        guard case .plain(let kernel) = kernel else { return position..<position + 1 }
+        let most = min(kernel.imagesAtOnce, restoredInput?.samples ?? Int.max)
+        let first = pass.shardRows[position].lowerBound
+        var end = position + 1
+        while end < pass.shardRows.count, pass.shardRows[end].upperBound - first <= most {
+            end += 1
+        }
+        return position..<end
+    }
+
+    /// Adds a shard's contribution.
+    private func addGradient(
+        ofShard position: Int, _ kernel: Kernel, _ x: UnsafePointer<Float>,
+        _ dy: UnsafePointer<Float>, _ units: Range<Int>, _ pass: Pass, member: Int
+    ) {
+        let images = pass.shardRows[position].count
+        gradients.accumulate(
+            weight, weightPart(units), of: position..<position + 1, member: member
+        ) { _, destination in
             switch kernel {
             case .plain(let kernel):
                 kernel.backwardWeights(
-                    images: images, input: x, outputGradient: dy, weightGradient: destination,
-                    biasGradient: db)
+                    images: images, input: x, outputGradient: dy, units: units,
+                    weightGradient: destination, biasGradient: nil)
             case .pooled(let kernel, let maxima):
                 kernel.backwardWeights(
                     images: images, input: x, outputGradient: dy,
-                    maxima: maxima + first * outputs, weightGradient: destination,
-                    biasGradient: db)
+                    maxima: maxima + pass.shardRows[position].lowerBound * outputs,
+                    weightGradient: destination, biasGradient: nil)
             }
         }
+    }
+
+    /// Adds the contributions of shards that the kernel takes together.
+    private func addGradients(
+        ofShards shards: Range<Int>, _ convolution: Convolution, _ x: UnsafePointer<Float>,
+        _ dy: UnsafePointer<Float>, _ units: Range<Int>, _ pass: Pass, member: Int
+    ) {
+        let first = pass.shardRows[shards.lowerBound].lowerBound
+        func images(_ position: Int) -> Range<Int> {
+            let rows = pass.shardRows[position]
+            return rows.lowerBound - first..<rows.upperBound - first
+        }
+        convolution.load(
+            images: images(shards.upperBound - 1).upperBound, input: x, outputGradient: dy)
+        let step = max(1, Self.cachedValues * convolution.weightUnits / weight.count)
+        for unit in stride(from: units.lowerBound, to: units.upperBound, by: step) {
+            let part = unit..<min(unit + step, units.upperBound)
+            gradients.accumulate(
+                weight, weightPart(part), of: shards, member: member
+            ) { position, destination in
+                convolution.backwardWeights(
+                    loaded: images(position), input: x, outputGradient: dy, units: part,
+                    weightGradient: destination)
+            }
+        }
+    }
+
+    /// db of all shards, to the accumulator.
+    private func addBiasGradients(_ outputGradient: Tensor, _ pass: Pass, member: Int) {
         guard let bias else { return }
-        gradients.accumulate(bias) { position, destination in
-            destination.update(from: biasGradients.row(position), count: bias.count)
+        gradients.accumulate(
+            bias, WeightPart(count: bias.count), of: pass.shardRows.indices, member: member
+        ) { position, destination in
+            let rows = pass.shardRows[position]
+            columnSums(
+                outputGradient.pointer + rows.lowerBound * outputs,
+                rows: rows.count * (outputs / bias.count), columns: bias.count,
+                into: destination)
         }
     }
 }
@@ -220,8 +320,8 @@ package protocol PackingLayer: Layer {
     /// Where they lie, aligned to 16 floats: before the first `pack` and the first pass.
     func place(copies: UnsafeMutablePointer<Float>)
 
-    /// Writes the copies; of those that workers share one does.
-    func pack() throws
+    /// Writes the copies, on thread `member` of the worker's crew; of those that workers share one does.
+    func pack(member: Int)
 }
 
 extension PackingLayer {

@@ -54,6 +54,9 @@ public final class Dropout: Layer {
     /// dx may be written over dy.
     public var worksInPlace: Bool { true }
 
+    /// Blocks share nothing.
+    public var takesBlocksTogether: Bool { true }
+
     /// y, of the block's rows.
     public func forward(_ input: Tensor, _ block: Block, _ pass: Pass) {
         let range = block.rows.lowerBound * outputs..<block.rows.upperBound * outputs

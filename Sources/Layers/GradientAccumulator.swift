@@ -108,13 +108,16 @@ package struct ShardCapture {
         self.values = values
     }
 
-    /// Keeps the values `range` of the contribution in `slot`.
-    fileprivate func take(_ range: Range<Int>, from slot: UnsafeMutablePointer<Float>) {
-        if let fault, range.contains(fault.index) {
-            let value = slot + (fault.index - range.lowerBound)
+    /// Keeps some values, `run`, of the contribution to a parameter in `slot`.
+    ///
+    /// - Parameter first: the first value of the parameter, which lies at `slot`.
+    fileprivate func take(_ run: Range<Int>, of first: Int, from slot: UnsafeMutablePointer<Float>)
+    {
+        if let fault, run.contains(fault.index - first) {
+            let value = slot + (fault.index - first)
             value.pointee = Float(bitPattern: value.pointee.bitPattern ^ 1 << UInt32(fault.bit))
         }
-        (values + range.lowerBound).update(from: slot, count: range.count)
+        (values + first + run.lowerBound).update(from: slot + run.lowerBound, count: run.count)
     }
 }
 
@@ -150,7 +153,10 @@ public final class GradientAccumulator {
     package var captured: ShardCapture?
 
     private let merges: [Int]
-    private let scratch: [Tensor]
+    /// Slots in use before each of this worker's shards.
+    private let heights: [Int]
+    /// By member of the worker's crew.
+    private let scratch: [[Tensor]]
 
     /// - Parameters:
     ///   - nodes: this worker's nodes.
@@ -158,15 +164,21 @@ public final class GradientAccumulator {
     ///   - depth: the largest height of the stack.
     ///   - largest: values of the largest parameter that goes through `accumulate`.
     ///   - team: sums up products' gradients together, if there is one.
+    ///   - members: threads that add up parts of parameters at the same time.
     package init(
         nodes: [Node], merges: [Int], depth: Int, largest: Int,
-        team: (any GradientTeam)? = nil
+        team: (any GradientTeam)? = nil, members: Int = 1
     ) {
         self.nodes = nodes
         self.team = team
         self.merges = merges
-        scratch = (nodes.count..<max(depth, nodes.count)).map { _ in
-            Tensor(rows: 1, columns: largest)
+        var height = 0
+        heights = merges.map { merges in
+            defer { height += 1 - merges }
+            return height
+        }
+        scratch = (0..<members).map { _ in
+            (nodes.count..<max(depth, nodes.count)).map { _ in Tensor(rows: 1, columns: largest) }
         }
     }
 
@@ -182,19 +194,42 @@ public final class GradientAccumulator {
         _ range: Range<Int>,
         write: (_ position: Int, _ destination: UnsafeMutablePointer<Float>) throws -> Void
     ) rethrows {
+        try accumulate(
+            range, WeightPart(count: range.count), of: merges.indices, member: 0, write: write)
+    }
+
+    /// Adds up the contributions of some shards to a part of the values `range`. Shards come in order,
+    /// those of one call behind those of the call before it for that part.
+    ///
+    /// - Parameters:
+    ///   - shards: by their positions among this worker's.
+    ///   - member: of the worker's crew: members may work at the same time, on different parts.
+    ///   - write: writes that part of what shard `position` contributes; `destination` is the place of
+    ///     the first of all values.
+    @inline(__always)
+    package func accumulate(
+        _ range: Range<Int>, _ part: WeightPart, of shards: Range<Int>, member: Int,
+        write: (_ position: Int, _ destination: UnsafeMutablePointer<Float>) throws -> Void
+    ) rethrows {
         func slot(_ height: Int) -> UnsafeMutablePointer<Float> {
             height < nodes.count
-                ? nodes[height].values + range.lowerBound : scratch[height - nodes.count].pointer
+                ? nodes[height].values + range.lowerBound
+                : scratch[member][height - nodes.count].pointer
         }
-        var height = 0
-        for position in merges.indices {
+        for position in shards {
+            var height = heights[position]
             try write(position, slot(height))
             if let captured, captured.shard == position {
-                captured.take(range, from: slot(height))
+                part.forEachRun {
+                    captured.take($0, of: range.lowerBound, from: slot(height))
+                }
             }
             height += 1
             for _ in 0..<merges[position] {
-                add(slot(height - 1), into: slot(height - 2), count: range.count)
+                let (left, right) = (slot(height - 2), slot(height - 1))
+                part.forEachRun {
+                    add(right + $0.lowerBound, into: left + $0.lowerBound, count: $0.count)
+                }
                 height -= 1
             }
         }

@@ -76,11 +76,13 @@ public struct Pass: Hashable, Sendable {
     public var rows: Int { shape.rows }
 }
 
-/// Rows of a pass that are computed together: some samples of one shard, or all of the worker's.
+/// Rows of a pass that are computed together: some samples of one shard, a few whole shards, or all of
+/// the worker's.
 ///
 /// Images stream through a network in blocks small enough that what one layer writes is still in
 /// the cache when the next one reads it. How a shard is cut into blocks depends on the network
-/// alone, never on the world, because sums over a shard are taken block after block.
+/// alone, never on the world, because sums over a shard are taken block after block; small shards go
+/// through in one block, so that they read the weights once.
 public struct Block: Hashable, Sendable {
     /// Samples, counted from the worker's first.
     public let rows: Range<Int>
@@ -88,14 +90,21 @@ public struct Block: Hashable, Sendable {
     /// The shards of which these are, by their positions among the worker's.
     public let shards: Range<Int>
 
+    /// The ordinal of its first part among those of the pass: a part is what a block has of one shard.
+    public let firstPart: Int
+
+    /// Which thread of the worker's crew computes it.
+    public internal(set) var member = 0
+
     /// Samples `rows`, of `shards`.
-    public init(rows: Range<Int>, shards: Range<Int>) {
+    public init(rows: Range<Int>, shards: Range<Int>, firstPart: Int = 0) {
         self.rows = rows
         self.shards = shards
+        self.firstPart = firstPart
     }
 
-    /// Whether it is the pass's first block.
-    public var isFirst: Bool { shards.lowerBound == 0 && rows.lowerBound == 0 }
+    /// The parts, in order: their shards, and the ordinals of the parts.
+    package var parts: Zip2Sequence<Range<Int>, PartialRangeFrom<Int>> { zip(shards, firstPart...) }
 
     /// All samples of a pass.
     public init(_ shape: BatchShape) {
@@ -104,16 +113,34 @@ public struct Block: Hashable, Sendable {
 }
 
 extension BatchShape {
-    /// Each shard cut into blocks of `samples` and a last one of what is left; an empty shard is
-    /// one empty block.
+    /// Each shard of more than `samples` cut into blocks of as many and a last one of what is left;
+    /// smaller ones together with their neighbours, as many as are no more than that.
     public func blocks(of samples: Int) -> [Block] {
-        shardRows.enumerated().flatMap { position, rows -> [Block] in
-            let shard = position..<position + 1
-            if rows.isEmpty { return [Block(rows: rows, shards: shard)] }
-            return stride(from: rows.lowerBound, to: rows.upperBound, by: samples).map {
-                Block(rows: $0..<min($0 + samples, rows.upperBound), shards: shard)
-            }
+        var blocks: [Block] = []
+        var parts = 0
+        func append(_ rows: Range<Int>, _ shards: Range<Int>) {
+            blocks.append(Block(rows: rows, shards: shards, firstPart: parts))
+            parts += shards.count
         }
+        var position = 0
+        while position < shardRows.count {
+            let rows = shardRows[position]
+            var next = position + 1
+            if rows.count > samples {
+                for first in stride(from: rows.lowerBound, to: rows.upperBound, by: samples) {
+                    append(first..<min(first + samples, rows.upperBound), position..<next)
+                }
+            } else {
+                while next < shardRows.count,
+                    shardRows[next].upperBound - rows.lowerBound <= samples
+                {
+                    next += 1
+                }
+                append(rows.lowerBound..<shardRows[next - 1].upperBound, position..<next)
+            }
+            position = next
+        }
+        return blocks
     }
 }
 
@@ -173,6 +200,9 @@ public protocol Layer: AnyObject {
     /// Adds the gradients of the layer's weights over all shards to the accumulator, when the
     /// output gradients of all blocks are there.
     func backwardWeights(_ input: Tensor, _ outputGradient: Tensor, _ pass: Pass) throws
+
+    /// Whether several threads may compute blocks at the same time, each by its `Block.member`.
+    var takesBlocksTogether: Bool { get }
 }
 
 extension Layer {
@@ -188,11 +218,34 @@ extension Layer {
     public var keepsOutputGradient: Bool { false }
     /// No weights.
     public func backwardWeights(_ input: Tensor, _ outputGradient: Tensor, _ pass: Pass) throws {}
+    /// Block after block.
+    public var takesBlocksTogether: Bool { false }
+}
+
+/// A layer whose weights' gradient several threads may add up together.
+package protocol SharingLayer: Layer {
+    /// A member's share of `backwardWeights`.
+    func backwardWeights(
+        _ input: Tensor, _ outputGradient: Tensor, _ pass: Pass, _ share: Share) throws
+}
+
+extension SharingLayer {
+    /// All of it.
+    public func backwardWeights(_ input: Tensor, _ outputGradient: Tensor, _ pass: Pass) throws {
+        try backwardWeights(input, outputGradient, pass, .whole)
+    }
 }
 
 /// A layer that meets the other workers between seeing all of its input and giving any output, and
 /// again backward.
 public protocol MeetingLayer: Layer {
+    /// Learns in which blocks it will observe its input, by the index of their shape, before the first
+    /// pass.
+    func observes(in blocks: [[Block]])
+
+    /// Learns in which blocks it will observe its output gradient.
+    func observesGradient(in blocks: [[Block]])
+
     /// Takes a block of the input into the statistics, before `meet`.
     func observe(_ input: Tensor, _ block: Block, _ pass: Pass)
 
@@ -227,11 +280,20 @@ public protocol RecomputedLayer: Layer {
     func writeOutput(toWindowOf memory: Tensor)
 }
 
-/// A layer that reads its input again only for its weights' gradient, one shard after the other.
+/// A layer that reads its input again only for its weights' gradient, some shards after the others.
 public protocol ShardwiseLayer: Layer {
-    /// Called before the input of the worker's shard `position` is read again: puts it where `forward`
-    /// found it.
-    var restoreInput: ((_ position: Int, _ pass: Pass) throws -> Void)? { get set }
+    /// What brings back an input that was not kept.
+    var restoredInput: (any RestoredInput)? { get set }
+}
+
+/// The input of a layer that is not kept, but computed again.
+public protocol RestoredInput: AnyObject {
+    /// Samples that can be brought back at a time.
+    var samples: Int { get }
+
+    /// Puts the input of some of the worker's shards, of no more than `samples` or a single one, where
+    /// `forward` found it.
+    func restore(shards positions: Range<Int>, _ pass: Pass) throws
 }
 
 /// A layer that adds a second input to its own before its activation: the end of a residual block.

@@ -42,6 +42,21 @@ public final class LayerGraph {
     private let needsInputGradient: Bool
     private var input: Tensor?
 
+    private let members: Int
+    /// Has all members of the crew run their parts of `current`.
+    private var runBlocks: (() throws -> Void)?
+    private var runWeights: (() throws -> Void)?
+    private var current: Current?
+
+    /// What the crew runs.
+    private struct Current {
+        let group: Group
+        let input: Tensor
+        let gradient: Tensor?
+        let pass: Pass
+        let follower: (any BackwardFollower)?
+    }
+
     /// Bytes of the buffers that gradients of values lie in.
     public let gradientBytes: Int
 
@@ -49,13 +64,25 @@ public final class LayerGraph {
     ///   - shapes: the batches that will come, by index.
     ///   - inputSize: values of one sample of the graph's input.
     ///   - needsInputGradient: whether `backward` gives one; a network's first layer computes none.
-    public init(
+    public convenience init(
         _ nodes: [Node], shapes: [BatchShape], inputSize: Int, needsInputGradient: Bool = false
+    ) throws {
+        try self.init(
+            nodes, shapes: shapes, inputSize: inputSize, needsInputGradient: needsInputGradient,
+            crew: nil)
+    }
+
+    /// - Parameter crew: the threads that run the layers; nil for the caller's own.
+    package init(
+        _ nodes: [Node], shapes: [BatchShape], inputSize: Int, needsInputGradient: Bool = false,
+        crew: (any LayerCrew)?
     ) throws {
         precondition(!nodes.isEmpty, "a graph has a layer")
         self.nodes = nodes
         let plan = GraphPlan(nodes, inputSize: inputSize, needsInputGradient: needsInputGradient)
-        let passing = PassingValues(plan, nodes, shapes)
+        members = crew?.members ?? 1
+        // A window shows one block at a time.
+        let passing = members == 1 ? PassingValues(plan, nodes, shapes) : PassingValues()
         self.passing = passing
         for node in nodes {
             guard let addend = node.addend else { continue }
@@ -72,6 +99,9 @@ public final class LayerGraph {
         forwardGroups = plan.forward.map { Group($0, binding, shapes, passing) }
         backwardGroups = plan.backward.map { Group($0, binding, shapes, passing) }
         inputGradient = plan.inputGradient.map { binding.tensor($0, value: 0) }
+        guard let crew, members > 1 else { return }
+        runBlocks = crew.prepare { [unowned self] in try self.runBlocks(member: $0) }
+        runWeights = crew.prepare { [unowned self] in try self.runWeights(member: $0) }
     }
 
     /// Layers one after the other.
@@ -154,7 +184,7 @@ public final class LayerGraph {
     /// Puts the output of node `index` in the last pass, of the worker's shard `position`, where its
     /// layer's `output` says, if it was not kept: until the next such call, or pass.
     package func restoreOutput(ofNode index: Int, shard position: Int, _ pass: Pass) throws {
-        try passing[index]?.restore(shard: position, pass)
+        try passing[index]?.restore(shards: position..<position + 1, pass)
     }
 
     /// The layers that work in each stage of `backward`. A layer's parameters have their gradients
@@ -169,21 +199,57 @@ public final class LayerGraph {
         _ group: Group, _ pass: Pass, gradient: Tensor?, follower: (any BackwardFollower)? = nil
     ) throws {
         guard let input else { preconditionFailure("backward follows forward") }
-        for block in group.blocks[pass.shape.index] {
-            for value in group.passing { value.show(block) }
-            for action in group.actions {
-                try action.run(input, gradient, block, pass)
-                finished?(action.layer.kind)
-            }
-            try follower?.worked()
+        current = Current(
+            group: group, input: input, gradient: gradient, pass: pass, follower: follower)
+        defer { current = nil }
+        if let runBlocks, group.takesBlocksTogether {
+            try runBlocks()
+        } else {
+            try run(group.blocks[pass.shape.index], member: 0)
         }
-        if !group.weights.isEmpty {
+        if gradient != nil {
             for layer in group.meetings { try layer.startMeetingBackward(pass) }
         }
-        for action in group.weights {
-            try action.run(input, gradient, Block(pass.shape), pass)
+        if let runWeights, group.weights.contains(where: { $0.layer is any SharingLayer }) {
+            try runWeights()
+        } else {
+            try runWeights(member: 0)
+        }
+    }
+
+    /// A member's part of the current group's blocks.
+    private func runBlocks(member: Int) throws {
+        guard let current else { return }
+        let blocks = current.group.blocks[current.pass.shape.index]
+        let (first, end) = (
+            member * blocks.count / members, (member + 1) * blocks.count / members
+        )
+        try run(blocks[first..<end], member: member)
+    }
+
+    private func run(_ blocks: some Sequence<Block>, member: Int) throws {
+        guard let current else { return }
+        for var block in blocks {
+            block.member = member
+            for value in current.group.passing { value.show(block) }
+            for action in current.group.actions {
+                try action.run(current.input, current.gradient, block, current.pass)
+                if member == 0 { finished?(action.layer.kind) }
+            }
+            // It sends messages.
+            if member == 0 { try current.follower?.worked() }
+        }
+    }
+
+    /// A member's share of the current group's weights.
+    private func runWeights(member: Int) throws {
+        guard let current else { return }
+        for (index, action) in current.group.weights.enumerated() {
+            let share = Share(member: member, of: members, layer: index)
+            try action.runWeights(current.input, current.gradient, current.pass, share)
+            guard member == 0 else { continue }
             finished?(action.layer.kind)
-            try follower?.worked()
+            try current.follower?.worked()
         }
     }
 }
@@ -208,16 +274,28 @@ private final class Group {
     let weights: [Action]
     let meetings: [any MeetingLayer]
     let passing: [PassingValue]
+    /// Whether the members of a crew may run blocks at the same time.
+    let takesBlocksTogether: Bool
 
     init(
         _ group: GraphPlan.Group, _ binding: Binding, _ shapes: [BatchShape],
         _ values: PassingValues
     ) {
         passing = group.passing.compactMap { values[$0] }
+        takesBlocksTogether =
+            group.samplesPerBlock != nil
+            && group.actions.allSatisfy { binding.nodes[$0.node].layer.takesBlocksTogether }
         blocks = shapes.map { shape in
             group.samplesPerBlock.map { shape.blocks(of: $0) } ?? [Block(shape)]
         }
         actions = group.actions.map { Action($0, binding) }
+        for action in actions {
+            switch action.work {
+            case .observe: action.meeting?.observes(in: blocks)
+            case .observeGradient: action.meeting?.observesGradient(in: blocks)
+            default: break
+            }
+        }
         weights = group.weights.map { Action($0, binding) }
         meetings = group.meetings.compactMap { binding.nodes[$0].layer as? any MeetingLayer }
     }
@@ -280,7 +358,22 @@ private final class Action {
                 ($0.pointer + values.lowerBound).update(
                     from: gradient.pointer + values.lowerBound, count: values.count)
             }
-        case .weights: try layer.backwardWeights(input, gradient, pass)
+        case .weights: preconditionFailure("weights are shared")
+        }
+    }
+
+    /// The share of the weights' gradient.
+    func runWeights(
+        _ graphInput: Tensor, _ graphGradient: Tensor?, _ pass: Pass, _ share: Share
+    ) throws {
+        guard let gradient = gradient ?? graphGradient else {
+            preconditionFailure("backward has an output gradient")
+        }
+        let input = input ?? graphInput
+        if let layer = layer as? any SharingLayer, share.members > 1 {
+            try layer.backwardWeights(input, gradient, pass, share)
+        } else if share.member == 0 {
+            try layer.backwardWeights(input, gradient, pass)
         }
     }
 }

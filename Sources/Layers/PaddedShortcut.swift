@@ -41,6 +41,9 @@ public final class PaddedShortcut: Layer {
     /// So many that input and output stay in the cache.
     public var samplesPerBlock: Int? { imagesPerBlock(values: max(input.count, outputs)) }
 
+    /// Blocks share nothing.
+    public var takesBlocksTogether: Bool { true }
+
     /// Calls `body` with the offsets, in a sample's output and input, of each output position.
     private func positions(
         of block: Block, _ body: (_ output: Int, _ input: Int) -> Void

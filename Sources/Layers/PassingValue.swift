@@ -1,7 +1,7 @@
 import TensorCore
 
 /// The output of a layer that is not kept: a window of memory that moves with the block.
-final class PassingValue {
+final class PassingValue: RestoredInput {
     private let layer: any RecomputedLayer
     /// What the layer takes.
     private let input: Tensor
@@ -9,7 +9,11 @@ final class PassingValue {
     /// Rows of the window that are one sample.
     private let positions: Int
 
+    /// Those that the memory has room for.
+    let samples: Int
+
     init(_ layer: any RecomputedLayer, input: Tensor, memory: Tensor) {
+        samples = memory.rows
         layer.writeOutput(toWindowOf: memory)
         self.layer = layer
         self.input = input
@@ -20,9 +24,12 @@ final class PassingValue {
     /// Makes room for the block's samples.
     func show(_ block: Block) { window.show(from: block.rows.lowerBound * positions) }
 
-    /// Computes the worker's shard `position` of the last pass again.
-    func restore(shard position: Int, _ pass: Pass) throws {
-        let block = Block(rows: pass.shardRows[position], shards: position..<position + 1)
+    /// Computes some of the worker's shards of the last pass again.
+    func restore(shards positions: Range<Int>, _ pass: Pass) throws {
+        let rows = pass.shardRows
+        let block = Block(
+            rows: rows[positions.lowerBound].lowerBound..<rows[positions.upperBound - 1].upperBound,
+            shards: positions)
         show(block)
         try layer.forward(input, block, pass)
     }
@@ -30,13 +37,22 @@ final class PassingValue {
 
 /// A graph's values that are not kept, by their nodes.
 ///
-/// Those of one group have memory of their own, which those of other groups share: room for a block, or
+/// Those of one group have memory of their own, which those of other groups share: room for a block, and
 /// for a shard, which is computed again as a whole.
 struct PassingValues {
     private var values: [Int: PassingValue] = [:]
 
+    /// None: every value is kept.
+    init() {}
+
     init(_ plan: GraphPlan, _ nodes: [LayerGraph.Node], _ shapes: [BatchShape]) {
-        let shard = shapes.flatMap(\.shardRows).map(\.count).max() ?? 0
+        let samples =
+            shapes.flatMap { shape in
+                let blocks = plan.forward.filter { !$0.passing.isEmpty }.compactMap(
+                    \.samplesPerBlock)
+                return blocks.flatMap { shape.blocks(of: $0).map(\.rows.count) }
+                    + shape.shardRows.map(\.count)
+            }.max() ?? 0
         /// By place in a group, the values of a sample.
         var sizes: [Int] = []
         for group in plan.forward {
@@ -45,7 +61,7 @@ struct PassingValues {
                 sizes[place] = max(sizes[place], nodes[node].layer.outputs)
             }
         }
-        let memory = sizes.map { Tensor(rows: shard, columns: $0) }
+        let memory = sizes.map { Tensor(rows: samples, columns: $0) }
         for group in plan.forward {
             for (place, node) in group.passing.enumerated() {
                 guard let layer = nodes[node].layer as? any RecomputedLayer else { continue }
@@ -54,7 +70,7 @@ struct PassingValues {
                     memory: memory[place])
                 values[node] = value
                 for consumer in nodes where consumer.input == node + 1 {
-                    (consumer.layer as? any ShardwiseLayer)?.restoreInput = value.restore
+                    (consumer.layer as? any ShardwiseLayer)?.restoredInput = value
                 }
             }
         }

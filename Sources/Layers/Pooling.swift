@@ -39,6 +39,9 @@ public final class Pool2D: Layer {
     /// So many that input and output stay in the cache.
     public var samplesPerBlock: Int? { imagesPerBlock(values: shape.inputCount) }
 
+    /// Blocks share nothing.
+    public var takesBlocksTogether: Bool { true }
+
     /// y, of the block's images.
     public func forward(_ input: Tensor, _ block: Block, _ pass: Pass) {
         let first = block.rows.lowerBound
@@ -96,6 +99,9 @@ public final class GlobalAveragePool: Layer {
 
     /// So many that the input stays in the cache.
     public var samplesPerBlock: Int? { imagesPerBlock(values: input.count) }
+
+    /// Blocks share nothing.
+    public var takesBlocksTogether: Bool { true }
 
     /// y, of the block's images.
     public func forward(_ input: Tensor, _ block: Block, _ pass: Pass) {

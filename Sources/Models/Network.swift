@@ -115,16 +115,18 @@ public final class Network {
             }, merges: reduction.merges, depth: reduction.depth,
             largest: layout.parameters.map(\.range).filter {
                 sharesProducts ? $0.lowerBound >= layout.products : true
-            }.map(\.count).max() ?? 0, team: team)
+            }.map(\.count).max() ?? 0, team: team, members: communicator.crew.members)
         self.gradients = gradients
         self.shards = shards
         self.team = team
         let builder = Builder(
             specification: specification, replica: replica, communicator: communicator,
             shards: shards, shapes: shapes, rows: rows, gradients: gradients, seed: seed,
-            sharesInputs: sharesInputs, isAudit: isAudit)
+            sharesInputs: sharesInputs, isAudit: isAudit,
+            scratches: (0..<communicator.crew.members).map { _ in ConvolutionScratch() })
         layers = try LayerGraph(
-            try builder.nodes(), shapes: shapes, inputSize: specification.inputs)
+            try builder.nodes(), shapes: shapes, inputSize: specification.inputs,
+            crew: communicator.crew)
         if let team {
             team.finishJoining(replica)
             reduction.completeSlices = team.slices
@@ -186,6 +188,8 @@ public final class Network {
     }
 }
 
+extension Crew: LayerCrew {}
+
 /// Builds a worker's layers from a specification.
 private struct Builder {
     let specification: NetworkSpecification
@@ -198,7 +202,8 @@ private struct Builder {
     let seed: UInt64
     let sharesInputs: Bool
     let isAudit: Bool
-    private let scratch = ConvolutionScratch()
+    /// By member of the crew.
+    let scratches: [ConvolutionScratch]
 
     func nodes() throws -> [LayerGraph.Node] {
         var nodes: [LayerGraph.Node] = []
@@ -296,7 +301,7 @@ private struct Builder {
                 name: node.name, shape, pooling: pooling, weight: parameter("\(node.name).weight"),
                 bias: bias ? parameter("\(node.name).bias") : nil,
                 needsInputGradient: node.input > 0, replica: replica, gradients: gradients,
-                shapes: shapes, scratch: scratch)
+                shapes: shapes, scratches: scratches)
         case .maxPool(let shape): return Pool2D(name: node.name, .maximum, shape, rows: rows)
         case .averagePool(let shape): return Pool2D(name: node.name, .average, shape, rows: rows)
         case .globalAveragePool(let image):

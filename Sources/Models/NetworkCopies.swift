@@ -6,8 +6,8 @@ import Layers
 /// Each worker copies some of the layers, for all workers of its rank; ranks whose memory is near
 /// share them, too: every one has the same parameters. Copies of few values are each worker's own.
 final class NetworkCopies {
-    /// The layers that this worker copies.
-    private let mine: [any PackingLayer]
+    /// Copies the layers that are this worker's part, with its crew.
+    private let pack: () throws -> Void
 
     /// Whether other workers read what this one copies, and which other ranks do.
     private let isShared: Bool
@@ -48,14 +48,18 @@ final class NetworkCopies {
         }
         isShared = !shared.isEmpty
         neighbours = ranks.filter { $0 != communicator.world.rank }
-        mine = auditor == nil ? own + Self.part(of: shared, ranks: ranks, communicator) : []
+        let mine = auditor == nil ? own + Self.part(of: shared, ranks: ranks, communicator) : []
+        let members = Self.divided(mine, among: communicator.crew.members)
+        pack = communicator.crew.prepare { member in
+            for layer in members[member] { layer.pack(member: member) }
+        }
     }
 
     /// Makes this worker's part of the copies, and waits for the others'.
     func make() throws {
         // A neighbour may still read what it copied from other parameters; team-mates have met.
         if !neighbours.isEmpty { try communicator.barrier(with: neighbours) }
-        for layer in mine { try layer.pack() }
+        try pack()
         // Nobody may read a copy that another is still writing.
         if isShared { try communicator.barrier(with: neighbours) }
     }
@@ -112,16 +116,23 @@ final class NetworkCopies {
 
     // MARK: who copies what
 
-    /// Those of `layers` that this worker copies: the largest first, each to the worker who has least
-    /// to do.
+    /// Those of `layers` that this worker copies.
     private static func part(
         of layers: [any PackingLayer], ranks: [Int], _ communicator: Communicator
     ) -> [any PackingLayer] {
+        if layers.isEmpty { return [] }
         let world = communicator.world
         let threads = world.threadsPerRank
         let me = (ranks.firstIndex(of: world.rank) ?? 0) * threads + communicator.thread
-        var loads = Array(repeating: 0, count: ranks.count * threads)
-        var mine: [any PackingLayer] = []
+        return divided(layers, among: ranks.count * threads)[me]
+    }
+
+    /// Who copies which of `layers`: the largest first, each to whom has least to do.
+    private static func divided(
+        _ layers: [any PackingLayer], among count: Int
+    ) -> [[any PackingLayer]] {
+        var loads = Array(repeating: 0, count: count)
+        var parts: [[any PackingLayer]] = Array(repeating: [], count: count)
         for layer in layers.enumerated().sorted(by: {
             ($1.element.packedCount, $0.offset) < ($0.element.packedCount, $1.offset)
         }).map(\.element) {
@@ -129,8 +140,8 @@ final class NetworkCopies {
                 break
             }
             loads[least] += layer.packedCount
-            if least == me { mine.append(layer) }
+            parts[least].append(layer)
         }
-        return mine
+        return parts
     }
 }

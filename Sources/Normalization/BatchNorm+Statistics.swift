@@ -5,19 +5,13 @@ import TensorCore
 
 // The collectives of BN: what each is for, and what is made of it.
 extension BatchNorm {
-    /// The block's part of the mean and M2 of its shards: a shard that comes in several blocks is
-    /// merged from them in order.
+    /// Mean and M2 of the block's parts of its shards.
     func observeMoments(_ input: Tensor, _ block: Block, _ pass: Pass) {
-        if block.isFirst {
-            moments.begin(sharded(pass), positions: positions)
-        }
-        for position in block.shards {
-            let shard = pass.shardRows[position]
-            let rows = shard.clamped(to: block.rows)
-            let before = (rows.lowerBound - shard.lowerBound) * positions
+        for (position, index) in block.parts {
+            let rows = pass.shardRows[position].clamped(to: block.rows)
             let count = rows.count * positions
             let first = input.pointer + rows.lowerBound * outputs
-            let part = before == 0 ? moments.leaf : scratch
+            let part = momentParts[index]
             if isLiteral {
                 channelSums(
                     input: first, rows: count, channels: channels, sum: part,
@@ -27,8 +21,25 @@ extension BatchNorm {
                     input: first, rows: count, channels: channels, mean: part,
                     m2: part + channels)
             }
-            if before > 0 { moments.mergeIntoLeaf(scratch, counts: (before, count)) }
-            if rows.upperBound == shard.upperBound { moments.push() }
+        }
+    }
+
+    /// The mean and M2 of every shard: one that came in several blocks is merged from them in order.
+    private func mergeMoments(_ pass: Pass) {
+        moments.begin(sharded(pass), positions: positions)
+        for block in momentParts.blocks(pass) {
+            for (position, index) in block.parts {
+                let shard = pass.shardRows[position]
+                let rows = shard.clamped(to: block.rows)
+                let before = (rows.lowerBound - shard.lowerBound) * positions
+                if before == 0 {
+                    moments.leaf.update(from: momentParts[index], count: 2 * channels)
+                } else {
+                    moments.mergeIntoLeaf(
+                        momentParts[index], counts: (before, rows.count * positions))
+                }
+                if rows.upperBound == shard.upperBound { moments.push() }
+            }
         }
     }
 
@@ -37,7 +48,8 @@ extension BatchNorm {
     /// The collective: a shard sees only its own samples, and the group's mean and M2 are needed
     /// before anything can be normalised. All workers call it at the same place because layers run
     /// in order; a worker whose shards are empty joins all the same.
-    func reduceMoments() throws {
+    func reduceMoments(_ pass: Pass) throws {
+        mergeMoments(pass)
         try moments.finish()
         if let audited {
             coefficients[0].takeForward(audited.layer.coefficients(ofGroup: audited.group))
@@ -63,9 +75,22 @@ extension BatchNorm {
         }
     }
 
-    /// Opens the sums that `observeGradient` adds to.
-    func beginSums(_ pass: Pass) {
-        sums.begin(sharded(pass), positions: positions)
+    /// Σdz and Σdz(x − μ) of every shard: one that came in several blocks is added up in order.
+    func addParts(_ pass: Pass) {
+        if statistics == .batch { sums.begin(sharded(pass), positions: positions) }
+        for block in gradientParts.blocks(pass) {
+            for (position, index) in block.parts {
+                let shard = pass.shardRows[position]
+                let rows = shard.clamped(to: block.rows)
+                let total = shardSums.map { $0 + position * 2 * channels } ?? sums.leaf
+                if rows.lowerBound == shard.lowerBound {
+                    total.update(from: gradientParts[index], count: 2 * channels)
+                } else {
+                    add(gradientParts[index], into: total, count: 2 * channels)
+                }
+                if statistics == .batch && rows.upperBound == shard.upperBound { sums.push() }
+            }
+        }
     }
 
     private func sharded(_ pass: Pass) -> ShardedBatch {

@@ -90,8 +90,9 @@ public final class BatchNorm: MeetingLayer, AddingLayer, RecomputedLayer {
     /// one of its groups. Nil where the shard is a group by itself.
     package var audited: (layer: BatchNorm, group: Int)?
 
-    /// What a part of a shard contributes, [2·C].
-    let scratch: UnsafeMutablePointer<Double>
+    /// What each part of a shard contributes, forward and backward, [2·C].
+    var momentParts: StatisticsParts
+    var gradientParts: StatisticsParts
 
     /// Per statistics group that this worker has a shard of, its coefficients [groups, C].
     let coefficients: [GroupCoefficients]
@@ -143,7 +144,8 @@ public final class BatchNorm: MeetingLayer, AddingLayer, RecomputedLayer {
             communicator, shards: shards, group: group, length: 2 * channels, moments: false,
             kind: .momentGradients, layer: ordinal)
         self.rows = rows
-        scratch = communicator.buffer(of: Double.self, count: 2 * channels).pointer
+        momentParts = StatisticsParts(length: 2 * channels)
+        gradientParts = StatisticsParts(length: 2 * channels)
         let first = moments.group(ofShard: moments.shards.lowerBound)
         let last = moments.group(ofShard: moments.shards.upperBound - 1)
         firstGroup = first
@@ -175,6 +177,9 @@ public final class BatchNorm: MeetingLayer, AddingLayer, RecomputedLayer {
 
     /// dx may be written over dz.
     public var worksInPlace: Bool { true }
+
+    /// Blocks share nothing.
+    public var takesBlocksTogether: Bool { true }
 
     /// dz is written over dy, but where backward can find it again.
     public var writesObservedGradient: Bool { activation != .identity && !findsSlopeAgain }
@@ -210,6 +215,12 @@ public final class BatchNorm: MeetingLayer, AddingLayer, RecomputedLayer {
 
     // MARK: forward
 
+    /// Makes room for the moments of all parts.
+    public func observes(in blocks: [[Block]]) { momentParts.plan(blocks) }
+
+    /// Makes room for the sums of all parts.
+    public func observesGradient(in blocks: [[Block]]) { gradientParts.plan(blocks) }
+
     /// Takes the block's rows into the moments of their shards.
     public func observe(_ input: Tensor, _ block: Block, _ pass: Pass) {
         guard takesBatch(pass) else { return }
@@ -219,7 +230,7 @@ public final class BatchNorm: MeetingLayer, AddingLayer, RecomputedLayer {
     /// μ and σ², of the batch or running.
     public func meet(_ pass: Pass) throws {
         if takesBatch(pass) {
-            try reduceMoments()
+            try reduceMoments(pass)
         } else {
             setRunning(coefficients[0])
         }
@@ -284,14 +295,11 @@ public final class BatchNorm: MeetingLayer, AddingLayer, RecomputedLayer {
     public func observeGradient(
         _ input: Tensor, _ outputGradient: Tensor, second: Tensor?, _ block: Block, _ pass: Pass
     ) {
-        if statistics == .batch && block.isFirst { beginSums(pass) }
-        for position in block.shards {
+        for (position, index) in block.parts {
             let rows = pass.shardRows[position].clamped(to: block.rows)
-            let isStart = rows.lowerBound == pass.shardRows[position].lowerBound
-            let total = shardSum(position)
             let first = rows.lowerBound * outputs
             let group = coefficients[group(ofShard: position) - firstGroup]
-            let part = isStart ? total : scratch
+            let part = gradientParts[index]
             normalizeBackwardSums(
                 input: input.pointer + first, output: output.pointer + first,
                 outputGradient: outputGradient.pointer + first,
@@ -302,10 +310,6 @@ public final class BatchNorm: MeetingLayer, AddingLayer, RecomputedLayer {
                 forward: findsSlopeAgain
                     ? RectifiedForward(factor: group.factor.pointer, shift: shift) : nil,
                 isFar: isFar)
-            if !isStart { add(UnsafePointer(scratch), into: total, count: 2 * channels) }
-            if statistics == .batch && rows.upperBound == pass.shardRows[position].upperBound {
-                sums.push()
-            }
         }
     }
 
@@ -315,13 +319,9 @@ public final class BatchNorm: MeetingLayer, AddingLayer, RecomputedLayer {
             ? firstGroup : sums.group(ofShard: sums.shards.lowerBound + position)
     }
 
-    /// Where Σdz and Σdz(x − μ) of shard `position` go.
-    private func shardSum(_ position: Int) -> UnsafeMutablePointer<Double> {
-        shardSums.map { $0 + position * 2 * channels } ?? sums.leaf
-    }
-
     /// This worker's sums are complete, and may travel; frozen layers meet nobody.
     public func startMeetingBackward(_ pass: Pass) throws {
+        addParts(pass)
         if statistics == .batch { try sums.start() }
     }
 

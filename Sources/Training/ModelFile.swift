@@ -5,6 +5,10 @@ import TensorCore
 /// The program's version, as headers of files and `--help` give it.
 public let programVersion = "0.1.0"
 
+/// The number of the arithmetic: raised with every change after which the same configuration, data and
+/// seed end in other bits. 1 was oneDNN's on each CPU.
+public let arithmeticVersion = 2
+
 extension ModelLayout.Entry {
     /// A module's tensors as files hold them, out of flat buffers.
     func contents(

@@ -6,19 +6,19 @@ extension Trainer {
     /// Trains to the end on threads of this process. The bits are those of any other world.
     ///
     /// - Parameters:
-    ///   - threads: workers, at most one a shard.
+    ///   - threads: that compute; a worker each, as far as there are shards.
     ///   - observer: watches, on the thread of worker 0.
     ///   - checkpoints: where the run is saved, as often as the configuration says.
     ///   - wantsToStop: asked once a step; yes saves the run and ends it.
-    /// - Throws: `ConfigurationError` for more threads than shards, and what a worker threw:
+    /// - Throws: `ConfigurationError` for values that do not go together, and what a worker threw:
     ///   `TrainingError`, or what `observer` threw.
     public func run(
         threads: Int, observer: (any TrainingObserver)? = nil, checkpoints: Checkpointing? = nil,
         wantsToStop: (@Sendable () -> Bool)? = nil
     ) throws -> TrainingOutcome {
-        try plan.configuration.validate(workers: threads, explicit: true)
+        try plan.configuration.validate(ranks: 1)
         let world = World(
-            threadsPerRank: threads,
+            threads: threads, sharing: plan.shards,
             arithmetic: plan.configuration.collectives == .mpi ? .mpi : .tree)
         do {
             return try run(

@@ -32,6 +32,22 @@ final class TrainingWorker {
     /// One flag for each layer, or each shard: who gave a value that is not finite.
     private let flags: StatisticsReduction
 
+    /// Have the worker's crew do its parts of `updating`, and measure the chunks.
+    private var runUpdate: (() throws -> Void)?
+    private var runMeasurement: (() throws -> Void)?
+    private var updating: Update?
+
+    /// What the crew updates.
+    fileprivate struct Update {
+        let what: Part
+        let step: StepSettings
+
+        enum Part {
+            case range(Range<Int>)
+            case chunks(Range<Int>, ParameterNorms)
+        }
+    }
+
     /// What the last step came to, over the global batch.
     private(set) var sums = SampleSums()
 
@@ -95,6 +111,18 @@ final class TrainingWorker {
         flags = reduction(max(network.layers.layers.count, shards))
         // Team-mates read this worker's tensors.
         communicator.keep(self)
+        let crew = communicator.crew
+        guard crew.members > 1 else { return }
+        runUpdate = crew.prepare { [unowned self] member in
+            guard let updating else { return }
+            perform(updating.part(of: crew, member: member))
+        }
+        guard let norms = state.norms else { return }
+        runMeasurement = crew.prepare { [unowned self] member in
+            let part = crew.part(of: myChunks.count, member: member)
+            norms.measure(
+                myChunks.lowerBound + part.lowerBound..<myChunks.lowerBound + part.upperBound)
+        }
     }
 
     /// The batch's samples of `network.inputShards`, [rows, inputs], and their classes; `load` fills
@@ -179,11 +207,11 @@ final class TrainingWorker {
             guard try update(at: step, by: norms) else { return false }
         } else {
             // The collective: the sum over all shards; each worker gets and updates its slice.
-            try network.gradientReduction.sum { range in state.update(range, at: step) }
+            try network.gradientReduction.sum { range in update(.range(range), at: step) }
             if communicator.thread == 0 {
                 // γ and β of whole-batch normalisation, which needed no sum.
                 let layout = network.replica.layout
-                state.update(layout.reduced..<layout.length, at: step)
+                update(.range(layout.reduced..<layout.length), at: step)
             }
         }
         if communicator.thread == 0 { commitStatistics(pass) }
@@ -198,15 +226,36 @@ final class TrainingWorker {
         try network.gradientReduction.sum { _ in }
         // Norms are of the whole gradient, which the team has summed in slices.
         try communicator.teamBarrier()
-        norms.measure(myChunks)
+        if let runMeasurement { try runMeasurement() } else { norms.measure(myChunks) }
         // Every worker adds up all chunks, once all are measured.
         try communicator.teamBarrier()
         // All ranks have the same norm of the same sum.
         if plan.configuration.watch.nonFinite != .stop, !norms.gradientNorm.isFinite {
             return false
         }
-        state.update(chunks: myChunks, of: norms, at: step)
+        update(.chunks(myChunks, norms), at: step)
         return true
+    }
+
+    /// Updates a part of the parameters, with the crew where it is large.
+    private func update(_ part: Update.Part, at step: StepSettings) {
+        let update = Update(what: part, step: step)
+        guard let runUpdate, update.isLarge else { return perform(update) }
+        updating = update
+        defer { updating = nil }
+        do {
+            try runUpdate()
+        } catch {
+            preconditionFailure("updates throw nothing")
+        }
+    }
+
+    private func perform(_ update: Update) {
+        switch update.what {
+        case .range(let range): state.update(range, at: update.step)
+        case .chunks(let chunks, let norms):
+            state.update(chunks: chunks, of: norms, at: update.step)
+        }
     }
 
     private func commitStatistics(_ pass: Pass) {
@@ -295,5 +344,35 @@ final class TrainingWorker {
         }
         try evaluation.finish()
         return evaluation.result(ofGroup: 0)[0]
+    }
+}
+
+extension TrainingWorker.Update {
+    /// Whether it takes longer than to have others do it, too.
+    fileprivate var isLarge: Bool {
+        switch what {
+        case .range(let range): range.count >= 1 << 14
+        case .chunks(let chunks, _): chunks.count >= 4
+        }
+    }
+
+    /// A member's part: of a range whole vectors.
+    fileprivate func part(of crew: Crew, member: Int) -> Self {
+        switch what {
+        case .range(let range):
+            let vectors = crew.part(of: (range.count + 15) / 16, member: member)
+            return Self(
+                what: .range(
+                    range.lowerBound + 16
+                        * vectors.lowerBound..<min(
+                            range.lowerBound + 16 * vectors.upperBound, range.upperBound)),
+                step: step)
+        case .chunks(let chunks, let norms):
+            let part = crew.part(of: chunks.count, member: member)
+            return Self(
+                what: .chunks(
+                    chunks.lowerBound + part.lowerBound..<chunks.lowerBound + part.upperBound,
+                    norms), step: step)
+        }
     }
 }

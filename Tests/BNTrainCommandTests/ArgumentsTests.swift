@@ -33,7 +33,7 @@ private func message(_ line: String) -> String {
     func everyOption() throws {
         let train = try parse(
             "train --config a.json5 --set batch.size=3 --threads 2 --seed 9 --set=seed=4 --out r "
-                + "--overwrite --save-initial --print-config --timeout 2.5 --strict --quiet --json "
+                + "--overwrite --save-initial --print-config --timeout 2.5 --quiet --json "
                 + "--max-minutes 0.5")
         var expected = Arguments()
         expected.config = "a.json5"
@@ -45,14 +45,13 @@ private func message(_ line: String) -> String {
         expected.printConfig = true
         expected.timeout = 2.5
         expected.maxMinutes = 0.5
-        expected.strict = true
         expected.quiet = true
         expected.json = true
         #expect(train == expected)
         #expect(
             try parse(
                 "--config=a.json5 --set=batch.size=3 --threads=2 --seed=9 --set seed=4 --out=r "
-                    + "--overwrite --save-initial --print-config --timeout=2.5 --strict --quiet "
+                    + "--overwrite --save-initial --print-config --timeout=2.5 --quiet "
                     + "--json --max-minutes=0.5") == expected)
 
         let bench = try parse(

@@ -130,14 +130,6 @@ private let refusals = [
 
     // What only shows with the world or the data.
     Refusal(
-        "--set", "batch.shards=8", "--threads", "9",
-        "a world of 9 workers is larger than the 8 shards of a batch, and each worker needs one: "
-            + "use at most 8 workers (ranks × --threads), or set batch.shards to at least 9"),
-    Refusal(
-        "--set", "batch.shards=1", "--threads", "2",
-        "a world of 2 workers is larger than the 1 shard of a batch, and each worker needs one: "
-            + "use at most 1 worker (ranks × --threads), or set batch.shards to at least 2"),
-    Refusal(
         "--set", "data.samples=61", "--set", "data.testSamples=10",
         "batch 2 of 2 has only 1 sample, and one value per channel has no variance: set "
             + "data.dropLast to true"),
@@ -179,11 +171,10 @@ extension ProgramTests {
                 """)
             try place.run(ranks: 3, ["--treads", "2"]).expect(
                 64, "unknown option '--treads': did you mean '--threads'?; see `bn-train --help`")
-            try place.run(ranks: 3, Workplace.short + ["--threads", "3"]).expect(
+            try place.run(ranks: 3, Workplace.short + ["--set", "batch.shards=2"]).expect(
                 64,
-                "a world of 9 workers is larger than the 8 shards of a batch, and each worker "
-                    + "needs one: use at most 8 workers (ranks × --threads), or set batch.shards "
-                    + "to at least 9")
+                "3 ranks are more than the 2 shards of a batch, and each rank needs one: start at "
+                    + "most 2 ranks and give them --threads, or set batch.shards to at least 3")
             #expect(try place.names(in: ".").isEmpty)
         }
     }

@@ -80,26 +80,25 @@ struct BatchTests {
                 """)
     }
 
-    @Test("only an explicit world larger than the shards is refused")
-    func workers() throws {
+    @Test("more ranks than shards are refused")
+    func ranks() throws {
         let four = try load("batch.shards=4")
-        try four.validate(workers: 4, explicit: true)
-        try four.validate(workers: 16, explicit: false)
+        try four.validate(ranks: 4)
         #expect(
             message { () throws(ConfigurationError) in
-                try four.validate(workers: 5, explicit: true)
+                try four.validate(ranks: 5)
             } == """
-                a world of 5 workers is larger than the 4 shards of a batch, and each worker needs \
-                one: use at most 4 workers (ranks × --threads), or set batch.shards to at least 5
+                5 ranks are more than the 4 shards of a batch, and each rank needs one: start at \
+                most 4 ranks and give them --threads, or set batch.shards to at least 5
                 """)
         let small = try load("batch.size=3", "batch.shards=2")
         #expect(
             message { () throws(ConfigurationError) in
-                try small.validate(workers: 5, explicit: true)
+                try small.validate(ranks: 5)
             } == """
-                a world of 5 workers is larger than the 2 shards of a batch, and each worker needs \
-                one: use at most 2 workers (ranks × --threads), or set batch.size and batch.shards \
-                to at least 5
+                5 ranks are more than the 2 shards of a batch, and each rank needs one: start at \
+                most 2 ranks and give them --threads, or set batch.size and batch.shards to at \
+                least 5
                 """)
     }
 
@@ -109,7 +108,7 @@ struct BatchTests {
         configuration.batch = .init(size: 4, shards: .count(8))
         #expect(
             message { () throws(ConfigurationError) in
-                try configuration.validate(workers: 1, explicit: true)
+                try configuration.validate(ranks: 1)
             } == """
                 8 shards are more than the 4 samples of a batch: set batch.shards to at most 4 or \
                 to "auto", or batch.size to at least 8

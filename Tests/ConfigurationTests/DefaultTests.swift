@@ -112,7 +112,7 @@ struct DefaultTests {
     func files(name: String) throws {
         let configuration = try configuration(name)
         try configuration.checkStatisticsGroups(trainingSamples: 55_000)
-        try configuration.validate(workers: 4, explicit: true)
+        try configuration.validate(ranks: 4)
     }
 
     @Test("the MNIST runs differ in what their names say and in nothing else")

@@ -91,7 +91,7 @@ struct MutationTests {
                 loaded += 1
                 // What was accepted can be stored and used.
                 _ = configuration.canonicalJSON
-                try configuration.validate(workers: 1, explicit: true)
+                try configuration.validate(ranks: 1)
                 _ = try configuration.totalSteps(trainingSamples: 1_000_000_000)
                 try configuration.checkStatisticsGroups(trainingSamples: 54_321)
             } catch {

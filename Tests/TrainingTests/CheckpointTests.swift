@@ -39,7 +39,10 @@ struct CheckpointTests {
             #expect((state.step, state.epoch, state.positionInEpoch) == (9, 2, 4))
             #expect((state.seed, state.shards, state.trainingSamples) == (1, 6, 103))
             #expect(state.configuration == plan.configuration.canonicalJSON)
-            #expect((state.program, state.place) == ("bn-train \(programVersion)", testPlace))
+            #expect(
+                (state.program, state.arithmetic) == (
+                    "bn-train \(programVersion)", arithmeticVersion
+                ))
             #expect(
                 checkpoint.file.metadata["parameters_digest"] == checkpoint.file.parametersDigest)
             // A model's loader takes it, too.
@@ -162,7 +165,8 @@ struct CheckpointTests {
                         refusal(left)
                             == "'f' is no checkpoint of a run: its header says nothing of a step; "
                             + "give a file such as runs/NAME-1/checkpoints/step-1000.safetensors")
-                case "format", "parameters_digest", "best_metric", "best_step", "input":
+                case "format", "parameters_digest", "best_metric", "best_step", "input",
+                    "arithmetic":
                     #expect(refusal(changed) == damaged)
                     #expect(refusal(left) == damaged)
                 default:

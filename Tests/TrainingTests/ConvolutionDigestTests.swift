@@ -36,8 +36,10 @@ enum ImageRun {
             configuration, data: DatasetPair(training: dataset(samples, 0), test: dataset(9, 1)))
     }
 
+    /// Ranks and threads; the last ones have more threads than shards.
     static let worlds = [
-        (1, 2), (1, 3), (1, 4), (1, 7), (1, 8), (2, 1), (3, 1), (5, 1), (2, 2), (2, 3),
+        (1, 2), (1, 3), (1, 4), (1, 7), (1, 8), (2, 1), (3, 1), (5, 1), (2, 2), (2, 3), (1, 11),
+        (1, 16), (3, 4),
     ]
 }
 
@@ -65,6 +67,8 @@ struct ConvolutionDigestTests {
         "one digest for the other networks, too",
         arguments: [
             ["resnet20", "model.shortcut=A", "model.zeroInitialBlocks=true"], ["mnist-cnn"],
+            ["resnet20", "optimizer.name=lars", "optimizer.clipNorm=1"],
+            ["lenet", "freeze=[\"conv1\", \"bn1\"]"],
             ["mnist-cnn", "model.placement=after", "optimizer.learningRate=0.001"],
             ["resnet20", "model.normalization.kind=none"],
             ["resnet20", "model.normalization.kind=group", "model.shortcut=A"],
@@ -77,10 +81,28 @@ struct ConvolutionDigestTests {
         let plan = try ImageRun.plan(
             settings[0], scope: "\"global\"", shards: 5, more: Array(settings.dropFirst()))
         let alone = try SmallRun.digests(plan, ranks: 1, threads: 1)[0]
-        for (ranks, threads) in [(1, 3), (1, 5), (2, 2), (3, 1)] {
+        for (ranks, threads) in [(1, 3), (1, 5), (2, 2), (3, 1), (1, 8), (2, 5)] {
             for digest in try SmallRun.digests(plan, ranks: ranks, threads: threads) {
                 #expect(digest == alone, "\(ranks)×\(threads)")
             }
+        }
+    }
+
+    @Test(
+        "one digest with one shard and any number of threads",
+        arguments: [
+            ["lenet"], ["mnist-cnn"], ["resnet20"], ["resnet20", "model.shortcut=A"],
+            [
+                "resnet20", "model.normalization.kind=none", "optimizer.name=adam",
+                "optimizer.momentum=null",
+            ],
+        ])
+    func oneShard(settings: [String]) throws {
+        let plan = try ImageRun.plan(
+            settings[0], scope: "\"global\"", shards: 1, more: Array(settings.dropFirst()))
+        let alone = try SmallRun.digests(plan, ranks: 1, threads: 1)[0]
+        for threads in [2, 3, 5] {
+            #expect(try SmallRun.digests(plan, ranks: 1, threads: threads) == [alone], "\(threads)")
         }
     }
 

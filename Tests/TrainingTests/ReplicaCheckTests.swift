@@ -28,7 +28,7 @@ struct ReplicaCheckTests {
                     in: World(ranks: ranks, threadsPerRank: threads, rank: rank),
                     transport: network.transport(rank: rank), timeout: 60, spinning: false,
                     checkpoints: try! folder.map {
-                        Checkpointing(try RunFolder(creating: $0), place: testPlace)
+                        Checkpointing(try RunFolder(creating: $0))
                     })
                 return "no error"
             } catch {

@@ -8,8 +8,6 @@ import Testing
 
 @testable import Training
 
-let testPlace = ComputingPlace(cpu: "a CPU", instructionSet: "its set")
-
 /// Runs that leave checkpoints, and runs that go on from them.
 enum InterruptedRun {
     /// A run that saves itself in `folder`, on two threads.
@@ -19,7 +17,7 @@ enum InterruptedRun {
         var trainer = Trainer(plan)
         trainer.plantedFault = fault
         let outcome = try trainer.run(
-            threads: 2, checkpoints: Checkpointing(RunFolder(creating: folder), place: testPlace))
+            threads: 2, checkpoints: Checkpointing(RunFolder(creating: folder)))
         return (outcome, trainer.replica.digest)
     }
 
@@ -29,7 +27,7 @@ enum InterruptedRun {
     ) throws -> [(outcome: TrainingOutcome, digest: String)] {
         let network = InMemoryNetwork(ranks: ranks)
         let checkpoint = try Checkpoint(contentsOf: path)
-        #expect(try checkpoint.check(plan, place: testPlace) == [])
+        #expect(try checkpoint.check(plan) == [])
         return try runRanks(ranks) { rank in
             var trainer = try Trainer(plan, resuming: checkpoint)
             trainer.plantedFault = fault
@@ -151,12 +149,12 @@ struct ResumeTests {
             _ = try InterruptedRun.save(plan, in: folder)
             let checkpoint = try Checkpoint(contentsOf: InterruptedRun.file(folder, 6))
             func refusal(
-                _ settings: [String], place: ComputingPlace = testPlace, anyway: Bool = false
+                _ settings: [String], anyway: Bool = false
             ) throws -> String {
                 let changed = try SmallRun.plan(
                     shards: 6, scope: "\"global\"", more: more + settings)
                 do {
-                    return try checkpoint.check(changed, place: place, anyway: anyway)
+                    return try checkpoint.check(changed, anyway: anyway)
                         .joined(separator: "\n")
                 } catch { return "\(error)" }
             }
@@ -193,11 +191,14 @@ struct ResumeTests {
                 try refusal(["epochs=null", "steps=6"])
                     == "'\(oneLine(path))' was saved after step 6 of a run of 6: nothing is left to train; "
                     + "set steps or epochs to more, or start a new run")
-            let other = ComputingPlace(cpu: "another", instructionSet: "its set")
+            var before = checkpoint
+            before.state.arithmetic = 1
             #expect(
-                try refusal([], place: other)
-                    == "the CPU is another, the checkpoint was written with a CPU: the same bits "
-                    + "are not promised")
+                try before.check(plan) == [
+                    "the checkpoint was written by bn-train \(programVersion) with arithmetic 1, and "
+                        + "this is bn-train \(programVersion) with arithmetic \(arithmeticVersion): the "
+                        + "rest of the run has other bits than it would have had"
+                ])
         }
     }
 

@@ -39,7 +39,8 @@ enum SmallRun {
         return try runRanks(ranks) { rank in
             let trainer = Trainer(plan)
             let world = World(
-                ranks: ranks, threadsPerRank: threads, rank: rank, arithmetic: arithmetic)
+                ranks: ranks, threads: threads, sharing: plan.shards, rank: rank,
+                arithmetic: arithmetic)
             _ = try trainer.run(
                 in: world, transport: ranks > 1 ? network.transport(rank: rank) : nil,
                 timeout: 60, spinning: false)

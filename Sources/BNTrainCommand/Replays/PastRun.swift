@@ -70,7 +70,7 @@ struct PastRun {
                 return (trainer, [])
             }
             let checkpoint = try Checkpoint(file)
-            let notes = try checkpoint.check(run.plan, place: ComputingPlace(launch.machine))
+            let notes = try checkpoint.check(run.plan)
             return (try Trainer(run.plan, resuming: checkpoint), notes)
         }
         for note in notes { launch.warn(note) }

@@ -22,7 +22,7 @@ struct SweepCommand {
         defer { lock.release() }
         let threads = arguments.threads ?? 1
         for run in SweepRun.all(of: sweep, in: folder).prefix(sweep.cells.count) {
-            try run.configuration.validate(workers: threads, explicit: true)
+            try run.configuration.validate(ranks: 1)
         }
         let runner = SweepRunner(
             runs: SweepRun.all(of: sweep, in: folder), threads: threads,

@@ -71,88 +71,35 @@ private struct WinogradMemory<Transform: WinogradTransform> {
 }
 
 /// Forward, or backward data, by Winograd's transforms, with the tiles that suit the shape.
-enum WinogradForwardPass: ImagePass {
-    var name: String { "winograd" }
-
-    case small(WinogradForward<Tiles2x2>)
-    case large(WinogradForward<Tiles4x4>)
-
-    init(_ shape: ConvolutionShape, isBackward: Bool, _ scratch: ConvolutionScratch) {
-        self =
-            shape.hasLargeTiles
-            ? .large(WinogradForward(shape, isBackward: isBackward, scratch))
-            : .small(WinogradForward(shape, isBackward: isBackward, scratch))
-    }
-
-    /// Floats of the transformed weights.
-    var packedCount: Int? {
-        switch self {
-        case .small(let pass): pass.packedCount
-        case .large(let pass): pass.packedCount
-        }
-    }
-
-    /// The weights' frequencies, [frequencies, panels of 32 outputs, inputs, 32], of the parameter,
-    /// [R, S, C, K].
-    func pack(_ weight: UnsafePointer<Float>, into packed: UnsafeMutablePointer<Float>) {
-        switch self {
-        case .small(let pass): pass.pack(weight, into: packed)
-        case .large(let pass): pass.pack(weight, into: packed)
-        }
-    }
-
-    /// - Parameters:
-    ///   - input: [images, H, W, C], dY for backward data
-    ///   - packed: from `pack`
-    ///   - bias: [K] or none
-    ///   - output: [images, H′, W′, K], dX for backward data; overwritten
-    func run(
-        images: Int, _ input: UnsafePointer<Float>, _ packed: UnsafePointer<Float>,
-        _ bias: UnsafePointer<Float>?, _ output: UnsafeMutablePointer<Float>
-    ) {
-        switch self {
-        case .small(let pass): pass.run(images: images, input, packed, bias, output)
-        case .large(let pass): pass.run(images: images, input, packed, bias, output)
-        }
-    }
+func winogradPass(
+    _ shape: ConvolutionShape, isBackward: Bool, _ scratch: ConvolutionScratch
+) -> any ImagePass {
+    shape.hasLargeTiles
+        ? WinogradForward<Tiles4x4>(shape, isBackward: isBackward, scratch)
+        : WinogradForward<Tiles2x2>(shape, isBackward: isBackward, scratch)
 }
 
 /// Backward weights by Winograd's transforms, with the tiles that suit the shape.
-enum WinogradWeightPass: WeightPass {
-    var name: String { "winograd" }
-
-    case small(WinogradBackwardWeights<Tiles2x2>)
-    case large(WinogradBackwardWeights<Tiles4x4>)
-
-    init(_ shape: ConvolutionShape, _ scratch: ConvolutionScratch) {
-        self =
-            shape.hasLargeTiles
-            ? .large(WinogradBackwardWeights(shape, scratch))
-            : .small(WinogradBackwardWeights(shape, scratch))
-    }
-
-    /// At least one image; operands as `Convolution.backwardWeights` has them, the gradient as
-    /// [R, S, C, K].
-    func run(
-        images: Int, _ input: UnsafePointer<Float>, _ outputGradient: UnsafePointer<Float>,
-        _ weightGradient: UnsafeMutablePointer<Float>
-    ) {
-        switch self {
-        case .small(let pass): pass.run(images: images, input, outputGradient, weightGradient)
-        case .large(let pass): pass.run(images: images, input, outputGradient, weightGradient)
-        }
-    }
+func winogradWeightPass(
+    _ shape: ConvolutionShape, _ scratch: ConvolutionScratch
+) -> any DividedWeightPass {
+    shape.hasLargeTiles
+        ? WinogradBackwardWeights<Tiles4x4>(shape, scratch)
+        : WinogradBackwardWeights<Tiles2x2>(shape, scratch)
 }
 
 /// Forward, or backward data, which is a forward pass of the gradient with the weights turned around.
 ///
 /// The bits of a tile depend on its patch alone, whatever is worked on beside it.
-struct WinogradForward<Transform: WinogradTransform> {
+struct WinogradForward<Transform: WinogradTransform>: ImagePass {
+    let name = "winograd"
+
     private let geometry: WinogradTiles<Transform>
     private let memory: WinogradMemory<Transform>
     private let isBackward: Bool
 
-    let packedCount: Int
+    /// Floats of the transformed weights.
+    let packedCount: Int?
 
     init(_ shape: ConvolutionShape, isBackward: Bool, _ scratch: ConvolutionScratch) {
         geometry = isBackward ? WinogradTiles(backwardDataOf: shape) : WinogradTiles(shape)
@@ -161,6 +108,8 @@ struct WinogradForward<Transform: WinogradTransform> {
         memory = WinogradMemory(geometry, others: Self.packingCount, scratch)
     }
 
+    /// The weights' frequencies, [frequencies, panels of 32 outputs, inputs, 32], of the parameter,
+    /// [R, S, C, K].
     func pack(_ weight: UnsafePointer<Float>, into packed: UnsafeMutablePointer<Float>) {
         let (inputs, outputs) = (geometry.inputChannels, geometry.outputChannels)
         // A panel after the other, so that each frequency is written from its first value on.
@@ -234,6 +183,7 @@ struct WinogradForward<Transform: WinogradTransform> {
         return first &* geometry.inputChannels &+ input &* width &+ output &- first
     }
 
+    /// The input is dY for backward data, the output dX.
     func run(
         images: Int, _ input: UnsafePointer<Float>, _ packed: UnsafePointer<Float>,
         _ bias: UnsafePointer<Float>?, _ output: UnsafeMutablePointer<Float>
@@ -244,7 +194,8 @@ struct WinogradForward<Transform: WinogradTransform> {
         while first < all {
             let tiles = first..<min(first &+ memory.tiles, all)
             geometry.transformInputs(
-                tiles, input, into: memory.inputs, stride: memory.inputStride)
+                tiles, input, channels: 0..<inputs, into: memory.inputs,
+                stride: memory.inputStride)
             for f in 0..<Transform.frequencyCount {
                 multiplyRows(
                     memory.inputs + f &* memory.inputStride, rows: tiles.count, inputs: inputs,
@@ -259,8 +210,10 @@ struct WinogradForward<Transform: WinogradTransform> {
 }
 
 /// Backward weights: the gradient of the weights' frequencies, summed over all tiles in order, and
-/// then transformed back.
-struct WinogradBackwardWeights<Transform: WinogradTransform> {
+/// then transformed back. It divides into vectors of input channels.
+struct WinogradBackwardWeights<Transform: WinogradTransform>: DividedWeightPass {
+    let name = "winograd"
+
     private let geometry: WinogradTiles<Transform>
     private let memory: WinogradMemory<Transform>
 
@@ -271,35 +224,92 @@ struct WinogradBackwardWeights<Transform: WinogradTransform> {
             others: Transform.frequencyCount * shape.inputChannels * shape.outputChannels, scratch)
     }
 
+    /// Input channels of a unit, a vector.
+    private static var channels: Int { laneCount }
+
+    var units: Int { geometry.inputChannels / Self.channels }
+
+    /// [9, channels of the units, K] of [9, C, K].
+    func part(_ units: Range<Int>) -> WeightPart {
+        let outputs = geometry.outputChannels
+        return WeightPart(
+            first: units.lowerBound * Self.channels * outputs,
+            length: units.count * Self.channels * outputs, runs: 9,
+            stride: geometry.inputChannels * outputs)
+    }
+
+    var imagesAtOnce: Int { memory.tiles / geometry.perImage }
+
+    func load(
+        images: Int, _ input: UnsafePointer<Float>, _ outputGradient: UnsafePointer<Float>
+    ) {
+        transform(0..<images &* geometry.perImage, input, outputGradient, units: 0..<units)
+    }
+
     func run(
-        images: Int, _ input: UnsafePointer<Float>, _ outputGradient: UnsafePointer<Float>,
+        loaded images: Range<Int>, _ input: UnsafePointer<Float>,
+        _ outputGradient: UnsafePointer<Float>, units: Range<Int>,
         _ weightGradient: UnsafeMutablePointer<Float>
     ) {
-        let (inputs, outputs) = (geometry.inputChannels, geometry.outputChannels)
-        let plane = inputs &* outputs
-        // [frequencies, C, K]
-        let sums = memory.others
+        let tiles = geometry.perImage
+        add(
+            images.lowerBound &* tiles..<images.upperBound &* tiles, units: units, isFirst: true)
+        transformBack(units, into: weightGradient)
+    }
+
+    func run(
+        images: Int, _ input: UnsafePointer<Float>, _ outputGradient: UnsafePointer<Float>,
+        units: Range<Int>, _ weightGradient: UnsafeMutablePointer<Float>
+    ) {
         let all = images &* geometry.perImage
         var first = 0
         while first < all {
             let tiles = first..<min(first &+ memory.tiles, all)
-            geometry.transformInputs(
-                tiles, input, into: memory.inputs, stride: memory.inputStride)
-            geometry.transformOutputGradients(
-                tiles, outputGradient, into: memory.outputs, stride: memory.outputStride)
-            for f in 0..<Transform.frequencyCount {
-                addOuterProducts(
-                    memory.inputs + f &* memory.inputStride,
-                    memory.outputs + f &* memory.outputStride, rows: tiles.count,
-                    inputs: inputs, outputs: outputs, into: sums + f &* plane,
-                    isFirst: first == 0)
-            }
+            transform(tiles, input, outputGradient, units: units)
+            add(0..<tiles.count, units: units, isFirst: first == 0)
             first = tiles.upperBound
         }
+        transformBack(units, into: weightGradient)
+    }
+
+    /// The frequencies of some tiles.
+    private func transform(
+        _ tiles: Range<Int>, _ input: UnsafePointer<Float>,
+        _ outputGradient: UnsafePointer<Float>, units: Range<Int>
+    ) {
+        geometry.transformInputs(
+            tiles, input,
+            channels: units.lowerBound &* Self.channels..<units.upperBound &* Self.channels,
+            into: memory.inputs, stride: memory.inputStride)
+        geometry.transformOutputGradients(
+            tiles, outputGradient, into: memory.outputs, stride: memory.outputStride)
+    }
+
+    /// Adds some of the transformed tiles to the sums, [frequencies, channels of the units, K].
+    private func add(_ tiles: Range<Int>, units: Range<Int>, isFirst: Bool) {
+        let (inputs, outputs) = (geometry.inputChannels, geometry.outputChannels)
+        let channels = units.count &* Self.channels
+        let input =
+            memory.inputs + (tiles.lowerBound &* inputs &+ units.lowerBound &* Self.channels)
+        let gradient = memory.outputs + tiles.lowerBound &* outputs
+        for f in 0..<Transform.frequencyCount {
+            addOuterProducts(
+                input + f &* memory.inputStride, gradient + f &* memory.outputStride,
+                rows: tiles.count, stride: inputs, inputs: channels, outputs: outputs,
+                into: memory.others + f &* channels &* outputs, isFirst: isFirst)
+        }
+    }
+
+    private func transformBack(
+        _ units: Range<Int>, into weightGradient: UnsafeMutablePointer<Float>
+    ) {
+        let part = part(units)
+        let target = weightGradient + part.first
         var place = 0
-        while place < plane {
+        while place < part.length {
             Transform.transformKernelGradient(
-                sums + place, frequencyStride: plane, into: weightGradient + place, stride: plane)
+                memory.others + place, frequencyStride: part.length, into: target + place,
+                stride: part.stride)
             place &+= laneCount
         }
     }

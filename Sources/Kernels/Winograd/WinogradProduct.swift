@@ -149,28 +149,32 @@ private func multiplyPanel<Row: TileRow>(
 /// sums[c, k] += Σ_t input[t, c] · gradient[t, k], over `rows` tiles in order.
 ///
 /// - Parameters:
-///   - input: [rows, C], C a multiple of 16
+///   - input: [rows, C], C a multiple of 16; `stride` Floats from a row to the next
 ///   - gradient: [rows, K]
 ///   - sums: [C, K]; overwritten where `isFirst`
 func addOuterProducts(
-    _ input: UnsafePointer<Float>, _ gradient: UnsafePointer<Float>, rows: Int, inputs: Int,
-    outputs: Int, into sums: UnsafeMutablePointer<Float>, isFirst: Bool
+    _ input: UnsafePointer<Float>, _ gradient: UnsafePointer<Float>, rows: Int, stride: Int,
+    inputs: Int, outputs: Int, into sums: UnsafeMutablePointer<Float>, isFirst: Bool
 ) {
     var k = 0
     while k < outputs {
         let width = min(32, outputs &- k)
         if bn_compiled_for_512_bit_vectors() == 0 {
             TileProduct(
-                inner: .init(count: rows, a: inputs, b: outputs), rows: inputs, perLine: inputs,
+                inner: .init(count: rows, a: stride, b: outputs), rows: inputs, perLine: inputs,
                 aRows: .init(stride: 1, line: 0), cRows: .init(stride: outputs, line: 0),
                 adds: !isFirst
             ).run(input, gradient + k, bias: nil, into: sums + k, width: width)
             k &+= width
         } else if width == 32 {
-            addPanel(TileRow2.self, input, gradient + k, rows, inputs, outputs, sums + k, isFirst)
+            addPanel(
+                TileRow2.self, input, stride, gradient + k, rows, inputs, outputs, sums + k,
+                isFirst)
             k &+= 32
         } else {
-            addPanel(TileRow1.self, input, gradient + k, rows, inputs, outputs, sums + k, isFirst)
+            addPanel(
+                TileRow1.self, input, stride, gradient + k, rows, inputs, outputs, sums + k,
+                isFirst)
             k &+= 16
         }
     }
@@ -178,8 +182,9 @@ func addOuterProducts(
 
 @inline(__always)
 private func addPanel<Row: TileRow>(
-    _: Row.Type, _ input: UnsafePointer<Float>, _ gradient: UnsafePointer<Float>, _ rows: Int,
-    _ inputs: Int, _ outputs: Int, _ sums: UnsafeMutablePointer<Float>, _ isFirst: Bool
+    _: Row.Type, _ input: UnsafePointer<Float>, _ stride: Int, _ gradient: UnsafePointer<Float>,
+    _ rows: Int, _ inputs: Int, _ outputs: Int, _ sums: UnsafeMutablePointer<Float>,
+    _ isFirst: Bool
 ) {
     let neighbours = Tile8<Row>.Offsets(last: 7, stride: 1)
     var c = 0
@@ -190,7 +195,7 @@ private func addPanel<Row: TileRow>(
         var row = gradient
         for _ in 0..<rows {
             tile.add(factors, neighbours, times: Row(from: row))
-            factors += inputs
+            factors += stride
             row += outputs
         }
         tile.store(to: target, Tile8<Row>.Offsets(last: 7, stride: outputs))

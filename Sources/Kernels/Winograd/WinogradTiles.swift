@@ -62,8 +62,10 @@ struct WinogradTiles<Transform: WinogradTransform> {
 
     /// The transformed patches of `tiles` to [frequencies, tiles, C], `stride` Floats from one
     /// frequency to the next.
+    ///
+    /// - Parameter range: the channels, whole vectors.
     func transformInputs(
-        _ tiles: Range<Int>, _ images: UnsafePointer<Float>,
+        _ tiles: Range<Int>, _ images: UnsafePointer<Float>, channels range: Range<Int>,
         into frequencies: UnsafeMutablePointer<Float>, stride: Int
     ) {
         let channels = inputChannels
@@ -77,15 +79,15 @@ struct WinogradTiles<Transform: WinogradTransform> {
             if top >= 0, left >= 0, top &+ Transform.inputs <= inputHeight,
                 left &+ Transform.inputs <= inputWidth
             {
-                var c = 0
-                while c < channels {
+                var c = range.lowerBound
+                while c < range.upperBound {
                     Transform.transformInput(
                         Patch(patch + c, row: row, column: channels), into: target + c,
                         stride: stride)
                     c &+= laneCount
                 }
             } else {
-                transformBorder(patch, top, left, into: target, stride: stride)
+                transformBorder(patch, top, left, range, into: target, stride: stride)
             }
             target += channels
             place.advance()
@@ -95,20 +97,22 @@ struct WinogradTiles<Transform: WinogradTransform> {
     /// A patch that reaches over the image's edge.
     @inline(never)
     private func transformBorder(
-        _ patch: UnsafePointer<Float>, _ top: Int, _ left: Int,
+        _ patch: UnsafePointer<Float>, _ top: Int, _ left: Int, _ channels: Range<Int>,
         into target: UnsafeMutablePointer<Float>, stride: Int
     ) {
         let rows = max(0, 0 &- top)..<min(Transform.inputs, inputHeight &- top)
         let columns = max(0, 0 &- left)..<min(Transform.inputs, inputWidth &- left)
         switch rows {
         case 0..<Transform.inputs:
-            transformBorder(patch, AllRows(), columns, into: target, stride: stride)
+            transformBorder(patch, AllRows(), columns, channels, into: target, stride: stride)
         case 1..<Transform.inputs:
-            transformBorder(patch, AllRowsButFirst(), columns, into: target, stride: stride)
+            transformBorder(
+                patch, AllRowsButFirst(), columns, channels, into: target, stride: stride)
         case 0..<Transform.inputs &- 1:
-            transformBorder(patch, AllRowsButLast(), columns, into: target, stride: stride)
+            transformBorder(
+                patch, AllRowsButLast(), columns, channels, into: target, stride: stride)
         default:
-            transformBorder(patch, rows, columns, into: target, stride: stride)
+            transformBorder(patch, rows, columns, channels, into: target, stride: stride)
         }
     }
 
@@ -116,14 +120,13 @@ struct WinogradTiles<Transform: WinogradTransform> {
     @inline(__always)
     private func transformBorder(
         _ patch: UnsafePointer<Float>, _ rows: some PatchRows, _ columns: Range<Int>,
-        into target: UnsafeMutablePointer<Float>, stride: Int
+        _ channels: Range<Int>, into target: UnsafeMutablePointer<Float>, stride: Int
     ) {
-        let channels = inputChannels
-        var c = 0
-        while c < channels {
+        var c = channels.lowerBound
+        while c < channels.upperBound {
             Transform.transformInput(
                 BorderPatch(
-                    patch + c, row: inputWidth &* channels, column: channels,
+                    patch + c, row: inputWidth &* inputChannels, column: inputChannels,
                     rowCount: Transform.inputs, rows: rows, columns: columns), into: target + c,
                 stride: stride)
             c &+= laneCount

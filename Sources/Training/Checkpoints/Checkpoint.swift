@@ -13,7 +13,7 @@ public struct Checkpoint: Sendable {
     public let file: SafetensorsFile
 
     /// The rest.
-    public let state: RunState
+    public internal(set) var state: RunState
 
     /// Reads the file at `path`.
     ///

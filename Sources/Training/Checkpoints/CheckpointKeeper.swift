@@ -4,17 +4,13 @@ import Glibc
 import Layers
 import Synchronization
 
-/// Where a run leaves its checkpoints, and what they say of the machine.
+/// Where a run leaves its checkpoints.
 public struct Checkpointing: Sendable {
     /// The run's folder.
     public var folder: RunFolder
-    /// Where the run computes.
-    public var place: ComputingPlace
-
     /// Checkpoints of the run in `folder`.
-    public init(_ folder: RunFolder, place: ComputingPlace) {
+    public init(_ folder: RunFolder) {
         self.folder = folder
-        self.place = place
     }
 }
 
@@ -141,7 +137,7 @@ final class CheckpointKeeper {
         return CheckpointJob(
             state: RunState(
                 plan, step: step, progress: progress.saved(afterStep: step),
-                place: checkpointing.place, learningRateScale: learningRateScale),
+                learningRateScale: learningRateScale),
             snapshot: snapshot, optimizer: optimizer, folder: folder,
             metrics: checkpointing.folder.metrics, keep: settings.keep, pause: pause)
     }

@@ -113,10 +113,10 @@ extension Checkpoint {
     /// Checks that `plan` can go on from here.
     ///
     /// - Parameter anyway: whether keys may differ that alter what is computed.
-    /// - Returns: what the user should know: changed keys, other machines.
+    /// - Returns: what the user should know: changed keys, another arithmetic.
     /// - Throws: `ResumeError`; `ConfigurationError` where the header's configuration is none.
     public func check(
-        _ plan: RunPlan, place: ComputingPlace, anyway: Bool = false
+        _ plan: RunPlan, anyway: Bool = false
     ) throws -> [String] {
         let changes = ConfigurationChange.changes(
             from: try configuration(), to: plan.configuration)
@@ -145,15 +145,13 @@ extension Checkpoint {
         if !others.isEmpty {
             notes.append("the rest of the run is on other data: \(others.listed) differ")
         }
-        func compare(_ what: String, _ before: String, _ now: String) {
-            guard before != now else { return }
+        if state.arithmetic != arithmeticVersion {
             notes.append(
-                "\(what) is \(oneLine(now)), the checkpoint was written with \(oneLine(before)): "
-                    + "the same bits are not promised")
+                "the checkpoint was written by \(oneLine(state.program)) with arithmetic "
+                    + "\(state.arithmetic), and this is bn-train \(programVersion) with arithmetic "
+                    + "\(arithmeticVersion): the rest of the run has other bits than it would have had"
+            )
         }
-        compare("the program", state.program, "bn-train \(programVersion)")
-        compare("the CPU", state.place.cpu, place.cpu)
-        compare("the instruction set", state.place.instructionSet, place.instructionSet)
         return notes
     }
 }

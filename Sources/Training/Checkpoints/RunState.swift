@@ -2,20 +2,6 @@ import Configuration
 import Datasets
 import Layers
 
-/// Where a run computes, as far as the bits depend on it.
-public struct ComputingPlace: Equatable, Sendable {
-    /// The CPU as its maker calls it.
-    public var cpu: String
-    /// Its widest instruction set.
-    public var instructionSet: String
-
-    /// A place with these.
-    public init(cpu: String, instructionSet: String) {
-        self.cpu = cpu
-        self.instructionSet = instructionSet
-    }
-}
-
 /// What a run's future depends on beside its tensors, at the end of a step: the header of a
 /// checkpoint, as strings.
 public struct RunState: Equatable, Sendable {
@@ -41,15 +27,14 @@ public struct RunState: Equatable, Sendable {
     var progress: Progress.Saved
     /// "bn-train 0.1.0".
     public var program: String
-    /// Where the run computed.
-    public var place: ComputingPlace
+    /// The number of the arithmetic; see `arithmeticVersion`.
+    public var arithmetic: Int
 
     /// The best evaluation of the run so far, by accuracy; nil before the first.
     public var best: BestEvaluation? { progress.best }
 
     init(
-        _ plan: RunPlan, step: Int, progress: Progress.Saved, place: ComputingPlace,
-        learningRateScale: Double = 1
+        _ plan: RunPlan, step: Int, progress: Progress.Saved, learningRateScale: Double = 1
     ) {
         self.learningRateScale = learningRateScale
         self.step = step
@@ -61,7 +46,7 @@ public struct RunState: Equatable, Sendable {
         shards = plan.shards
         self.progress = progress
         program = "bn-train \(programVersion)"
-        self.place = place
+        arithmetic = arithmeticVersion
     }
 }
 
@@ -94,8 +79,8 @@ extension RunState {
         static let bestStep = "best_step"
         static let progress = "progress"
         static let program = "program"
-        static let cpu = "cpu"
-        static let instructionSet = "instruction_set"
+        /// Missing where it is 1.
+        static let arithmetic = "arithmetic"
         /// SHA-256 of the tensors' bytes.
         static let payload = "payload_sha256"
         /// SHA-256 of everything else in the header.
@@ -111,8 +96,8 @@ extension RunState {
             Field.config: configuration, Field.shards: "\(shards)",
             Field.best: best.map { "\($0.accuracy)" } ?? "none",
             Field.bestStep: best.map { "\($0.step)" } ?? "none",
-            Field.progress: progress.json.text, Field.program: program, Field.cpu: place.cpu,
-            Field.instructionSet: place.instructionSet,
+            Field.progress: progress.json.text, Field.program: program,
+            Field.arithmetic: "\(arithmetic)",
         ]
         if learningRateScale != 1 { metadata[Field.scale] = "\(learningRateScale)" }
         return metadata
@@ -157,7 +142,7 @@ extension RunState {
         else { throw .malformedField(path: path, field: Field.progress) }
         self.progress = progress
         program = try text(Field.program)
-        place = ComputingPlace(
-            cpu: try text(Field.cpu), instructionSet: try text(Field.instructionSet))
+        arithmetic =
+            metadata[Field.arithmetic] == nil ? 1 : try whole(Field.arithmetic, from: 1)
     }
 }
