@@ -128,7 +128,7 @@ struct KernelBench {
         if fewest == 2 { return extents }
         // A convolution keeps the channels unless told otherwise.
         let channels = extents.count == 4 && standard.count == 7 ? [extents[3]] : []
-        return extents + channels + standard[(extents.count + channels.count)...]
+        return extents + channels + Array(standard[(extents.count + channels.count)...])
     }
 
     func filled(_ rows: Int, _ columns: Int) -> Tensor {

@@ -50,9 +50,10 @@ public final class Convolution {
         let layout = Self.weightLayout(shape)
         self.layout = layout
         if shape.isWinograd {
-            forwardPass = winogradPass(shape, isBackward: false, scratch)
-            backwardPass = backwardData ? winogradPass(shape, isBackward: true, scratch) : nil
-            let pass = winogradWeightPass(shape, scratch)
+            forwardPass = WinogradForwardPass(shape, isBackward: false, scratch)
+            backwardPass =
+                backwardData ? WinogradForwardPass(shape, isBackward: true, scratch) : nil
+            let pass = WinogradWeightPass(shape, scratch)
             (weightPass, dividedPass) = (pass, pass)
             return
         }

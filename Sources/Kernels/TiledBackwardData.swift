@@ -189,11 +189,12 @@ struct TiledBackwardData: ImagePass {
                     stride: shape.strideWidth &* c,
                     line: shape.strideHeight &* shape.inputWidth &* c))
         let first = (rows.first &* shape.inputWidth &+ columns.first) &* c &+ channel
+        let top = (gradient.top &+ rows.start &+ lines.lowerBound) &* gradient.rowCount
+        let left = (gradient.left &+ columns.start) &* k
+        let target = isNarrow ? narrow : dx + first
         product.run(
-            image + (gradient.top &+ rows.start &+ lines.lowerBound) &* gradient.rowCount
-                + (gradient.left &+ columns.start) &* k + group &* outputs, b, bias: nil,
-            into: (isNarrow ? narrow : dx + first) + lines.lowerBound &* product.cRows.line,
-            width: width)
+            image + (top &+ left &+ group &* outputs), b, bias: nil,
+            into: target + lines.lowerBound &* product.cRows.line, width: width)
         guard isNarrow, lines.upperBound == rows.count else { return }
         forEachPixel(rows, columns) { pixel, place in
             (dx + (place &+ channel)).update(

@@ -48,6 +48,22 @@ static inline int bn_compiled_for_512_bit_vectors(void) {
 #endif
 }
 
+/// Sixteen values: Swift's SIMD16.
+typedef float bn_float16 __attribute__((ext_vector_type(16)));
+typedef double bn_double16 __attribute__((ext_vector_type(16)));
+
+/// a·b + c, each fused. Swift's addingProduct is one such operation a lane, which the compiler has to
+/// put together again, and gives up on in large blocks.
+static inline __attribute__((always_inline)) bn_float16 bn_fma_float16(
+    bn_float16 a, bn_float16 b, bn_float16 c) {
+    return __builtin_elementwise_fma(a, b, c);
+}
+
+static inline __attribute__((always_inline)) bn_double16 bn_fma_double16(
+    bn_double16 a, bn_double16 b, bn_double16 c) {
+    return __builtin_elementwise_fma(a, b, c);
+}
+
 /// Cores that the affinity mask of this process allows.
 int bn_affinity_cores(void);
 

@@ -71,35 +71,138 @@ private struct WinogradMemory<Transform: WinogradTransform> {
 }
 
 /// Forward, or backward data, by Winograd's transforms, with the tiles that suit the shape.
-func winogradPass(
-    _ shape: ConvolutionShape, isBackward: Bool, _ scratch: ConvolutionScratch
-) -> any ImagePass {
-    shape.hasLargeTiles
-        ? WinogradForward<Tiles4x4>(shape, isBackward: isBackward, scratch)
-        : WinogradForward<Tiles2x2>(shape, isBackward: isBackward, scratch)
+///
+/// The cases are concrete types: called through a protocol, generic code would not be compiled for them.
+enum WinogradForwardPass: ImagePass {
+    case small(WinogradForward<Tiles2x2>)
+    case large(WinogradForward<Tiles4x4>)
+
+    init(_ shape: ConvolutionShape, isBackward: Bool, _ scratch: ConvolutionScratch) {
+        self =
+            shape.hasLargeTiles
+            ? .large(WinogradForward(shape, isBackward: isBackward, scratch))
+            : .small(WinogradForward(shape, isBackward: isBackward, scratch))
+    }
+
+    var name: String { "winograd" }
+
+    /// Floats of the transformed weights.
+    var packedCount: Int? {
+        switch self {
+        case .small(let pass): pass.packedCount
+        case .large(let pass): pass.packedCount
+        }
+    }
+
+    /// The weights' frequencies, [frequencies, panels of 32 outputs, inputs, 32], of the parameter,
+    /// [R, S, C, K].
+    func pack(_ weight: UnsafePointer<Float>, into packed: UnsafeMutablePointer<Float>) {
+        switch self {
+        case .small(let pass): pass.pack(weight, into: packed)
+        case .large(let pass): pass.pack(weight, into: packed)
+        }
+    }
+
+    /// The input is dY for backward data, the output dX.
+    func run(
+        images: Int, _ input: UnsafePointer<Float>, _ packed: UnsafePointer<Float>,
+        _ bias: UnsafePointer<Float>?, _ output: UnsafeMutablePointer<Float>
+    ) {
+        switch self {
+        case .small(let pass): pass.run(images: images, input, packed, bias, output)
+        case .large(let pass): pass.run(images: images, input, packed, bias, output)
+        }
+    }
 }
 
-/// Backward weights by Winograd's transforms, with the tiles that suit the shape.
-func winogradWeightPass(
-    _ shape: ConvolutionShape, _ scratch: ConvolutionScratch
-) -> any DividedWeightPass {
-    shape.hasLargeTiles
-        ? WinogradBackwardWeights<Tiles4x4>(shape, scratch)
-        : WinogradBackwardWeights<Tiles2x2>(shape, scratch)
+/// Backward weights by Winograd's transforms, with the tiles that suit the shape. The gradient,
+/// [R, S, C, K], divides into vectors of input channels.
+struct WinogradWeightPass: DividedWeightPass {
+    private enum Tiles {
+        case small(WinogradBackwardWeights<Tiles2x2>)
+        case large(WinogradBackwardWeights<Tiles4x4>)
+    }
+
+    private let tiles: Tiles
+    private let shape: ConvolutionShape
+
+    init(_ shape: ConvolutionShape, _ scratch: ConvolutionScratch) {
+        self.shape = shape
+        tiles =
+            shape.hasLargeTiles
+            ? .large(WinogradBackwardWeights(shape, scratch))
+            : .small(WinogradBackwardWeights(shape, scratch))
+    }
+
+    let name = "winograd"
+
+    var units: Int { shape.inputChannels / laneCount }
+
+    /// [9, channels of the units, K] of [9, C, K].
+    func part(_ units: Range<Int>) -> WeightPart {
+        let outputs = shape.outputChannels
+        return WeightPart(
+            first: units.lowerBound * laneCount * outputs,
+            length: units.count * laneCount * outputs, runs: 9,
+            stride: shape.inputChannels * outputs)
+    }
+
+    /// The input channels of some units.
+    private func channels(_ units: Range<Int>) -> Range<Int> {
+        units.lowerBound * laneCount..<units.upperBound * laneCount
+    }
+
+    var imagesAtOnce: Int {
+        switch tiles {
+        case .small(let pass): pass.imagesAtOnce
+        case .large(let pass): pass.imagesAtOnce
+        }
+    }
+
+    func load(
+        images: Int, _ input: UnsafePointer<Float>, _ outputGradient: UnsafePointer<Float>
+    ) {
+        switch tiles {
+        case .small(let pass): pass.load(images: images, input, outputGradient)
+        case .large(let pass): pass.load(images: images, input, outputGradient)
+        }
+    }
+
+    func run(
+        loaded images: Range<Int>, _ input: UnsafePointer<Float>,
+        _ outputGradient: UnsafePointer<Float>, units: Range<Int>,
+        _ weightGradient: UnsafeMutablePointer<Float>
+    ) {
+        let channels = channels(units)
+        switch tiles {
+        case .small(let pass): pass.run(loaded: images, channels, weightGradient)
+        case .large(let pass): pass.run(loaded: images, channels, weightGradient)
+        }
+    }
+
+    func run(
+        images: Int, _ input: UnsafePointer<Float>, _ outputGradient: UnsafePointer<Float>,
+        units: Range<Int>, _ weightGradient: UnsafeMutablePointer<Float>
+    ) {
+        let channels = channels(units)
+        switch tiles {
+        case .small(let pass):
+            pass.run(images: images, input, outputGradient, channels, weightGradient)
+        case .large(let pass):
+            pass.run(images: images, input, outputGradient, channels, weightGradient)
+        }
+    }
 }
 
 /// Forward, or backward data, which is a forward pass of the gradient with the weights turned around.
 ///
 /// The bits of a tile depend on its patch alone, whatever is worked on beside it.
-struct WinogradForward<Transform: WinogradTransform>: ImagePass {
-    let name = "winograd"
-
+struct WinogradForward<Transform: WinogradTransform> {
     private let geometry: WinogradTiles<Transform>
     private let memory: WinogradMemory<Transform>
     private let isBackward: Bool
 
-    /// Floats of the transformed weights.
-    let packedCount: Int?
+    let packedCount: Int
 
     init(_ shape: ConvolutionShape, isBackward: Bool, _ scratch: ConvolutionScratch) {
         geometry = isBackward ? WinogradTiles(backwardDataOf: shape) : WinogradTiles(shape)
@@ -108,8 +211,6 @@ struct WinogradForward<Transform: WinogradTransform>: ImagePass {
         memory = WinogradMemory(geometry, others: Self.packingCount, scratch)
     }
 
-    /// The weights' frequencies, [frequencies, panels of 32 outputs, inputs, 32], of the parameter,
-    /// [R, S, C, K].
     func pack(_ weight: UnsafePointer<Float>, into packed: UnsafeMutablePointer<Float>) {
         let (inputs, outputs) = (geometry.inputChannels, geometry.outputChannels)
         // A panel after the other, so that each frequency is written from its first value on.
@@ -183,7 +284,6 @@ struct WinogradForward<Transform: WinogradTransform>: ImagePass {
         return first &* geometry.inputChannels &+ input &* width &+ output &- first
     }
 
-    /// The input is dY for backward data, the output dX.
     func run(
         images: Int, _ input: UnsafePointer<Float>, _ packed: UnsafePointer<Float>,
         _ bias: UnsafePointer<Float>?, _ output: UnsafeMutablePointer<Float>
@@ -210,10 +310,8 @@ struct WinogradForward<Transform: WinogradTransform>: ImagePass {
 }
 
 /// Backward weights: the gradient of the weights' frequencies, summed over all tiles in order, and
-/// then transformed back. It divides into vectors of input channels.
-struct WinogradBackwardWeights<Transform: WinogradTransform>: DividedWeightPass {
-    let name = "winograd"
-
+/// then transformed back; of some of the input channels, whole vectors.
+struct WinogradBackwardWeights<Transform: WinogradTransform> {
     private let geometry: WinogradTiles<Transform>
     private let memory: WinogradMemory<Transform>
 
@@ -224,92 +322,73 @@ struct WinogradBackwardWeights<Transform: WinogradTransform>: DividedWeightPass 
             others: Transform.frequencyCount * shape.inputChannels * shape.outputChannels, scratch)
     }
 
-    /// Input channels of a unit, a vector.
-    private static var channels: Int { laneCount }
-
-    var units: Int { geometry.inputChannels / Self.channels }
-
-    /// [9, channels of the units, K] of [9, C, K].
-    func part(_ units: Range<Int>) -> WeightPart {
-        let outputs = geometry.outputChannels
-        return WeightPart(
-            first: units.lowerBound * Self.channels * outputs,
-            length: units.count * Self.channels * outputs, runs: 9,
-            stride: geometry.inputChannels * outputs)
-    }
-
     var imagesAtOnce: Int { memory.tiles / geometry.perImage }
 
     func load(
         images: Int, _ input: UnsafePointer<Float>, _ outputGradient: UnsafePointer<Float>
     ) {
-        transform(0..<images &* geometry.perImage, input, outputGradient, units: 0..<units)
+        transform(
+            0..<images &* geometry.perImage, input, outputGradient, 0..<geometry.inputChannels)
     }
 
     func run(
-        loaded images: Range<Int>, _ input: UnsafePointer<Float>,
-        _ outputGradient: UnsafePointer<Float>, units: Range<Int>,
+        loaded images: Range<Int>, _ channels: Range<Int>,
         _ weightGradient: UnsafeMutablePointer<Float>
     ) {
         let tiles = geometry.perImage
-        add(
-            images.lowerBound &* tiles..<images.upperBound &* tiles, units: units, isFirst: true)
-        transformBack(units, into: weightGradient)
+        add(images.lowerBound &* tiles..<images.upperBound &* tiles, channels, isFirst: true)
+        transformBack(channels, into: weightGradient)
     }
 
     func run(
         images: Int, _ input: UnsafePointer<Float>, _ outputGradient: UnsafePointer<Float>,
-        units: Range<Int>, _ weightGradient: UnsafeMutablePointer<Float>
+        _ channels: Range<Int>, _ weightGradient: UnsafeMutablePointer<Float>
     ) {
         let all = images &* geometry.perImage
         var first = 0
         while first < all {
             let tiles = first..<min(first &+ memory.tiles, all)
-            transform(tiles, input, outputGradient, units: units)
-            add(0..<tiles.count, units: units, isFirst: first == 0)
+            transform(tiles, input, outputGradient, channels)
+            add(0..<tiles.count, channels, isFirst: first == 0)
             first = tiles.upperBound
         }
-        transformBack(units, into: weightGradient)
+        transformBack(channels, into: weightGradient)
     }
 
     /// The frequencies of some tiles.
     private func transform(
         _ tiles: Range<Int>, _ input: UnsafePointer<Float>,
-        _ outputGradient: UnsafePointer<Float>, units: Range<Int>
+        _ outputGradient: UnsafePointer<Float>, _ channels: Range<Int>
     ) {
         geometry.transformInputs(
-            tiles, input,
-            channels: units.lowerBound &* Self.channels..<units.upperBound &* Self.channels,
-            into: memory.inputs, stride: memory.inputStride)
+            tiles, input, channels: channels, into: memory.inputs, stride: memory.inputStride)
         geometry.transformOutputGradients(
             tiles, outputGradient, into: memory.outputs, stride: memory.outputStride)
     }
 
-    /// Adds some of the transformed tiles to the sums, [frequencies, channels of the units, K].
-    private func add(_ tiles: Range<Int>, units: Range<Int>, isFirst: Bool) {
+    /// Adds some of the transformed tiles to the sums, [frequencies, channels, K].
+    private func add(_ tiles: Range<Int>, _ channels: Range<Int>, isFirst: Bool) {
         let (inputs, outputs) = (geometry.inputChannels, geometry.outputChannels)
-        let channels = units.count &* Self.channels
-        let input =
-            memory.inputs + (tiles.lowerBound &* inputs &+ units.lowerBound &* Self.channels)
+        let input = memory.inputs + (tiles.lowerBound &* inputs &+ channels.lowerBound)
         let gradient = memory.outputs + tiles.lowerBound &* outputs
         for f in 0..<Transform.frequencyCount {
             addOuterProducts(
                 input + f &* memory.inputStride, gradient + f &* memory.outputStride,
-                rows: tiles.count, stride: inputs, inputs: channels, outputs: outputs,
-                into: memory.others + f &* channels &* outputs, isFirst: isFirst)
+                rows: tiles.count, stride: inputs, inputs: channels.count, outputs: outputs,
+                into: memory.others + f &* channels.count &* outputs, isFirst: isFirst)
         }
     }
 
     private func transformBack(
-        _ units: Range<Int>, into weightGradient: UnsafeMutablePointer<Float>
+        _ channels: Range<Int>, into weightGradient: UnsafeMutablePointer<Float>
     ) {
-        let part = part(units)
-        let target = weightGradient + part.first
+        let outputs = geometry.outputChannels
+        let (part, all) = (channels.count &* outputs, geometry.inputChannels &* outputs)
+        let target = weightGradient + channels.lowerBound &* outputs
         var place = 0
-        while place < part.length {
+        while place < part {
             Transform.transformKernelGradient(
-                memory.others + place, frequencyStride: part.length, into: target + place,
-                stride: part.stride)
+                memory.others + place, frequencyStride: part, into: target + place, stride: all)
             place &+= laneCount
         }
     }
