@@ -46,40 +46,57 @@ extension KernelBench {
 
     /// One pass of a convolution whose padding keeps the extents, without bias.
     func convolution(_ extents: [Int]) throws -> Work {
-        let (images, kernelSize, stride) = (extents[0], extents[5], extents[6])
+        try convolution(
+            extents, outputs: extents[4], kernelSize: extents[5], stride: extents[6], groups: 1,
+            bytes: { _ in 0 })
+    }
+
+    /// The same of every channel by itself. Forward and backward data read one tensor and write the
+    /// other; backward weights reads both.
+    func depthwise(_ extents: [Int]) throws -> Work {
+        try convolution(
+            extents, outputs: extents[3], kernelSize: extents[4], stride: extents[5],
+            groups: extents[3], bytes: { 4 * extents[0] * ($0.inputCount + $0.outputCount) })
+    }
+
+    private func convolution(
+        _ extents: [Int], outputs: Int, kernelSize: Int, stride: Int, groups: Int,
+        bytes: (ConvolutionShape) -> Int
+    ) throws -> Work {
+        let images = extents[0]
         let padding = (kernelSize - 1) / 2
         guard kernelSize <= min(extents[1], extents[2]) + 2 * padding else {
             throw BenchError.kernelDoesNotFit(kernel: kernel, found: extents)
         }
         let shape = ConvolutionShape(
             inputHeight: extents[1], inputWidth: extents[2], inputChannels: extents[3],
-            outputChannels: extents[4], kernelHeight: kernelSize, kernelWidth: kernelSize,
+            outputChannels: outputs, kernelHeight: kernelSize, kernelWidth: kernelSize,
             strideHeight: stride, strideWidth: stride, paddingHeight: padding,
-            paddingWidth: padding)
+            paddingWidth: padding, groups: groups)
         let pass = kernel
         let plan = Convolution(
-            shape, images: images, bias: false, backwardData: pass == "conv_backward_data")
+            shape, images: images, bias: false, backwardData: pass.hasSuffix("_backward_data"))
         let (x, dx) = (filled(images, shape.inputCount), filled(images, shape.inputCount))
         let y = filled(images, shape.outputCount)
         let (w, dw) = (filled(1, plan.layout.count), filled(1, plan.layout.count))
         let forwardCopy = plan.packedForwardCount.map { filled(1, $0) }
         let backwardCopy = plan.packedBackwardCount.map { filled(1, $0) }
         return Work(
-            name: kernel, shape: extents, operations: Double(images * shape.operations), bytes: 0
+            name: kernel, shape: extents, operations: Double(images * shape.operations),
+            bytes: Double(bytes(shape))
         ) {
-            switch pass {
-            case "conv":
-                plan.forward(
-                    images: images, input: x.pointer, weight: (forwardCopy ?? w).pointer,
-                    bias: nil, output: y.pointer)
-            case "conv_backward_data":
+            if pass.hasSuffix("_backward_data") {
                 plan.backwardData(
                     images: images, outputGradient: y.pointer,
                     weight: (backwardCopy ?? w).pointer, inputGradient: dx.pointer)
-            default:
+            } else if pass.hasSuffix("_backward_weights") {
                 plan.backwardWeights(
                     images: images, input: x.pointer, outputGradient: y.pointer,
                     weightGradient: dw.pointer, biasGradient: nil)
+            } else {
+                plan.forward(
+                    images: images, input: x.pointer, weight: (forwardCopy ?? w).pointer,
+                    bias: nil, output: y.pointer)
             }
         }
     }

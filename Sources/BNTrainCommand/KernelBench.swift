@@ -22,7 +22,7 @@ struct KernelBench {
         var shape: [Int]
         /// Floating-point operations of products; nil where memory is what counts.
         var operations: Double?
-        /// Bytes read and written.
+        /// Bytes read and written; 0 where products alone count.
         var bytes: Double
         var call: () throws -> Void = {}
         /// Measures the seconds of one, where that is not timing calls on this thread.
@@ -48,7 +48,8 @@ struct KernelBench {
             json["gflops"] = .double(rate)
             json["peak_gflops"] = .double(peak)
             json["share_of_peak"] = .double(rate / peak)
-        } else {
+        }
+        if work.bytes > 0 {
             let rate = work.bytes / seconds * 1e-9
             let peak = measureMemoryBandwidth(seconds: 0.1)
             parts.append(
@@ -56,7 +57,7 @@ struct KernelBench {
                     + "\(fixed(peak, digits: 1))")
             json["gbytes_per_second"] = .double(rate)
             json["peak_gbytes_per_second"] = .double(peak)
-            json["share_of_peak"] = .double(rate / peak)
+            if work.operations == nil { json["share_of_peak"] = .double(rate / peak) }
         }
         if !arguments.quiet { Console.error(parts.joined(separator: " · ") + "\n") }
         if arguments.json { Console.output(JSONValue.object(json).text + "\n") }
@@ -84,6 +85,9 @@ struct KernelBench {
         "conv": ([16, 32, 32, 16, 16, 3, 1], 4),
         "conv_backward_data": ([16, 32, 32, 16, 16, 3, 1], 4),
         "conv_backward_weights": ([16, 32, 32, 16, 16, 3, 1], 4),
+        "depthwise": ([16, 112, 112, 32, 3, 1], 4),
+        "depthwise_backward_data": ([16, 112, 112, 32, 3, 1], 4),
+        "depthwise_backward_weights": ([16, 112, 112, 32, 3, 1], 4),
         "bn": ([30, 128], 2), "bn_backward": ([30, 128], 2),
         "batch_norm": ([128, 32, 32, 16], 2), "batch_norm_relu": ([128, 32, 32, 16], 2),
         "layer_norm": ([128, 32, 32, 16], 2), "instance_norm": ([128, 32, 32, 16], 2),
@@ -104,6 +108,8 @@ struct KernelBench {
         case "linear", "linear_backward": return product(extents)
         case "conv", "conv_backward_data", "conv_backward_weights":
             return try convolution(extents)
+        case "depthwise", "depthwise_backward_data", "depthwise_backward_weights":
+            return try depthwise(extents)
         case "max_pool", "max_pool_backward": return try maxPooling(extents)
         case "sgd": return sgd(extents)
         case "batch_norm", "batch_norm_relu", "layer_norm", "instance_norm", "group_norm":
@@ -234,6 +240,9 @@ enum BenchError: Error, Equatable, CustomStringConvertible {
         case _ where kernel.hasPrefix("conv"):
             "16x32x32x16 (images, height, width, channels), or 16x32x32x16x32x3x2 "
                 + "(then output channels, kernel, stride)"
+        case _ where kernel.hasPrefix("depthwise"):
+            "16x112x112x32 (images, height, width, channels), or 16x112x112x32x5x2 "
+                + "(then kernel, stride)"
         case _ where kernel.hasPrefix("max_pool"):
             "16x28x28x6 (images, height, width, channels), or 16x28x28x6x3x2 "
                 + "(then kernel, stride)"

@@ -7,8 +7,9 @@
 /// - weight and weightGradient in the ``WeightLayout`` that ``weightLayout(_:)`` gives.
 ///
 /// Dense 3×3 kernels over whole vectors of channels go by Winograd's transforms
-/// (``ConvolutionShape/isWinograd``), those with few channels by kernels of their own, all others by
-/// tile products (`TiledForward`): by the shape alone, so that bits are the same on every CPU.
+/// (``ConvolutionShape/isWinograd``), those with few channels and depthwise ones by kernels of their own,
+/// all others by tile products (`TiledForward`): by the shape alone, so that bits are the same on every
+/// CPU.
 ///
 /// **An image's bits depend on that image alone**: forward and backward data run tile by tile, or
 /// image by image.
@@ -54,6 +55,13 @@ public final class Convolution {
             backwardPass =
                 backwardData ? WinogradForwardPass(shape, isBackward: true, scratch) : nil
             let pass = WinogradWeightPass(shape, scratch)
+            (weightPass, dividedPass) = (pass, pass)
+            return
+        }
+        if shape.isDepthwise {
+            forwardPass = DepthwisePass(shape, isBackward: false)
+            backwardPass = backwardData ? DepthwisePass(shape, isBackward: true) : nil
+            let pass = DepthwiseBackwardWeights(shape)
             (weightPass, dividedPass) = (pass, pass)
             return
         }
@@ -211,7 +219,7 @@ public final class Convolution {
         dividedPass.run(loaded: images, input, outputGradient, units: units, weightGradient)
     }
 
-    /// What is behind each pass, for benchmarks: "winograd", "direct" or "tiled".
+    /// What is behind each pass, for benchmarks: "winograd", "depthwise", "direct" or "tiled".
     package var implementations: (forward: String, backwardData: String?, backwardWeights: String) {
         (forwardPass.name, backwardPass?.name, weightPass.name)
     }

@@ -135,6 +135,14 @@ extension ProgramTests {
             ranks.expectSuccess()
             let both = try #require(JSONValue.object(try ranks.lastObject())["sides"]?.array)
             #expect(both.map { $0["workers"]?.int } == [1, 2])
+            try place.run(
+                Self.short + ["--threads", "1", "--quiet", "--compare", "--ranks 5"]
+            ).expect(
+                64,
+                "bench --set model.hidden=[8] --threads 1 --batch 16 --shards 4 --seconds 0.1 "
+                    + "--timeout 300.0 failed: 5 ranks are more than the 4 shards of a batch, and "
+                    + "each rank needs one: start at most 4 ranks and give them --threads, or set "
+                    + "batch.shards to at least 5")
         }
 
         @Test("what is wrong with one of them comes out first")
@@ -146,14 +154,6 @@ extension ProgramTests {
             #expect(
                 result.ourErrors.hasPrefix(
                     "bn-train: error: --set: batch.size: expected a whole number of at least 1"))
-            try place.run(
-                Self.short + ["--threads", "1", "--quiet", "--compare", "--ranks 5"]
-            ).expect(
-                64,
-                "bench --set model.hidden=[8] --threads 1 --batch 16 --shards 4 --seconds 0.1 "
-                    + "--timeout 300.0 failed: 5 ranks are more than the 4 shards of a batch, and "
-                    + "each rank needs one: start at most 4 ranks and give them --threads, or set "
-                    + "batch.shards to at least 5")
         }
 
         @Test("under mpirun nothing is compared")

@@ -1,4 +1,5 @@
 import Kernels
+import TensorCore
 import Testing
 
 struct ConvolutionCase: CustomTestStringConvertible, Sendable {
@@ -46,6 +47,13 @@ private let cases: [ConvolutionCase] = [
     .init((9, 10, 5), 7, (2, 3), dilation: (2, 3), bias: true),
     .init((6, 7, 32), 48, (3, 3), padding: (1, 1), groups: 2),
     .init((6, 7, 32), 32, (3, 3), padding: (1, 1), groups: 32, bias: true),
+    .init((13, 19, 80), 80, (3, 3), padding: (1, 1), groups: 80),
+    .init((14, 25, 19), 19, (5, 5), stride: (2, 2), padding: (2, 2), groups: 19, bias: true),
+    .init((12, 9, 130), 130, (3, 3), stride: (2, 1), padding: (1, 0), groups: 130),
+    .init((10, 11, 24), 24, (7, 7), padding: (3, 3), groups: 24),
+    .init((9, 12, 64), 64, (3, 3), padding: (2, 2), dilation: (2, 2), groups: 64),
+    .init((3, 2, 5), 5, (2, 4), stride: (3, 1), padding: (2, 4), groups: 5),
+    .init((5, 6, 17), 17, (3, 3), stride: (2, 2), dilation: (2, 1), groups: 17),
     .init((6, 5, 6), 9, (3, 3), padding: (1, 1), groups: 3),
     .init((12, 12, 3), 16, (3, 3), padding: (1, 1)),
     .init((23, 17, 3), 64, (7, 7), stride: (2, 2), padding: (3, 3)),
@@ -204,6 +212,65 @@ struct ConvolutionTests {
         let first = try run.run(plan, images: 0..<4)
         #expect(try run.run(plan, images: 0..<4, offset: 3).bits == first.bits)
         #expect(try run.run(run.plan([1, 4]), images: 0..<4, offset: 1).bits == first.bits)
+    }
+
+    @Test(
+        "parts of the weight's gradient have the bits of the whole, of loaded images, too",
+        arguments: cases)
+    func parts(test: ConvolutionCase) {
+        let (shape, images) = (test.shape, 4)
+        let plan = Convolution(shape, images: images, bias: false, backwardData: false)
+        let random = CounterRandom(seed: 3, purpose: .benchmark, index: 0)
+        func filled(_ count: Int, from first: Int) -> [Float] {
+            (0..<count).map { Float(random.uniform(at: first + $0) - 0.5) }
+        }
+        let x = filled(images * shape.inputCount, from: 0)
+        let dy = filled(images * shape.outputCount, from: x.count)
+        func gradient(of range: Range<Int>) -> [Float] {
+            var whole = [Float](repeating: .nan, count: plan.layout.count)
+            x.withUnsafeBufferPointer { x in
+                dy.withUnsafeBufferPointer { dy in
+                    plan.backwardWeights(
+                        images: range.count,
+                        input: x.baseAddress! + range.lowerBound * shape.inputCount,
+                        outputGradient: dy.baseAddress! + range.lowerBound * shape.outputCount,
+                        weightGradient: &whole, biasGradient: nil)
+                }
+            }
+            return whole
+        }
+        /// What `write` leaves of values that are none.
+        func check(_ units: Range<Int>, _ whole: [Float], _ write: (inout [Float]) -> Void) {
+            var part = [Float](repeating: .nan, count: plan.layout.count)
+            write(&part)
+            var expected = [Float](repeating: .nan, count: plan.layout.count)
+            plan.weightPart(units).forEachRun { expected[$0] = whole[$0] }
+            #expect(bits(part) == bits(expected), "units \(units) of \(plan.weightUnits)")
+        }
+        let units = plan.weightUnits
+        #expect(units > 0)
+        let cuts = Set([0, 1, units / 2, units - 1, units]).sorted()
+        let whole = gradient(of: 0..<images)
+        for (first, end) in zip(cuts, cuts.dropFirst()) {
+            check(first..<end, whole) { part in
+                plan.backwardWeights(
+                    images: images, input: x, outputGradient: dy, units: first..<end,
+                    weightGradient: &part, biasGradient: nil)
+            }
+        }
+        let together = min(images, plan.imagesAtOnce)
+        guard together > 1 else { return }
+        for range in [0..<1, 1..<together, 0..<together] {
+            let alone = gradient(of: range)
+            plan.load(images: together, input: x, outputGradient: dy)
+            for (first, end) in zip(cuts, cuts.dropFirst()) {
+                check(first..<end, alone) { part in
+                    plan.backwardWeights(
+                        loaded: range, input: x, outputGradient: dy, units: first..<end,
+                        weightGradient: &part)
+                }
+            }
+        }
     }
 
     @Test("every value has a place of its own in memory", arguments: cases)
