@@ -59,9 +59,10 @@ public final class Convolution {
             return
         }
         if shape.isDepthwise {
-            forwardPass = DepthwisePass(shape, isBackward: false)
-            backwardPass = backwardData ? DepthwisePass(shape, isBackward: true) : nil
-            let pass = DepthwiseBackwardWeights(shape)
+            forwardPass = DepthwisePass(shape, isBackward: false, scratch)
+            backwardPass =
+                backwardData ? DepthwisePass(shape, isBackward: true, scratch) : nil
+            let pass = DepthwiseBackwardWeights(shape, scratch)
             (weightPass, dividedPass) = (pass, pass)
             return
         }

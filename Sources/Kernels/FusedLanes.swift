@@ -23,6 +23,12 @@ extension SIMD16<Float> {
     mutating func addProduct(_ a: Self, _ b: Self) { self = bn_fma_float16(a, b, self) }
 }
 
+extension SIMD8<Float> {
+    /// self += a·b, rounded once.
+    @inline(__always)
+    mutating func addProduct(_ a: Self, _ b: Self) { self = bn_fma_float8(a, b, self) }
+}
+
 extension SIMD16<Double> {
     /// self + a·b, rounded once.
     @inline(__always)

@@ -48,12 +48,18 @@ static inline int bn_compiled_for_512_bit_vectors(void) {
 #endif
 }
 
-/// Sixteen values: Swift's SIMD16.
+/// Eight and sixteen values: Swift's SIMD8 and SIMD16.
+typedef float bn_float8 __attribute__((ext_vector_type(8)));
 typedef float bn_float16 __attribute__((ext_vector_type(16)));
 typedef double bn_double16 __attribute__((ext_vector_type(16)));
 
 /// a·b + c, each fused. Swift's addingProduct is one such operation a lane, which the compiler has to
 /// put together again, and gives up on in large blocks.
+static inline __attribute__((always_inline)) bn_float8 bn_fma_float8(
+    bn_float8 a, bn_float8 b, bn_float8 c) {
+    return __builtin_elementwise_fma(a, b, c);
+}
+
 static inline __attribute__((always_inline)) bn_float16 bn_fma_float16(
     bn_float16 a, bn_float16 b, bn_float16 c) {
     return __builtin_elementwise_fma(a, b, c);
