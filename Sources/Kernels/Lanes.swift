@@ -49,9 +49,9 @@ struct Ahead {
         _ c: UnsafePointer<Float>? = nil
     ) {
         guard isNeeded else { return }
-        bn_prefetch_line(a + offset)
-        if let b { bn_prefetch_line(b + offset) }
-        if let c { bn_prefetch_line(c + offset) }
+        bn_prefetch_line_nearby(a + offset)
+        if let b { bn_prefetch_line_nearby(b + offset) }
+        if let c { bn_prefetch_line_nearby(c + offset) }
         offset &+= laneCount
     }
 }

@@ -223,7 +223,7 @@ public func normalizeBackward(
         var place = rows.lowerBound &* channels &+ c
         var ahead = Ahead(rows, channels: channels, c: c)
         for _ in 0..<rows.count {
-            ahead.advance(input, gradient)
+            ahead.advance(input, gradient, inputGradient)
             let centred = (loadLanes(input + place, lanes) - high) - low
             var dz = loadLanes(gradient + place, lanes)
             if let beta {

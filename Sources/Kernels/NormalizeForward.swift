@@ -140,7 +140,7 @@ private func normalizeBlock<Activation: VectorActivation>(
     var offset = rows.lowerBound &* shard.channels &+ c
     var ahead = Ahead(rows, channels: shard.channels, c: c)
     for _ in 0..<rows.count {
-        ahead.advance(shard.input, addend)
+        ahead.advance(shard.input, UnsafePointer(shard.output), addend)
         let centred = (loadLanes(shard.input + offset, lanes) - meanHigh) - meanLow
         var z = shift.addingProduct(centred, factor)
         if let addend { z += loadLanes(addend + offset, lanes) }
