@@ -1,3 +1,5 @@
+import CPlatform
+
 /// One row of a register tile: `vectors` times 16 neighbouring columns.
 protocol TileRow: BitwiseCopyable {
     static var vectors: Int { get }
@@ -97,12 +99,19 @@ protocol RegisterTile: BitwiseCopyable {
     mutating func add(_ factors: UnsafePointer<Float>, at offsets: TileOffsets, times row: Row)
     /// self[i] + row, for each row.
     mutating func add(right row: Row)
+    /// Brings into the second-level cache what `store` will write, rows as it has them.
+    static func fetch(_ pointer: UnsafePointer<Float>, at offsets: TileOffsets)
     /// Row i to `pointer` + offsets[i] · stride.
     func store(to pointer: UnsafeMutablePointer<Float>, at offsets: TileOffsets, stride: Int)
 }
 
 extension RegisterTile {
     static var columns: Int { 16 * Row.vectors }
+
+    @inline(__always)
+    static func fetchRow(_ pointer: UnsafePointer<Float>) {
+        for vector in 0..<Row.vectors { bn_prefetch_line_nearby(pointer + 16 &* vector) }
+    }
 }
 
 /// Six rows; six named ones, because the compiler keeps those in registers, and an array only perhaps.
@@ -127,6 +136,16 @@ struct Tile<Row: TileRow>: RegisterTile {
         row3 = Row(from: pointer + offsets.row3)
         row4 = Row(from: pointer + offsets.row4)
         row5 = Row(from: pointer + offsets.row5)
+    }
+
+    @inline(__always)
+    static func fetch(_ pointer: UnsafePointer<Float>, at offsets: TileOffsets) {
+        fetchRow(pointer)
+        fetchRow(pointer + offsets.row1)
+        fetchRow(pointer + offsets.row2)
+        fetchRow(pointer + offsets.row3)
+        fetchRow(pointer + offsets.row4)
+        fetchRow(pointer + offsets.row5)
     }
 
     @inline(__always)
@@ -185,6 +204,12 @@ struct TilePair<Row: TileRow>: RegisterTile {
     init(from pointer: UnsafePointer<Float>, at offsets: TileOffsets) {
         row0 = Row(from: pointer)
         row1 = Row(from: pointer + offsets.row1)
+    }
+
+    @inline(__always)
+    static func fetch(_ pointer: UnsafePointer<Float>, at offsets: TileOffsets) {
+        fetchRow(pointer)
+        fetchRow(pointer + offsets.row1)
     }
 
     @inline(__always)
