@@ -296,7 +296,9 @@ struct WinogradForward<Transform: WinogradTransform> {
             geometry.transformInputs(
                 tiles, input, channels: 0..<inputs, into: memory.inputs,
                 stride: memory.inputStride)
+            let ahead = WinogradAhead(behind: tiles, of: geometry, input, output)
             for f in 0..<Transform.frequencyCount {
+                ahead.fetch(f)
                 multiplyRows(
                     memory.inputs + f &* memory.inputStride, rows: tiles.count, inputs: inputs,
                     packed + f &* inputs &* outputs, outputs: outputs,
@@ -305,6 +307,40 @@ struct WinogradForward<Transform: WinogradTransform> {
             geometry.transformOutputs(
                 tiles, memory.outputs, stride: memory.outputStride, bias: bias, into: output)
             first = tiles.upperBound
+        }
+    }
+}
+
+/// What a block of tiles will write and the next one read, brought into the second-level cache while the
+/// products run: a share with each frequency. Measured on Zen 4, ResNet-20 (128): 1.06 times as fast;
+/// ResNet-18 (64): 1.00.
+private struct WinogradAhead<Transform: WinogradTransform> {
+    private let (input, output): (UnsafePointer<Float>, UnsafePointer<Float>)
+    /// Vectors with each frequency.
+    private let (inputs, outputs): (Int, Int)
+
+    init(
+        behind tiles: Range<Int>, of geometry: WinogradTiles<Transform>,
+        _ input: UnsafePointer<Float>, _ output: UnsafePointer<Float>
+    ) {
+        self.input = input + geometry.firstPixel(tiles.upperBound) &* geometry.inputChannels
+        self.output = output + geometry.firstPixel(tiles.lowerBound) &* geometry.outputChannels
+        let pixels = tiles.count &* Transform.outputs &* Transform.outputs
+        @inline(__always)
+        func share(_ channels: Int) -> Int {
+            (pixels &* channels / laneCount &+ Transform.frequencyCount &- 1)
+                / Transform.frequencyCount
+        }
+        (inputs, outputs) = (share(geometry.inputChannels), share(geometry.outputChannels))
+    }
+
+    @inline(__always)
+    func fetch(_ frequency: Int) {
+        for vector in 0..<outputs {
+            bn_prefetch_line_nearby(output + (frequency &* outputs &+ vector) &* laneCount)
+        }
+        for vector in 0..<inputs {
+            bn_prefetch_line_nearby(input + (frequency &* inputs &+ vector) &* laneCount)
         }
     }
 }

@@ -16,6 +16,13 @@ struct WinogradTiles<Transform: WinogradTransform> {
         (outputHeight &+ Transform.outputs &- 1) / Transform.outputs &* columns
     }
 
+    /// The first pixel, of all images, of the row of tiles that a tile is in.
+    func firstPixel(_ tile: Int) -> Int {
+        let image = tile / perImage
+        let row = (tile &- image &* perImage) / columns
+        return (image &* outputHeight &+ row &* Transform.outputs) &* outputWidth
+    }
+
     /// The tiles of a convolution, for forward and backward weights.
     init(_ shape: ConvolutionShape) {
         (inputHeight, inputWidth) = (shape.inputHeight, shape.inputWidth)
