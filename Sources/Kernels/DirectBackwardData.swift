@@ -12,6 +12,8 @@ final class DirectBackwardData: DirectPass {
     /// The padded image's gradient, [padded H, padded W, C], with room for whole vectors behind.
     private let image: UnsafeMutablePointer<Float>
     private let imageCount: Int
+    /// What six pixels add to up to four units, [6, 64].
+    private let products: UnsafeMutablePointer<Float>
     /// The output's gradient, [W′, H′, K].
     private let columns: UnsafeMutablePointer<Float>
     /// Where in `image` each pixel's first window value lies, [W′, H′], and, counted from there,
@@ -36,6 +38,9 @@ final class DirectBackwardData: DirectPass {
         image.initialize(repeating: 0, count: imageCount)
         columns = alignedAllocation(of: Float.self, count: shape.outputCount)
         columns.initialize(repeating: 0, count: shape.outputCount)
+        products = alignedAllocation(
+            of: Float.self, count: Tile<TileRow4>.rows * Tile<TileRow4>.columns)
+        products.initialize(repeating: 0, count: Tile<TileRow4>.rows * Tile<TileRow4>.columns)
         pixelPlaces = (0..<shape.outputWidth).flatMap { x in
             (0..<shape.outputHeight).map { y in y * row + x * channels }
         }
@@ -45,6 +50,7 @@ final class DirectBackwardData: DirectPass {
     deinit {
         image.deallocate()
         columns.deallocate()
+        products.deallocate()
     }
 
     var counts: (input: Int, output: Int) { (shape.outputCount, shape.inputCount) }
@@ -69,15 +75,9 @@ final class DirectBackwardData: DirectPass {
             var unit = 0
             while unit < units {
                 switch units &- unit {
-                case 4...:
-                    add(TileRow4.self, pixel, count, unit, packed)
-                    unit &+= 4
-                case 2...3:
-                    add(TileRow2.self, pixel, count, unit, packed)
-                    unit &+= 2
-                default:
-                    add(TileRow1.self, pixel, count, unit, packed)
-                    unit &+= 1
+                case 4...: unit &+= add(TileRow4.self, pixel, count, unit, packed)
+                case 2...3: unit &+= add(TileRow2.self, pixel, count, unit, packed)
+                default: unit &+= add(TileRow1.self, pixel, count, unit, packed)
                 }
             }
             pixel &+= count
@@ -110,28 +110,50 @@ final class DirectBackwardData: DirectPass {
         }
     }
 
-    /// What `count` pixels add to some units.
+    /// What `count` pixels add to some units, as many as it returns: pixel by pixel, whatever fits the
+    /// registers, since what they add falls in part on the same values.
     @inline(__always)
     private func add<Row: DirectRow>(
         _: Row.Type, _ pixel: Int, _ count: Int, _ unit: Int, _ packed: UnsafePointer<Float>
-    ) {
-        let outputs = shape.outputChannels
-        let offsets = TileOffsets(last: count - 1, stride: outputs)
-        let stride = unitPlaces.count &* laneCount
-        var tile = Tile<Row>()
-        var row = packed + unit &* laneCount
-        let factors = columns + pixel &* outputs
-        for k in 0..<outputs {
-            tile.add(factors + k, at: offsets, times: Row(from: row))
-            row += stride
-        }
+    ) -> Int {
         func place(_ v: Int) -> Int { unitPlaces[unit &+ min(v, Row.vectors &- 1)] }
         let places = (place(0), place(1), place(2), place(3))
-        tile.row0.addVectors(to: image + pixelPlaces[pixel], at: places)
-        if count > 1 { tile.row1.addVectors(to: image + pixelPlaces[pixel &+ 1], at: places) }
-        if count > 2 { tile.row2.addVectors(to: image + pixelPlaces[pixel &+ 2], at: places) }
-        if count > 3 { tile.row3.addVectors(to: image + pixelPlaces[pixel &+ 3], at: places) }
-        if count > 4 { tile.row4.addVectors(to: image + pixelPlaces[pixel &+ 4], at: places) }
-        if count > 5 { tile.row5.addVectors(to: image + pixelPlaces[pixel &+ 5], at: places) }
+        let (factors, weights) = (
+            columns + pixel &* shape.outputChannels, packed + unit &* laneCount
+        )
+        if registersAreWide {
+            let tile = product(Row.self, factors, count, weights)
+            tile.row0.addVectors(to: image + pixelPlaces[pixel], at: places)
+            if count > 1 { tile.row1.addVectors(to: image + pixelPlaces[pixel &+ 1], at: places) }
+            if count > 2 { tile.row2.addVectors(to: image + pixelPlaces[pixel &+ 2], at: places) }
+            if count > 3 { tile.row3.addVectors(to: image + pixelPlaces[pixel &+ 3], at: places) }
+            if count > 4 { tile.row4.addVectors(to: image + pixelPlaces[pixel &+ 4], at: places) }
+            if count > 5 { tile.row5.addVectors(to: image + pixelPlaces[pixel &+ 5], at: places) }
+        } else {
+            for vector in 0..<Row.vectors {
+                product(TileRow1.self, factors, count, weights + vector &* laneCount).store(
+                    to: products + vector &* laneCount, at: .consecutive, stride: Tile<Row>.columns)
+            }
+            for row in 0..<count {
+                Row(from: products + row &* Tile<Row>.columns).addVectors(
+                    to: image + pixelPlaces[pixel &+ row], at: places)
+            }
+        }
+        return Row.vectors
+    }
+
+    /// `count` pixels' gradients times some units of the weights.
+    @inline(__always)
+    private func product<Row: TileRow>(
+        _: Row.Type, _ factors: UnsafePointer<Float>, _ count: Int, _ weights: UnsafePointer<Float>
+    ) -> Tile<Row> {
+        let outputs = shape.outputChannels
+        let offsets = TileOffsets(last: count &- 1, stride: outputs)
+        var (tile, row) = (Tile<Row>(), weights)
+        for k in 0..<outputs {
+            tile.add(factors + k, at: offsets, times: Row(from: row))
+            row += unitPlaces.count &* laneCount
+        }
+        return tile
     }
 }

@@ -45,21 +45,20 @@ final class DirectBackwardWeights: WeightPass {
             var unit = 0
             while unit < units {
                 switch units &- unit {
-                case 4...: add(TileRow4.self, unit, gradient)
-                case 2...3: add(TileRow2.self, unit, gradient)
-                default: add(TileRow1.self, unit, gradient)
+                case 4... where registersAreWide: unit &+= add(TileRow4.self, unit, gradient)
+                case 2... where registersAreWide: unit &+= add(TileRow2.self, unit, gradient)
+                default: unit &+= add(TileRow1.self, unit, gradient)
                 }
-                unit &+= units &- unit >= 4 ? 4 : units &- unit >= 2 ? 2 : 1
             }
         }
         weights.unpack(sums.pointer, into: weightGradient, count: layout.count)
     }
 
-    /// One image's part of some units.
+    /// One image's part of some units, as many as it returns.
     @inline(__always)
     private func add<Row: DirectRow>(
         _: Row.Type, _ unit: Int, _ outputGradient: UnsafePointer<Float>
-    ) {
+    ) -> Int {
         let (outputs, channels) = (shape.outputChannels, shape.inputChannels)
         let offsets = TileOffsets(last: outputs - 1)
         func place(_ v: Int) -> Int {
@@ -80,6 +79,7 @@ final class DirectBackwardWeights: WeightPass {
             }
         }
         tile.addVectors(to: sums.pointer + unit &* Tile<TileRow1>.rows &* laneCount)
+        return Row.vectors
     }
 }
 

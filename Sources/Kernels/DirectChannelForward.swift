@@ -1,8 +1,7 @@
 import TensorCore
 
 extension ConvolutionShape {
-    /// Few input channels, and one or two vectors of output channels: with more of them oneDNN is
-    /// faster.
+    /// Few input channels, and one or two vectors of output channels.
     var hasDirectChannelForward: Bool {
         isDirect && inputChannels <= laneCount / 2
             && (outputChannels == laneCount || outputChannels == 2 * laneCount)
@@ -10,13 +9,13 @@ extension ConvolutionShape {
 }
 
 /// Forward for few input and whole vectors of output channels: output channels along the lanes,
-/// eight pixels at a time. Of each kernel row a pixel reads S·C neighbouring values.
+/// six pixels at a time. Of each kernel row a pixel reads S·C neighbouring values.
 final class DirectChannelForward: DirectPass {
     let weights: DirectWeights
     private let shape: ConvolutionShape
     /// The image with its padding, [padded H, padded W, C].
     private let image: UnsafeMutablePointer<Float>
-    /// Where in `image` each pixel's first window value lies, [H′, W′], and of the last pixel seven
+    /// Where in `image` each pixel's first window value lies, [H′, W′], and of the last pixel five
     /// times more.
     private let places: [Int]
 
@@ -38,7 +37,7 @@ final class DirectChannelForward: DirectPass {
         let pixels = (0..<shape.outputHeight).flatMap { y in
             (0..<shape.outputWidth).map { x in (y * shape.paddedWidth + x) * c }
         }
-        places = pixels + [Int](repeating: pixels.last ?? 0, count: 7)
+        places = pixels + [Int](repeating: pixels.last ?? 0, count: 5)
     }
 
     deinit { image.deallocate() }
@@ -65,12 +64,14 @@ final class DirectChannelForward: DirectPass {
         let inputs = shape.kernelHeight * shape.kernelWidth * shape.inputChannels
         var k = 0
         while k < outputs {
-            let (panel, b) = (packed + k &* inputs, bias.map { $0 + k })
-            if outputs &- k >= 32 {
-                multiply(TileRow2.self, source, panel, b, output + k)
+            let first = k / 32 &* 32
+            let width = min(32, outputs &- first)
+            let (panel, b) = (packed + (first &* inputs &+ k &- first), bias.map { $0 + k })
+            if registersAreWide, outputs &- k >= 32 {
+                multiply(TileRow2.self, source, panel, width: width, b, output + k)
                 k &+= 32
             } else {
-                multiply(TileRow1.self, source, panel, b, output + k)
+                multiply(TileRow1.self, source, panel, width: width, b, output + k)
                 k &+= 16
             }
         }
@@ -79,11 +80,11 @@ final class DirectChannelForward: DirectPass {
     /// One panel of output channels, of all pixels.
     @inline(__always)
     private func multiply<Row: TileRow>(
-        _: Row.Type, _ source: UnsafePointer<Float>, _ panel: UnsafePointer<Float>,
+        _: Row.Type, _ source: UnsafePointer<Float>, _ panel: UnsafePointer<Float>, width: Int,
         _ bias: UnsafePointer<Float>?, _ output: UnsafeMutablePointer<Float>
     ) {
         let outputs = shape.outputChannels
-        let pixels = places.count &- 7
+        let pixels = places.count &- 5
         let rowCount = shape.kernelWidth &* shape.inputChannels
         let rowStride = shape.paddedWidth &* shape.inputChannels
         places.withUnsafeBufferPointer { places in
@@ -91,25 +92,25 @@ final class DirectChannelForward: DirectPass {
             while pixel < pixels {
                 fetching?.fetch(4)
                 let first = places[pixel]
-                let offsets = Tile8<Row>.Offsets(
+                let offsets = TileOffsets(
                     row1: places[pixel &+ 1] &- first, row2: places[pixel &+ 2] &- first,
                     row3: places[pixel &+ 3] &- first, row4: places[pixel &+ 4] &- first,
-                    row5: places[pixel &+ 5] &- first, row6: places[pixel &+ 6] &- first,
-                    row7: places[pixel &+ 7] &- first)
-                var tile = bias.map { Tile8<Row>(from: $0, stride: 0) } ?? Tile8<Row>()
+                    row5: places[pixel &+ 5] &- first)
+                let same = TileOffsets(last: 0)
+                var tile = bias.map { Tile<Row>(from: $0, at: same) } ?? Tile<Row>()
                 var row = panel
                 var window = source + first
                 for _ in 0..<shape.kernelHeight {
                     for i in 0..<rowCount {
-                        tile.add(window + i, offsets, times: Row(from: row))
-                        row += laneCount &* Row.vectors
+                        tile.add(window + i, at: offsets, times: Row(from: row))
+                        row += width
                     }
                     window += rowStride
                 }
                 tile.store(
                     to: output + pixel &* outputs,
-                    Tile8<Row>.Offsets(last: min(7, pixels &- pixel &- 1), stride: outputs))
-                pixel &+= 8
+                    at: TileOffsets(last: min(5, pixels &- pixel &- 1)), stride: outputs)
+                pixel &+= Tile<Row>.rows
             }
         }
     }

@@ -216,13 +216,24 @@ final class DirectForward: DirectPass {
     private func multiply(
         _ left: Int, _ right: Int, _ packed: UnsafePointer<Float>, _ bias: UnsafePointer<Float>?
     ) {
+        guard registersAreWide else {
+            multiply(TileRow1.self, left, 0, packed, bias, into: results)
+            multiply(TileRow1.self, right, 0, packed, bias, into: results + laneCount)
+            return
+        }
+        multiply(TileRow2.self, left, right, packed, bias, into: results)
+    }
+
+    /// All channels of one vector of pixels, or two.
+    @inline(__always)
+    private func multiply<Row: PixelRow>(
+        _: Row.Type, _ left: Int, _ right: Int, _ packed: UnsafePointer<Float>,
+        _ bias: UnsafePointer<Float>?, into results: UnsafeMutablePointer<Float>
+    ) {
         let outputs = shape.outputChannels
         let offsets = TileOffsets(last: outputs - 1)
-        var tile = Tile<TileRow2>()
-        if let bias {
-            let one = TileRow1(a: SIMD16(repeating: 1))
-            tile.add(bias, at: offsets, times: TileRow2(left: one, right: one))
-        }
+        var tile = Tile<Row>()
+        if let bias { tile.add(bias, at: offsets, times: Row(repeating: 1)) }
         var factors = packed
         var plane = planes
         for _ in 0..<shape.inputChannels {
@@ -230,10 +241,7 @@ final class DirectForward: DirectPass {
             for _ in 0..<shape.kernelHeight {
                 for s in 0..<shape.kernelWidth {
                     tile.add(
-                        factors, at: offsets,
-                        times: TileRow2(
-                            left: TileRow1(from: row + (left &+ s)),
-                            right: TileRow1(from: row + (right &+ s))))
+                        factors, at: offsets, times: Row(row + (left &+ s), row + (right &+ s)))
                     factors += outputs
                 }
                 row += rowStride
@@ -272,5 +280,34 @@ final class DirectForward: DirectPass {
             let last = results + k &* Tile<TileRow2>.columns
             for lane in 0..<pixels { target[lane &* outputs &+ k] = last[lane] }
         }
+    }
+}
+
+/// A tile row whose vectors are pixels: one, or two from places of their own.
+private protocol PixelRow: TileRow {
+    init(_ left: UnsafePointer<Float>, _ right: UnsafePointer<Float>)
+    init(repeating value: Float)
+}
+
+extension TileRow1: PixelRow {
+    @inline(__always)
+    fileprivate init(_ left: UnsafePointer<Float>, _ right: UnsafePointer<Float>) {
+        self.init(from: left)
+    }
+
+    @inline(__always)
+    fileprivate init(repeating value: Float) { self.init(a: SIMD16(repeating: value)) }
+}
+
+extension TileRow2: PixelRow {
+    @inline(__always)
+    fileprivate init(_ left: UnsafePointer<Float>, _ right: UnsafePointer<Float>) {
+        self.init(left: TileRow1(from: left), right: TileRow1(from: right))
+    }
+
+    @inline(__always)
+    fileprivate init(repeating value: Float) {
+        let one = TileRow1(a: SIMD16(repeating: value))
+        self.init(left: one, right: one)
     }
 }

@@ -1,4 +1,3 @@
-import CPlatform
 import TensorCore
 
 /// Weight gradients of several shards, added along the tree while they are still in registers.
@@ -132,8 +131,7 @@ package final class WeightGradients {
             let left = outputs - column
             // Half the vectors, half the registers: 6 × 64 needs AVX-512's 32, 6 × 16 is what
             // suits AVX2 and NEON. The bits are the same.
-            let wide = bn_compiled_for_512_bit_vectors() == 1
-            let width = wide && left > 32 ? 64 : wide && left > 16 ? 32 : 16
+            let width = !registersAreWide || left <= 16 ? 16 : left <= 32 ? 32 : 64
             let columns = min(width, left)
             let stride = setPanel(
                 shards, column: column, columns: columns, width: width, uses: slice.count)
@@ -226,6 +224,7 @@ package final class WeightGradients {
             factorStride: factorStride, factorRows: rows, panel: panel, stack: stack,
             gradient: gradient, gradientStride: outputs, captured: capture?.shard ?? -1,
             capturedGradient: capture?.gradient ?? gradient, capturedTile: capturedTile)
+        guard registersAreWide else { return tree.sum(TileRow1.self) }
         switch panel.width {
         case 64: tree.sum(TileRow4.self)
         case 32: tree.sum(TileRow2.self)

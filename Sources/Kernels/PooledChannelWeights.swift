@@ -63,7 +63,16 @@ final class PooledChannelWeights {
                 to: n &* pooling.outputCount &+ shape.outputChannels, by: laneCount)
             {
                 for c in 0..<shape.inputChannels {
-                    add(source + 3 &* c, outputGradient + k, maxima + k, to: sum)
+                    let x = source + 3 &* c
+                    if registersAreWide {
+                        add(SIMD16<Float>.self, x, outputGradient + k, maxima + k, to: sum)
+                    } else {
+                        let half = k + laneCount / 2
+                        add(SIMD8<Float>.self, x, outputGradient + k, maxima + k, to: sum)
+                        add(
+                            SIMD8<Float>.self, x, outputGradient + half, maxima + half,
+                            to: sum + laneCount / 2)
+                    }
                     sum += 9 &* laneCount
                 }
             }
@@ -71,30 +80,27 @@ final class PooledChannelWeights {
         weights.unpack(sums.pointer, into: weightGradient, count: layout.count)
     }
 
-    /// One image's part of nine weights of sixteen channels.
-    private func add(
-        _ image: UnsafePointer<Float>, _ outputGradient: UnsafePointer<Float>,
+    /// One image's part of nine weights of some channels, as many as a vector has.
+    @inline(__always)
+    private func add<V: MaskedVector>(
+        _: V.Type, _ image: UnsafePointer<Float>, _ outputGradient: UnsafePointer<Float>,
         _ maxima: UnsafePointer<Int32>, to sum: UnsafeMutablePointer<Float>
     ) {
         let (channels, inputs) = (shape.outputChannels, shape.inputChannels)
         let (height, width) = (pooling.outputHeight, pooling.outputWidth)
         let row = shape.paddedWidth &* inputs
         let right = Int32(truncatingIfNeeded: shape.outputWidth)
-        var taps = NineTaps(from: sum)
+        var taps = NineTaps<V>(from: sum)
         var place = 0
         for y in 0..<height {
             fetching?.fetch(8)
             var patch = image + 2 &* y &* row
             var pixel = 2 &* Int32(truncatingIfNeeded: y) &* right
             for _ in 0..<width {
-                let gradient = TileRow1(from: outputGradient + place).a
-                let chosen = numbers(
-                    UnsafeRawPointer(maxima + place).loadUnaligned(as: SIMD16<Int32>.self))
+                let gradient = V(from: outputGradient + place)
+                let chosen = V.numbers(maxima + place)
                 @inline(__always)
-                func share(of pixel: Int32) -> TileRow1 {
-                    let isChosen = chosen .== numbers(SIMD16(repeating: pixel))
-                    return TileRow1(a: gradient.replacing(with: 0, where: .!isChosen))
-                }
+                func share(of pixel: Int32) -> V { gradient.kept(where: chosen, is: pixel) }
                 taps.add(patch, row, times: share(of: pixel))
                 taps.add(patch + inputs, row, times: share(of: pixel &+ 1))
                 taps.add(patch + row, row, times: share(of: pixel &+ right))
@@ -108,17 +114,50 @@ final class PooledChannelWeights {
     }
 }
 
-/// A number between 1 and 2 for each of 2²³ places, because the compiler compares vectors of floats by
-/// one instruction, and those of integers lane by lane.
-@inline(__always)
-private func numbers(_ places: SIMD16<Int32>) -> SIMD16<Float> {
-    unsafeBitCast(places | 0x3F80_0000, to: SIMD16<Float>.self)
+/// Vectors of which each lane is kept or not.
+///
+/// A place is a number between 1 and 2, one for each of 2²³, because the compiler compares vectors of
+/// floats by one instruction, and those of integers lane by lane.
+private protocol MaskedVector: RegisterVector {
+    init(repeating value: Float)
+    /// The numbers of places.
+    static func numbers(_ places: UnsafePointer<Int32>) -> Self
+    /// 0 where the number is not that of `place`.
+    func kept(where numbers: Self, is place: Int32) -> Self
 }
 
-/// Accumulators of three weights in each of three kernel rows; named, so that the compiler keeps them in
-/// registers.
-private struct NineTaps {
-    private var rows: (ThreeTaps, ThreeTaps, ThreeTaps)
+extension SIMD8: MaskedVector where Scalar == Float {
+    @inline(__always)
+    fileprivate static func numbers(_ places: UnsafePointer<Int32>) -> Self {
+        let places = UnsafeRawPointer(places).loadUnaligned(as: SIMD8<Int32>.self)
+        return unsafeBitCast(places | 0x3F80_0000, to: Self.self)
+    }
+
+    @inline(__always)
+    fileprivate func kept(where numbers: Self, is place: Int32) -> Self {
+        let wanted = unsafeBitCast(SIMD8<Int32>(repeating: place | 0x3F80_0000), to: Self.self)
+        return replacing(with: 0, where: .!(numbers .== wanted))
+    }
+}
+
+extension SIMD16: MaskedVector where Scalar == Float {
+    @inline(__always)
+    fileprivate static func numbers(_ places: UnsafePointer<Int32>) -> Self {
+        let places = UnsafeRawPointer(places).loadUnaligned(as: SIMD16<Int32>.self)
+        return unsafeBitCast(places | 0x3F80_0000, to: Self.self)
+    }
+
+    @inline(__always)
+    fileprivate func kept(where numbers: Self, is place: Int32) -> Self {
+        let wanted = unsafeBitCast(SIMD16<Int32>(repeating: place | 0x3F80_0000), to: Self.self)
+        return replacing(with: 0, where: .!(numbers .== wanted))
+    }
+}
+
+/// Accumulators of three weights in each of three kernel rows, of 16 channels in memory; named, so that
+/// the compiler keeps them in registers.
+private struct NineTaps<V: MaskedVector> {
+    private var rows: (ThreeTaps<V>, ThreeTaps<V>, ThreeTaps<V>)
 
     @inline(__always)
     init(from pointer: UnsafePointer<Float>) {
@@ -137,21 +176,20 @@ private struct NineTaps {
 
     /// Adds the products of `gradient` and the values at `patch`, three each of three rows.
     @inline(__always)
-    mutating func add(_ patch: UnsafePointer<Float>, _ row: Int, times gradient: TileRow1) {
+    mutating func add(_ patch: UnsafePointer<Float>, _ row: Int, times gradient: V) {
         rows.0.add(patch, times: gradient)
         rows.1.add(patch + row, times: gradient)
         rows.2.add(patch + 2 &* row, times: gradient)
     }
 }
 
-private struct ThreeTaps {
-    private var taps: (TileRow1, TileRow1, TileRow1)
+private struct ThreeTaps<V: MaskedVector> {
+    private var taps: (V, V, V)
 
     @inline(__always)
     init(from pointer: UnsafePointer<Float>) {
         taps = (
-            TileRow1(from: pointer), TileRow1(from: pointer + laneCount),
-            TileRow1(from: pointer + 2 &* laneCount)
+            V(from: pointer), V(from: pointer + laneCount), V(from: pointer + 2 &* laneCount)
         )
     }
 
@@ -163,9 +201,9 @@ private struct ThreeTaps {
     }
 
     @inline(__always)
-    mutating func add(_ values: UnsafePointer<Float>, times gradient: TileRow1) {
-        taps.0.add(values[0], times: gradient)
-        taps.1.add(values[1], times: gradient)
-        taps.2.add(values[2], times: gradient)
+    mutating func add(_ values: UnsafePointer<Float>, times gradient: V) {
+        taps.0.addProduct(gradient, V(repeating: values[0]))
+        taps.1.addProduct(gradient, V(repeating: values[1]))
+        taps.2.addProduct(gradient, V(repeating: values[2]))
     }
 }

@@ -218,32 +218,39 @@ private final class PooledBackwardWeights {
             let first = n &* windows &* shape.outputChannels
             for k in 0..<shape.outputChannels {
                 let (gradient, maxima) = (outputGradient + (first &+ k), maxima + (first &+ k))
-                switch shape.rowVectors {
-                case 1: add(TileRow1.self, k, source, gradient, maxima)
-                case 2: add(TileRow2.self, k, source, gradient, maxima)
-                default: add(TileRow4.self, k, source, gradient, maxima)
+                let vectors = Self.rowVectors(shape)
+                switch vectors {
+                case 4 where registersAreWide:
+                    add(TileRow4.self, k, 0, source, gradient, maxima)
+                case 2 where registersAreWide:
+                    add(TileRow2.self, k, 0, source, gradient, maxima)
+                default:
+                    for vector in 0..<vectors {
+                        add(TileRow1.self, k, vector, source, gradient, maxima)
+                    }
                 }
             }
         }
         weights.unpack(sums.pointer, into: weightGradient, count: layout.count)
     }
 
-    /// One image's part of channel `k`.
+    /// One image's part of channel `k`: the vectors of kernel rows from `vector` on.
     @inline(__always)
     private func add<Row: TileRow>(
-        _: Row.Type, _ k: Int, _ image: UnsafePointer<Float>,
+        _: Row.Type, _ k: Int, _ vector: Int, _ image: UnsafePointer<Float>,
         _ outputGradient: UnsafePointer<Float>, _ maxima: UnsafePointer<Int32>
     ) {
         let stride = shape.paddedWidth &* shape.inputChannels
-        let (channels, width) = (shape.outputChannels, laneCount &* Row.vectors)
-        var sum = sums.pointer + k &* Self.vectors(shape) &* laneCount
+        let (channels, width) = (shape.outputChannels, laneCount &* Self.rowVectors(shape))
+        let first = vector &* laneCount
+        var sum = sums.pointer + (k &* Self.vectors(shape) &* laneCount &+ first)
         var r = 0
         while r < shape.kernelHeight {
             fetching?.fetch(24)
             // Of fewer than five rows left, the last one is worked out several times.
             let last = shape.kernelHeight &- r &- 1
             let offsets = (
-                r &* stride, min(1, last) &* stride, min(2, last) &* stride,
+                r &* stride &+ first, min(1, last) &* stride, min(2, last) &* stride,
                 min(3, last) &* stride, min(4, last) &* stride
             )
             var rows = (Row.zero, Row.zero, Row.zero, Row.zero, Row.zero)
