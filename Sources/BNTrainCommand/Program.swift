@@ -7,6 +7,7 @@ import Training
 /// Runs the program with the words behind its name, and leaves with its exit code.
 public func runBNTrain(_ words: [String], environment: [String: String]) -> Never {
     // Before anything else may use an instruction that this CPU does not have.
+    PortableBuild.becomeFastest()
     guard bn_cpu_runs_this_binary() == 1 else {
         Console.error(
             "bn-train: error: built for \(String(cString: bn_compiled_instruction_set())), and this "

@@ -52,6 +52,17 @@ int bn_affinity_cores(void) {
 
 int bn_current_cpu(void) { return sched_getcpu(); }
 
+int bn_x86_64_level(void) {
+#if defined(__x86_64__)
+    __builtin_cpu_init();
+    if (__builtin_cpu_supports("x86-64-v4")) return 4;
+    if (__builtin_cpu_supports("x86-64-v3")) return 3;
+    return 2;
+#else
+    return 0;
+#endif
+}
+
 int bn_cpu_runs_this_binary(void) {
 #if defined(__x86_64__)
     __builtin_cpu_init();

@@ -2,9 +2,9 @@ import TensorCore
 
 /// Weight gradients of several shards, added along the tree while they are still in registers.
 ///
-/// oneDNN would need a call a shard and the sums of their results: for four shards of 7 or 8 rows of
-/// 784 → 128 on Zen 4, 4 × 17 µs and 26 µs of additions; this is 64 µs in all, and 56 µs for
-/// one shard of 30 rows, like oneDNN's.
+/// A product a shard, and the sums of their results, would take for four shards of 7 or 8 rows of
+/// 784 → 128 on Zen 4 4 × 17 µs and 26 µs of additions; this is 64 µs in all, and 56 µs for one shard of
+/// 30 rows.
 ///
 /// A tile of 6 inputs × 64 outputs stays in registers for all rows of a shard. Finished shards
 /// wait on a stack, as in a binary counter, in the first-level cache.

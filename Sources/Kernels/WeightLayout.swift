@@ -32,18 +32,6 @@ public struct WeightLayout: Hashable, Sendable {
         self.count = count
     }
 
-    /// The file's order itself.
-    init(fileOrderOf shape: ConvolutionShape) {
-        let dims = [
-            shape.outputChannels, shape.inputChannels / shape.groups, shape.kernelHeight,
-            shape.kernelWidth,
-        ]
-        self.init(
-            dims: dims,
-            strides: [dims[1] * dims[2] * dims[3], dims[2] * dims[3], dims[3], 1],
-            blocks: [], count: shape.weightCount)
-    }
-
     /// Values without padding: how many a file holds.
     public var fileCount: Int { dims.reduce(1, *) }
 

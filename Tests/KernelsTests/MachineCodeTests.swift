@@ -18,7 +18,8 @@ struct MachineCodeTests {
         // With registers of 256 bits Winograd's products are tile products.
         let winograd = isWide ? ["multiplyRows", "WinogradWeightPass"] : []
         return winograd + [
-            "7Kernels4Pass", "TileTree", "DepthwisePass", "DepthwiseBackwardWeights",
+            "7Kernels4Pass", isWide ? "TileTree" : "WeightGradients", "DepthwisePass",
+            "DepthwiseBackwardWeights",
             "DirectForward", "DirectBackwardData", "DirectBackwardWeights",
             "PooledBackwardWeights",
         ]
@@ -37,7 +38,7 @@ struct MachineCodeTests {
     @Test("loops of products keep their sums in registers")
     func registers() {
         let loops = functions.filter { !Self.holdsMore($0.name) }.flatMap(\.innermostLoops)
-            .filter { $0.fused >= 5 && 10 * $0.fused >= 3 * $0.instructions.count }
+            .filter { $0.fused >= 5 && 3 * $0.fused >= $0.instructions.count }
         for loop in loops {
             let spilled = loop.instructions.filter(\.movesVectorOnStack)
             #expect(

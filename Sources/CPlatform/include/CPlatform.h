@@ -76,6 +76,23 @@ int bn_affinity_cores(void);
 /// Index of the CPU the calling thread runs on, or -1.
 int bn_current_cpu(void);
 
+/// The x86-64 level of this CPU, of those that launch/setup --portable builds for: 4, 3 or 2; 0 on
+/// others.
+int bn_x86_64_level(void);
+
+/// The level that this binary was compiled for, 4 or 3; 2 for any lower one, and 0 on other CPUs.
+static inline int bn_compiled_x86_64_level(void) {
+#if defined(__AVX512VL__) && defined(__AVX512BW__) && defined(__AVX512DQ__)
+    return 4;
+#elif defined(__AVX2__) && defined(__FMA__)
+    return 3;
+#elif defined(__x86_64__)
+    return 2;
+#else
+    return 0;
+#endif
+}
+
 /// 1 if the instructions this binary was compiled for (-march) run on this CPU, else 0.
 int bn_cpu_runs_this_binary(void);
 
