@@ -1,38 +1,41 @@
-import CPlatform
 import Foundation
 import Testing
+
+@testable import Kernels
 
 /// The machine code of this program's kernels, as objdump shows it: what the compiler made of them for the
 /// CPU that this build is for.
 ///
 /// A product whose sums do not fit the registers, or that falls apart into single lanes, is right and
 /// slow; no other test sees it.
-@Suite("machine code", .enabled(if: Disassembly.isPossible, "wants x86-64, AVX2 and objdump"))
+@Suite("machine code", .enabled(if: Disassembly.isPossible, "wants x86-64 and objdump"))
 struct MachineCodeTests {
     private let functions: [Disassembly.Function]
 
-    init() throws { functions = try Disassembly.kernels() }
+    /// None in a build for CPUs without fused multiply-adds, which calls a function for each.
+    init() throws {
+        let all = try Disassembly.kernels()
+        functions = all.contains { $0.instructions.contains(where: \.isFused) } ? all : []
+    }
 
     /// Every kernel that is a product, by a part of its symbol.
     private static var products: [String] {
         // With registers of 256 bits Winograd's products are tile products.
-        let winograd = isWide ? ["multiplyRows", "WinogradWeightPass"] : []
+        let winograd = registersAreWide ? ["multiplyRows", "WinogradWeightPass"] : []
         return winograd + [
-            "7Kernels4Pass", isWide ? "TileTree" : "WeightGradients", "DepthwisePass",
+            "7Kernels4Pass", registersAreWide ? "TileTree" : "WeightGradients", "DepthwisePass",
             "DepthwiseBackwardWeights",
             "DirectForward", "DirectBackwardData", "DirectBackwardWeights",
             "PooledBackwardWeights",
         ]
     }
 
-    private static var isWide: Bool { bn_compiled_for_512_bit_vectors() == 1 }
-
     /// Winograd's transforms hold up to 36 vectors. Where registers are of 256 bits, nine sums of
     /// `PooledChannelWeights` and four masked gradients are too many, too: 21 of its loop's 106
     /// instructions move vectors.
     private static func holdsMore(_ function: String) -> Bool {
         function.contains("ransform") || function.contains("WinogradForward")
-            || !isWide && function.contains("PooledChannelWeights")
+            || !registersAreWide && function.contains("PooledChannelWeights")
     }
 
     @Test("loops of products keep their sums in registers")
@@ -46,7 +49,7 @@ struct MachineCodeTests {
                 "\(loop.function): \(spilled.count) of \(loop.instructions.count) instructions")
         }
         let found = Set(loops.map(\.function))
-        for product in Self.products {
+        for product in Self.products where !functions.isEmpty {
             #expect(found.contains { $0.contains(product) }, "no loop of \(product) was found")
         }
     }
@@ -54,7 +57,7 @@ struct MachineCodeTests {
     @Test("loops of vectors compute nothing lane by lane")
     func lanes() {
         let loops = functions.flatMap(\.innermostLoops).filter { $0.fused >= 4 }
-        #expect(loops.count > 50)
+        #expect(functions.isEmpty || loops.count > 50)
         for loop in loops {
             let scalar = loop.instructions.filter(\.isScalarArithmetic)
             #expect(scalar.isEmpty, "\(loop.function): \(scalar.map(\.name))")
@@ -172,9 +175,7 @@ private enum Disassembly {
 
     static var isPossible: Bool {
         #if arch(x86_64)
-            let instructions = String(cString: bn_compiled_instruction_set())
-            return ["AVX2", "AVX-512"].contains(instructions)
-                && FileManager.default.isExecutableFile(atPath: "/usr/bin/objdump")
+            return FileManager.default.isExecutableFile(atPath: "/usr/bin/objdump")
         #else
             return false
         #endif
