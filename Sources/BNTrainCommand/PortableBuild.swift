@@ -14,7 +14,7 @@ enum PortableBuild {
         execv(build, CommandLine.unsafeArgv)
     }
 
-    /// The file of the fastest build for CPUs of a level, 2 to 4, that is not `program` itself.
+    /// The file of the fastest build beside `program` that CPUs of an x86-64 level run, of levels 3 and 4.
     static func fastest(beside program: String, level: Int) -> String? {
         let folder = URL(fileURLWithPath: program).deletingLastPathComponent()
         return stride(from: level, to: 2, by: -1).lazy.map {

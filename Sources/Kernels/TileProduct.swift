@@ -87,7 +87,7 @@ struct TileProduct {
         let pass = Pass(product: self, a: a, b: b, bias: bias, c: c)
         // Six rows of four vectors take 24 of AVX-512's 32 registers, six of 16 columns 12 of AVX2's 16.
         guard registersAreWide else {
-            return pass.run(TileRow1.self, TileRow2.self, width)
+            return pass.run(TileRow1.self, TileRow1.self, width)
         }
         switch width {
         case 64: pass.run(TileRow4.self, TileRow4.self, width)

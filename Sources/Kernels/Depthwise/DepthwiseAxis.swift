@@ -259,26 +259,3 @@ func copyPixels(
         }
     }
 }
-
-/// A vector of channels that fits one register: 16 for AVX-512, else 8.
-protocol RegisterVector: BitwiseCopyable {
-    static var zero: Self { get }
-    static func + (left: Self, right: Self) -> Self
-    /// self += a·b, rounded once.
-    mutating func addProduct(_ a: Self, _ b: Self)
-}
-
-extension SIMD8: RegisterVector where Scalar == Float {}
-extension SIMD16: RegisterVector where Scalar == Float {}
-
-extension RegisterVector {
-    @inline(__always)
-    init(from pointer: UnsafePointer<Float>) {
-        self = UnsafeRawPointer(pointer).loadUnaligned(as: Self.self)
-    }
-
-    @inline(__always)
-    func store(to pointer: UnsafeMutablePointer<Float>) {
-        UnsafeMutableRawPointer(pointer).storeBytes(of: self, as: Self.self)
-    }
-}
