@@ -69,7 +69,7 @@ let package = Package(
         room("Collectives", ["CPlatform"]),
         room("MPICollectives", ["Collectives", mpi("CMPI")]),
         room("Kernels", ["TensorCore", "CPlatform"]),
-        room("Layers", ["TensorCore", "Kernels"]),
+        room("Layers", ["TensorCore", "Kernels", "Collectives"]),
         room("Normalization", ["TensorCore", "Layers", "Kernels", "Collectives"]),
         room("Models", ["TensorCore", "Kernels", "Layers", "Normalization", "Collectives"]),
         room("Optimization", ["TensorCore", "Kernels"]),

@@ -109,12 +109,12 @@ private struct NormalizationLayer: Sendable {
         let (scale, shift) = (layout.parameter("norm.weight"), layout.parameter("norm.bias"))
         let layer: any Layer =
             if let groups {
-                GroupNorm(
+                GroupNormLayer(
                     name: "norm", channels: channels, groups: groups, activation: activation,
                     positions: positions, rows: range.count, scale: scale, shift: shift,
                     replica: replica, gradients: gradients)
             } else {
-                BatchNorm(
+                BatchNormLayer(
                     name: "norm", channels: channels, settings: BatchNormSettings(),
                     activation: activation, positions: positions, ordinal: 0, shards: shards,
                     rows: range.count,

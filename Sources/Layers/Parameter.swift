@@ -5,14 +5,16 @@ public import TensorCore
 public struct Parameter: Hashable, Sendable {
     /// What a parameter is, which decides over weight decay and initial values.
     public enum Role: Hashable, Sendable {
-        /// Of a product: decays, and starts at random. `ordinal` counts the weighted layers.
-        case weight(ordinal: Int)
+        /// Of a product: decays, and starts at random.
+        case weight
         /// Added to a product; starts at 0.
         case bias
         /// A normalisation's γ; starts at 1.
         case scale
         /// A normalisation's β; starts at 0.
         case shift
+        /// Of another module, such as an activation's slope; starts where that one says.
+        case other
     }
 
     /// The name in files, PyTorch's: `layers.0.weight`.
@@ -23,6 +25,12 @@ public struct Parameter: Hashable, Sendable {
 
     /// What it is.
     public let role: Role
+
+    /// How many weights stand before it in the network: what draws its values, if it is one.
+    public let ordinal: Int
+
+    /// What all of its values start at, if it is no weight.
+    public let start: Float
 
     /// Where it lies in the flat buffers; longer than the shape where the storage pads.
     public let range: Range<Int>
@@ -83,9 +91,7 @@ public struct Parameter: Hashable, Sendable {
     }
 
     /// Whether weight decay applies without being asked for.
-    public var decays: Bool {
-        if case .weight = role { true } else { false }
-    }
+    public var decays: Bool { role == .weight }
 }
 
 /// The running statistics of one normalisation layer: `channels` means and as many variances.
@@ -139,12 +145,26 @@ public struct ModelLayout: Hashable, Sendable {
     /// A tensor that a model declares.
     public enum Declaration: Sendable {
         /// A parameter; `isReduced` says whether its gradient is summed over the tree. Without a
-        /// storage matrices lie transposed, and everything else plain.
+        /// storage matrices lie transposed, and everything else plain; without a start γ is 1,
+        /// everything else but weights 0.
         case parameter(
             name: String, shape: Shape, role: Parameter.Role, isReduced: Bool,
-            storage: Parameter.Storage? = nil)
+            storage: Parameter.Storage? = nil, start: Float? = nil)
         /// Running statistics of layer `name`.
         case statistics(name: String, channels: Int)
+
+        /// The same under the name of its module, which comes first, or alone.
+        public func named(by module: String) -> Self {
+            func full(_ name: String) -> String { name.isEmpty ? module : "\(module).\(name)" }
+            switch self {
+            case .parameter(let name, let shape, let role, let isReduced, let storage, let start):
+                return .parameter(
+                    name: full(name), shape: shape, role: role, isReduced: isReduced,
+                    storage: storage, start: start)
+            case .statistics(let name, let channels):
+                return .statistics(name: full(name), channels: channels)
+            }
+        }
     }
 
     /// Lays out what a model declares, in file order.
@@ -154,7 +174,7 @@ public struct ModelLayout: Hashable, Sendable {
             _ given: Parameter.Storage?, _ role: Parameter.Role, _ shape: Shape
         ) -> Parameter.Storage {
             if let given { return given }
-            guard case .weight = role, shape.dimensions.count == 2 else { return .plain }
+            guard role == .weight, shape.dimensions.count == 2 else { return .plain }
             return .transposed(positions: 1)
         }
         func count(_ storage: Parameter.Storage, _ shape: Shape) -> Int {
@@ -164,14 +184,14 @@ public struct ModelLayout: Hashable, Sendable {
         var regions: [Int] = []
         var weightRegion = 0
         var ends = [0, 0, 0]
-        for case .parameter(_, let shape, let role, let isReduced, let given) in declarations {
+        for case .parameter(_, let shape, let role, let isReduced, let given, _) in declarations {
             let storage = storage(given, role, shape)
             var region = isReduced ? 1 : 2
             switch (role, storage) {
             case (.weight, .transposed), (.weight, .panels): (region, weightRegion) = (0, 0)
             case (.weight, _): weightRegion = 1
             case (.bias, _): region = weightRegion
-            case (.scale, _), (.shift, _): break
+            case (.scale, _), (.shift, _), (.other, _): break
             }
             regions.append(region)
             ends[region] += aligned(count(storage, shape))
@@ -181,18 +201,20 @@ public struct ModelLayout: Hashable, Sendable {
         length = reduced + ends[2]
         var next = [0, products, reduced]
         var following = regions.makeIterator()
-        var normalizations = 0
+        var (normalizations, weights) = (0, 0)
         for declaration in declarations {
             switch declaration {
-            case .parameter(let name, let shape, let role, _, let given):
+            case .parameter(let name, let shape, let role, _, let given, let first):
                 let storage = storage(given, role, shape)
                 let region = following.next() ?? 2
                 let (start, count) = (next[region], count(storage, shape))
                 entries.append(
                     .parameter(
                         Parameter(
-                            name: name, shape: shape, role: role, range: start..<start + count,
-                            storage: storage)))
+                            name: name, shape: shape, role: role, ordinal: weights,
+                            start: first ?? (role == .scale ? 1 : 0),
+                            range: start..<start + count, storage: storage)))
+                weights += role == .weight ? 1 : 0
                 next[region] += aligned(count)
             case .statistics(let name, let channels):
                 let start = statisticsLength

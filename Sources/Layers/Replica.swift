@@ -26,7 +26,7 @@ public final class Replica: Sendable {
     /// Whose parameters these are; nil for its own.
     private let owner: Replica?
 
-    /// A replica of γ = 1, running variances 1, and everything else 0.
+    /// A replica of parameters as they start, but for weights, which are 0; running variances are 1.
     public init(_ layout: ModelLayout) {
         self.layout = layout
         func zeros(_ count: Int) -> UnsafeMutablePointer<Float> {
@@ -40,9 +40,9 @@ public final class Replica: Sendable {
         batchesTracked = .allocate(capacity: layout.statistics.count)
         batchesTracked.initialize(repeating: 0)
         owner = nil
-        for parameter in layout.parameters where parameter.role == .scale {
+        for parameter in layout.parameters where parameter.start != 0 {
             (parameters + parameter.range.lowerBound).update(
-                repeating: 1, count: parameter.range.count)
+                repeating: parameter.start, count: parameter.range.count)
         }
         for entry in layout.statistics {
             (statistics + entry.variance.lowerBound).update(repeating: 1, count: entry.channels)
@@ -93,18 +93,11 @@ public final class Replica: Sendable {
     public var byteCount: Int { (2 * layout.length + layout.statisticsLength) * 4 }
 
     /// Fills the weights: the same for a given seed, whatever lies between them.
-    ///
-    /// - Parameter zeroScales: names of the γ that start at 0.
-    public func initialize(
-        _ initialization: Initialization, seed: UInt64, zeroScales: Set<String> = []
-    ) {
-        for parameter in layout.parameters {
-            if zeroScales.contains(parameter.name) {
-                setValues(Array(repeating: 0, count: parameter.shape.count), of: parameter)
-            }
-            guard case .weight(let ordinal) = parameter.role else { continue }
+    public func initialize(_ initialization: Initialization, seed: UInt64) {
+        for parameter in layout.parameters where parameter.role == .weight {
             setValues(
-                initialization.values(shape: parameter.shape, seed: seed, ordinal: ordinal),
+                initialization.values(
+                    shape: parameter.shape, seed: seed, ordinal: parameter.ordinal),
                 of: parameter)
         }
     }

@@ -1,3 +1,4 @@
+import Layers
 public import Normalization
 public import TensorCore
 
@@ -33,16 +34,16 @@ public struct LeNet: Hashable, Sendable {
             "lenet", input: input, classes: classes, normalization: normalization)
         for (number, channels) in [6, 16].enumerated() {
             try network.convolution("conv\(number + 1)", channels: channels, kernel: 5, bias: true)
-            network.activation("relu\(number + 1)")
-            try network.maxPool("pool\(number + 1)", size: 2)
+            try network.activation("relu\(number + 1)")
+            try network.add("pool\(number + 1)", MaxPool(2))
         }
         for (number, width) in [120, 84].enumerated() {
-            network.linear("fc\(number + 1)", outputs: width)
-            network.batchNorm("bn\(number + 1)")
-            network.activation("relu\(number + 3)")
-            network.dropout("dropout\(number + 1)", rate: dropout)
+            try network.linear("fc\(number + 1)", outputs: width)
+            try network.batchNorm("bn\(number + 1)")
+            try network.activation("relu\(number + 3)")
+            try network.dropout("dropout\(number + 1)", rate: dropout)
         }
-        network.linear("fc3", outputs: classes, bias: true)
+        try network.linear("fc3", outputs: classes, bias: true)
         return network.specification
     }
 }
@@ -89,13 +90,13 @@ public struct OneConvolution: Hashable, Sendable {
         var network = NetworkBuilder(
             "mnist-cnn", input: input, classes: classes, normalization: normalization)
         try network.convolution("conv1", channels: 32, kernel: 3, bias: true)
-        network.activation("relu")
-        try network.maxPool("pool", size: 2)
-        network.dropout("dropout", rate: dropout)
+        try network.activation("relu")
+        try network.add("pool", MaxPool(2))
+        try network.dropout("dropout", rate: dropout)
         let isBehindSoftmax = normalization != nil && placement == .after
-        network.linear("fc", outputs: classes, bias: isBehindSoftmax ? true : nil)
-        if isBehindSoftmax { network.softmax("softmax") }
-        network.batchNorm("bn")
+        try network.linear("fc", outputs: classes, bias: isBehindSoftmax ? true : nil)
+        if isBehindSoftmax { try network.add("softmax", Softmax()) }
+        try network.batchNorm("bn")
         return network.specification
     }
 }

@@ -1,4 +1,5 @@
 public import Kernels
+import Layers
 public import Normalization
 import TensorCore
 
@@ -54,28 +55,25 @@ public struct MLP: Hashable, Sendable {
     /// The network it describes, its modules named `layers.0`, `layers.1`, … as
     /// `nn.Sequential(Linear, BatchNorm1d, Sigmoid, …)` would.
     public var specification: NetworkSpecification {
-        var modules: [NetworkSpecification.Module] = []
-        var columns = inputs
-        let normalizesInputs = normalization != nil && placement == .inputs
-        if normalizesInputs { modules.append(.batchNorm(channels: inputs)) }
+        var modules: [any Module] = []
+        func normalize(if isWanted: Bool) {
+            if isWanted, let normalization { modules.append(BatchNorm(normalization)) }
+        }
+        normalize(if: placement == .inputs)
         for width in hidden {
             let normalizesProduct = normalization != nil && placement == .before
-            modules.append(.linear(inputs: columns, outputs: width, bias: !normalizesProduct))
-            if normalizesProduct { modules.append(.batchNorm(channels: width)) }
-            modules.append(.activation(activation, channels: width))
-            if normalizesInputs || (normalization != nil && placement == .after) {
-                modules.append(.batchNorm(channels: width))
-            }
-            if dropout > 0 { modules.append(.dropout(rate: dropout, channels: width)) }
-            columns = width
+            modules.append(Linear(width, bias: !normalizesProduct))
+            normalize(if: placement == .before)
+            modules.append(Activation(activation))
+            normalize(if: placement != .before)
+            if dropout > 0 { modules.append(Dropout(dropout)) }
         }
-        modules.append(.linear(inputs: columns, outputs: classes, bias: true))
+        modules.append(Linear(classes))
         return NetworkSpecification(
             name: "mlp", input: ImageShape(height: 1, width: 1, channels: inputs),
             classes: classes,
             nodes: modules.enumerated().map {
                 .init(name: "layers.\($0)", module: $1, input: $0)
-            },
-            normalization: normalization ?? BatchNormSettings())
+            })
     }
 }

@@ -1,3 +1,4 @@
+import Layers
 public import TensorCore
 
 /// Why a model cannot be built for a data set.
@@ -46,5 +47,27 @@ public enum ModelError: Error, Hashable, Sendable, CustomStringConvertible {
                 + "normalisation fewer groups; set model.normalization.kind to \"layer\" or "
                 + "\"batch\""
         }
+    }
+}
+
+extension ModelError {
+    /// What a module said, of layer `layer` of a model.
+    init(_ error: ModuleError, layer: String, model: String, input: ImageShape) {
+        switch error {
+        case .windowIsLarger(let image):
+            self = .imageTooSmall(model: model, layer: layer, input: input, reaching: image)
+        case .channelsDoNotDivide(let channels, let output, let groups):
+            self = .channelsDoNotDivide(
+                layer: layer, input: channels, output: output, groups: groups)
+        case .groupsDoNotDivide(let channels, let groups):
+            self = .groupsDoNotDivide(
+                layer: layer, channels: channels, groups: groups, largest: 1)
+        case .singleValueGroup(let groups):
+            self = .singleValueGroup(layer: layer, groups: groups)
+        }
+    }
+
+    init(_ error: ModuleError, layer: String, of network: NetworkSpecification) {
+        self.init(error, layer: layer, model: network.name, input: network.input)
     }
 }

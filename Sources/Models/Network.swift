@@ -16,7 +16,7 @@ public final class Network {
     public let layers: LayerGraph
 
     /// Its normalisation layers, first to last.
-    public let normalizations: [BatchNorm]
+    public let normalizations: [BatchNormLayer]
 
     /// The loss behind the outputs.
     public let loss: CrossEntropy
@@ -119,14 +119,15 @@ public final class Network {
         self.gradients = gradients
         self.shards = shards
         self.team = team
-        let builder = Builder(
-            specification: specification, replica: replica, communicator: communicator,
-            shards: shards, shapes: shapes, rows: rows, gradients: gradients, seed: seed,
-            sharesInputs: sharesInputs, isAudit: isAudit,
-            scratches: (0..<communicator.crew.members).map { _ in ConvolutionScratch() })
+        let worker = WorkerContext(
+            replica: replica, gradients: gradients, communicator: communicator, shapes: shapes,
+            seed: seed, sharesInputs: sharesInputs, isAudit: isAudit)
         layers = try LayerGraph(
-            try builder.nodes(), shapes: shapes, inputSize: specification.inputs,
-            crew: communicator.crew)
+            try Lowering(specification, shards: shards).units.map { unit in
+                LayerGraph.Node(
+                    try unit.module.layer(at: unit.place, worker), input: unit.input,
+                    addend: unit.addend)
+            }, shapes: shapes, inputSize: specification.inputs, crew: communicator.crew)
         if let team {
             team.finishJoining(replica)
             reduction.completeSlices = team.slices
@@ -137,9 +138,11 @@ public final class Network {
         }
         buckets = GradientBuckets(reduction, layout: layout, layers: layers)
         let world = communicator.world
-        let takesRank = layers.layers.contains { ($0 as? InputLinear)?.computesPanels ?? false }
+        let takesRank = layers.layers.contains {
+            ($0 as? InputLinearLayer)?.computesPanels ?? false
+        }
         inputShards = takesRank ? world.shards(ofRank: world.rank, of: shards) : mine
-        normalizations = layers.layers.compactMap { $0 as? BatchNorm }
+        normalizations = layers.layers.compactMap { $0 as? BatchNormLayer }
         loss = CrossEntropy(
             of: specification.outputKind, classes: specification.classes, rows: rows)
         self.communicator = communicator
@@ -189,161 +192,3 @@ public final class Network {
 }
 
 extension Crew: LayerCrew {}
-
-/// Builds a worker's layers from a specification.
-private struct Builder {
-    let specification: NetworkSpecification
-    let replica: Replica
-    let communicator: Communicator
-    let shards: Int
-    let shapes: [BatchShape]
-    let rows: Int
-    let gradients: GradientAccumulator
-    let seed: UInt64
-    let sharesInputs: Bool
-    let isAudit: Bool
-    /// By member of the crew.
-    let scratches: [ConvolutionScratch]
-
-    func nodes() throws -> [LayerGraph.Node] {
-        var nodes: [LayerGraph.Node] = []
-        /// By value of the specification, that of the graph; nil where it stays inside a layer.
-        var values: [Int?] = [0]
-        /// By activation, the normalisation that it is fused with; both become one layer in the
-        /// activation's place, when what it adds is there.
-        var fused: [Int: Int] = [:]
-        /// By max pooling, the ReLU before it, which runs after it.
-        var rectified: [Int: Int] = [:]
-        /// Max poolings that the convolution before them does.
-        var pooled: Set<Int> = []
-        for (index, node) in specification.nodes.enumerated() {
-            if fused[index] == nil, let pool = specification.poolBehindReLU(ofNode: index) {
-                rectified[pool] = index
-                values.append(nil)
-                continue
-            }
-            if let activation = specification.fusedActivation(ofNode: index) {
-                fused[activation] = index
-                values.append(nil)
-                continue
-            }
-            let normalization = fused[index].map { specification.nodes[$0] }
-            let activation = rectified[index].map { specification.nodes[$0] }
-            guard let input = values[(normalization ?? activation ?? node).input] else {
-                preconditionFailure("\(node.name) takes what only an activation should")
-            }
-            var value = input
-            if !pooled.contains(index) {
-                let pooling = specification.poolBehindConvolution(ofNode: index)
-                if let pooling { pooled.insert(pooling.node) }
-                let layer = try layer(
-                    normalization ?? node, index: index, behind: normalization == nil ? nil : node,
-                    pooling: pooling?.shape)
-                nodes.append(
-                    LayerGraph.Node(
-                        layer, input: input, addend: node.addend.flatMap { values[$0] }))
-                value = nodes.count
-            }
-            if let activation, case .maxPool(let shape) = node.module {
-                nodes.append(
-                    LayerGraph.Node(
-                        Activation(
-                            name: activation.name, .relu, columns: shape.channels,
-                            positions: shape.outputHeight * shape.outputWidth, rows: rows),
-                        input: value))
-                value = nodes.count
-            }
-            values.append(value)
-        }
-        return nodes
-    }
-
-    /// The layer of `node`, with the activation `behind` it, or a convolution's `pooling`.
-    private func layer(
-        _ node: NetworkSpecification.Node, index: Int,
-        behind activation: NetworkSpecification.Node?, pooling: PoolingShape?
-    ) throws -> any Layer {
-        var fused = ActivationKind.identity
-        if case .activation(let kind, _, _) = activation?.module { fused = kind }
-        switch node.module {
-        case .linear(_, _, let bias, _):
-            let weight = parameter("\(node.name).weight")
-            if case .panels = weight.storage {
-                return try InputLinear(
-                    name: node.name, weight: weight,
-                    bias: bias ? parameter("\(node.name).bias") : nil, replica: replica,
-                    gradients: gradients, shapes: shapes,
-                    sharesInputs: sharesInputs
-                        && specification.nodes.filter { $0.input == 0 }.count == 1)
-            }
-            return Linear(
-                name: node.name, weight: weight,
-                bias: bias ? parameter("\(node.name).bias") : nil,
-                needsInputGradient: node.input > 0, replica: replica,
-                gradients: gradients, shapes: shapes)
-        case .batchNorm(let channels, let positions, _):
-            return batchNorm(
-                node.name, channels: channels, positions: positions, activation: fused,
-                adds: (activation ?? node).addend != nil)
-        case .groupNorm(let settings, let channels, let positions, _):
-            return GroupNorm(
-                name: node.name, channels: channels,
-                groups: settings.grouping.count(ofChannels: channels), epsilon: settings.epsilon,
-                activation: fused, positions: positions, rows: rows,
-                scale: settings.affine ? parameter("\(node.name).weight") : nil,
-                shift: settings.affine ? parameter("\(node.name).bias") : nil,
-                replica: replica, gradients: gradients)
-        case .activation(let kind, let channels, let positions):
-            return Activation(
-                name: node.name, kind, columns: channels, positions: positions, rows: rows)
-        case .convolution(let shape, _, let bias):
-            return try Convolution2D(
-                name: node.name, shape, pooling: pooling, weight: parameter("\(node.name).weight"),
-                bias: bias ? parameter("\(node.name).bias") : nil,
-                needsInputGradient: node.input > 0, replica: replica, gradients: gradients,
-                shapes: shapes, scratches: scratches)
-        case .maxPool(let shape): return Pool2D(name: node.name, .maximum, shape, rows: rows)
-        case .averagePool(let shape): return Pool2D(name: node.name, .average, shape, rows: rows)
-        case .globalAveragePool(let image):
-            return GlobalAveragePool(name: node.name, input: image, rows: rows)
-        case .paddedShortcut(let image, let channels, let stride):
-            return PaddedShortcut(
-                name: node.name, input: image, channels: channels, stride: stride, rows: rows)
-        case .softmax(let classes):
-            return Softmax(name: node.name, classes: classes, rows: rows)
-        case .dropout(let rate, let channels, let positions):
-            return Dropout(
-                name: node.name, rate: rate, seed: seed, ordinal: index, columns: channels,
-                positions: positions, rows: rows)
-        case .noise(let distribution, let ordinal, let channels, let positions):
-            return Noise(
-                name: node.name, distribution, seed: seed, ordinal: ordinal, columns: channels,
-                positions: positions, rows: rows)
-        }
-    }
-
-    private func batchNorm(
-        _ name: String, channels: Int, positions: Int, activation: ActivationKind, adds: Bool
-    ) -> BatchNorm {
-        guard let ordinal = replica.layout.statistics.firstIndex(where: { $0.name == name }) else {
-            preconditionFailure("the layout has no statistics of \(name)")
-        }
-        let running = replica.layout.statistics[ordinal]
-        let affine = specification.normalization.affine
-        return BatchNorm(
-            name: name, channels: channels, settings: specification.normalization,
-            statistics: specification.isFrozen(name) ? .frozen : .batch, activation: activation,
-            adds: adds, positions: positions, ordinal: ordinal, shards: shards, rows: rows,
-            placement: .init(
-                scale: affine ? parameter("\(name).weight") : nil,
-                shift: affine ? parameter("\(name).bias") : nil, running: running),
-            communicator: communicator, replica: replica, gradients: gradients, isAudit: isAudit)
-    }
-
-    private func parameter(_ name: String) -> Parameter {
-        guard let parameter = replica.layout.parameter(name) else {
-            preconditionFailure("the layout has no \(name)")
-        }
-        return parameter
-    }
-}

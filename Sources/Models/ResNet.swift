@@ -1,3 +1,4 @@
+import Layers
 public import Normalization
 public import TensorCore
 
@@ -98,14 +99,14 @@ public struct ResNet: Hashable, Sendable {
         case .cifar:
             try network.convolution(
                 "conv1", channels: kind.widths[0], kernel: 3, padding: 1)
-            network.batchNorm("bn1")
-            network.activation("relu")
+            try network.batchNorm("bn1")
+            try network.activation("relu")
         case .imagenet:
             try network.convolution(
                 "conv1", channels: kind.widths[0], kernel: 7, stride: 2, padding: 3)
-            network.batchNorm("bn1")
-            network.activation("relu")
-            try network.maxPool("maxpool", size: 3, stride: 2, padding: 1)
+            try network.batchNorm("bn1")
+            try network.activation("relu")
+            try network.add("maxpool", MaxPool(3, stride: 2, padding: 1))
         }
         for (stage, (width, blocks)) in zip(kind.widths, kind.blocks).enumerated() {
             for block in 0..<blocks {
@@ -114,9 +115,9 @@ public struct ResNet: Hashable, Sendable {
                     stride: stage > 0 && block == 0 ? 2 : 1, to: &network)
             }
         }
-        network.globalAveragePool("avgpool")
-        network.dropout("dropout", rate: dropout)
-        network.linear("fc", outputs: classes, bias: true)
+        try network.add("avgpool", GlobalAveragePool())
+        try network.dropout("dropout", rate: dropout)
+        try network.linear("fc", outputs: classes, bias: true)
         return network.specification
     }
 
@@ -134,24 +135,25 @@ public struct ResNet: Hashable, Sendable {
             try network.convolution(
                 "\(name).conv\(index + 1)", channels: isLast ? outputs : width, kernel: kernel,
                 stride: index == strided ? stride : 1, padding: kernel / 2)
-            network.batchNorm(
+            try network.batchNorm(
                 "\(name).bn\(index + 1)", startsAtZero: isLast && zeroInitializesBlocks)
-            if !isLast { network.activation("\(name).relu\(index + 1)") }
+            if !isLast { try network.activation("\(name).relu\(index + 1)") }
         }
         let main = network.value
         network.goOn(from: input)
         if stride != 1 || input.shape.channels != outputs {
             switch shortcut {
             case .padding:
-                network.paddedShortcut("\(name).shortcut", channels: outputs, stride: stride)
+                try network.add(
+                    "\(name).shortcut", PaddedShortcut(outputs, stride: stride))
             case .projection:
                 try network.convolution(
                     "\(name).downsample.0", channels: outputs, kernel: 1, stride: stride)
-                network.batchNorm("\(name).downsample.1")
+                try network.batchNorm("\(name).downsample.1")
             }
         }
         let addend = network.value
         network.goOn(from: main)
-        network.activation("\(name).relu", adding: addend)
+        try network.activation("\(name).relu", adding: addend)
     }
 }

@@ -1,3 +1,4 @@
+import Layers
 public import Normalization
 public import TensorCore
 
@@ -45,22 +46,22 @@ public struct VGG: Hashable, Sendable {
             for channels in stage {
                 try network.convolution(
                     next(), channels: channels, kernel: 3, padding: 1, bias: true)
-                if network.isNormalized { network.batchNorm(next()) }
-                network.activation(next())
+                if network.isNormalized { try network.batchNorm(next()) }
+                try network.activation(next())
             }
-            try network.maxPool(next(), size: 2)
+            try network.add(next(), MaxPool(2))
         }
         switch stem {
         case .cifar:
-            network.dropout("dropout", rate: dropout)
-            network.linear("classifier", outputs: classes, bias: true)
+            try network.dropout("dropout", rate: dropout)
+            try network.linear("classifier", outputs: classes, bias: true)
         case .imagenet:
             for number in [0, 3] {
-                network.linear("classifier.\(number)", outputs: 4096, bias: true)
-                network.activation("classifier.\(number + 1)")
-                network.dropout("classifier.\(number + 2)", rate: dropout)
+                try network.linear("classifier.\(number)", outputs: 4096, bias: true)
+                try network.activation("classifier.\(number + 1)")
+                try network.dropout("classifier.\(number + 2)", rate: dropout)
             }
-            network.linear("classifier.6", outputs: classes, bias: true)
+            try network.linear("classifier.6", outputs: classes, bias: true)
         }
         return network.specification
     }

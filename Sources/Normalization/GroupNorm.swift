@@ -1,237 +1,128 @@
-public import Kernels
 public import Layers
 public import TensorCore
 
-/// Normalises each sample by itself, with the activation behind it fused in: layer, instance and
-/// group normalisation.
+/// A normalisation of each sample by itself, over groups of channels: see ``GroupNormLayer``.
 ///
-///     y = f(γ·(x − μ)/√(σ² + ε) + β + addend),   μ, σ² over the m values of a group of channels
-///     dz = dy·f′(y),  dβ = Σdz,  dγ = Σdz(x − μ)/√(σ² + ε)
-///     dx = (γ·dz − Σγdz/m − (x − μ)·Σγdz(x − μ)/(m(σ² + ε)))/√(σ² + ε)
-///
-/// - input, output [N·positions, C]: [N, C], or [N, H, W, C] with positions = H·W
-/// - γ, β [C]
-/// - m = positions·C/groups
-///
-/// One group is layer normalisation (Ba, Kiros, Hinton, 2016), over H, W and C with γ and β of each
-/// channel, as PyTorch's `GroupNorm(1, C)`, and on [N, C] its `LayerNorm(C)`; as many groups as
-/// channels are instance normalisation (Ulyanov, Vedaldi, Lempitsky, 2016); what lies between is
-/// group normalisation (Wu, He, 2018). Training and inference are the same, there are no running
-/// statistics, and no worker has to meet another: dγ and dβ are sums over samples, which travel
-/// with the other gradients. Where σ² + ε = 0 the output is exactly f(β + addend), and dx is 0.
-public final class GroupNorm: AddingLayer {
-    /// The name in messages and files: `layers.1`.
-    public let name: String
+/// - weight and bias (γ, β) [C] where it is affine
+public struct GroupNorm: Module {
+    /// How it works.
+    public var settings: GroupNormSettings
+    /// Whether γ is 0 at first, rather than 1.
+    public var startsAtZero: Bool
 
-    /// Values of one sample's output, C·positions.
-    public let outputs: Int
+    /// Layer, instance or group normalisation.
+    public init(_ settings: GroupNormSettings, startsAtZero: Bool = false) {
+        self.settings = settings
+        self.startsAtZero = startsAtZero
+    }
 
-    /// y, [N·positions, C].
-    public let output: Tensor
+    /// An activation behind it is part of its layer.
+    public var fusesActivation: Bool { true }
 
-    /// The other summand before the activation, [N·positions, C].
-    public var addend: Tensor?
+    private func groups(_ input: ImageShape) -> Int {
+        settings.grouping.count(ofChannels: input.channels)
+    }
 
-    private let channels: Int
-    private let groups: Int
-    private let positions: Int
-    private let epsilon: Double
-    private let activation: ActivationKind
-    private let replica: Replica
-    private let gradients: GradientAccumulator
-    private let scaleParameter: Parameter?
-    private let shiftParameter: Parameter?
-
-    /// μ and 1/√(σ² + ε) of every sample of the pass, [N, groups].
-    private let mean: UnsafeMutablePointer<Double>
-    private let inverseDeviation: UnsafeMutablePointer<Double>
-
-    /// dγ and dβ of each of this worker's shards, [shards, 2·C].
-    private let shardSums: UnsafeMutablePointer<Double>
-
-    /// Of the sample at hand: Σdz and Σdz(x − μ) [2·C]; coefficients [C]; dz [positions, C].
-    private let sums: UnsafeMutablePointer<Double>
-    private let meanHigh: Tensor
-    private let meanLow: Tensor
-    private let factor: Tensor
-    private let offset: Tensor
-    private let slope: Tensor
-    private let gradient: Tensor
-
-    /// γ where there is none: 1; β: 0.
-    private let ones: Tensor
-    private let zeros: Tensor
-
-    /// - Parameters:
-    ///   - groups: divides the channels; a group has two values of a sample at least.
-    ///   - activation: what follows at once, `.identity` for nothing.
-    ///   - positions: values a channel of one sample, H·W.
-    ///   - rows: the most samples of a pass on this worker.
-    ///   - scale: γ, among the parameters whose gradients are summed over the tree; nil for 1.
-    ///   - shift: β, likewise; nil for 0.
-    public init(
-        name: String, channels: Int, groups: Int, epsilon: Double = 1e-5,
-        activation: ActivationKind = .identity, positions: Int = 1, rows: Int,
-        scale: Parameter?, shift: Parameter?, replica: Replica, gradients: GradientAccumulator
-    ) {
-        precondition(
-            channels % groups == 0 && channels / groups * positions > 1,
-            "groups divide the channels and have two values")
-        precondition(
-            [scale, shift].allSatisfy {
-                $0.map { $0.range.upperBound <= replica.layout.reduced } ?? true
-            }, "γ and β lie among the summed gradients")
-        self.name = name
-        outputs = channels * positions
-        self.channels = channels
-        self.groups = groups
-        self.positions = positions
-        self.epsilon = epsilon
-        self.activation = activation
-        self.replica = replica
-        self.gradients = gradients
-        scaleParameter = scale
-        shiftParameter = shift
-        output = Tensor(rows: rows * positions, columns: channels)
-        func doubles(_ count: Int) -> UnsafeMutablePointer<Double> {
-            let memory = alignedAllocation(of: Double.self, count: count)
-            memory.initialize(repeating: 0, count: max(count, 1))
-            return memory
+    /// As the input, whose channels the groups divide, with two values each at least.
+    public func output(of input: ImageShape) throws(ModuleError) -> ImageShape {
+        let groups = groups(input)
+        guard input.channels % groups == 0 else {
+            throw .groupsDoNotDivide(channels: input.channels, groups: groups)
         }
-        mean = doubles(rows * groups)
-        inverseDeviation = doubles(rows * groups)
-        shardSums = doubles(gradients.shards * 2 * channels)
-        sums = doubles(2 * channels)
-        func vector() -> Tensor { Tensor(rows: 1, columns: channels) }
-        (meanHigh, meanLow, factor) = (vector(), vector(), vector())
-        (offset, slope) = (vector(), vector())
-        gradient = Tensor(rows: positions, columns: channels)
-        (ones, zeros) = (vector(), vector())
-        ones.pointer.update(repeating: 1, count: channels)
+        guard input.count / groups > 1 else { throw .singleValueGroup(groups: groups) }
+        return input
     }
 
-    deinit {
-        mean.deallocate()
-        inverseDeviation.deallocate()
-        shardSums.deallocate()
-        sums.deallocate()
+    /// γ and β, whose gradients are summed like those of weights.
+    public func tensors(at place: ModulePlace) -> [ModelLayout.Declaration] {
+        affineTensors(
+            settings.affine, channels: place.input.channels, isReduced: true,
+            startsAtZero: startsAtZero)
     }
 
-    /// Time counts as that of normalisations.
-    public var kind: LayerKind { .normalization }
-
-    /// Images come block by block.
-    public var samplesPerBlock: Int? {
-        positions > 1 ? imagesPerBlock(values: outputs) : nil
+    /// A `GroupNormLayer`.
+    public func layer(at place: ModulePlace, _ worker: WorkerContext) -> any Layer {
+        GroupNormLayer(
+            name: place.name, channels: place.input.channels, groups: groups(place.input),
+            epsilon: settings.epsilon, activation: place.fusion.activation,
+            positions: place.input.positions, rows: worker.rows,
+            scale: worker.parameter("weight", of: place, if: settings.affine),
+            shift: worker.parameter("bias", of: place, if: settings.affine),
+            replica: worker.replica, gradients: worker.gradients)
     }
 
-    /// dx may be written over dy.
-    public var worksInPlace: Bool { true }
+    // MARK: reference
 
-    /// dγ and dβ, unless there are none.
-    public var hasWeights: Bool { scaleParameter != nil }
-
-    /// dz is the addend's gradient, dx the input's.
-    public var separatesAddend: Bool { true }
-
-    private var scale: UnsafePointer<Float> {
-        UnsafePointer(
-            scaleParameter.map { replica.parameters + $0.range.lowerBound } ?? ones.pointer)
+    /// The values of each group in a sample, by their places.
+    private func members(_ place: ModulePlace) -> [[Int]] {
+        let (channels, groups) = (place.input.channels, groups(place.input))
+        var members = Array(repeating: [Int](), count: groups)
+        for i in 0..<place.input.count { members[i % channels * groups / channels].append(i) }
+        return members
     }
 
-    private var shift: UnsafePointer<Float> {
-        UnsafePointer(
-            shiftParameter.map { replica.parameters + $0.range.lowerBound } ?? zeros.pointer)
+    /// μ and √(σ² + ε) of some values of a row.
+    private func moments(
+        _ input: ReferenceMatrix, _ row: Int, _ members: [Int]
+    ) -> (mean: Double, deviation: Double) {
+        let m = Double(members.count)
+        let mean = members.reduce(0) { $0 + input[row, $1] } / m
+        let variance =
+            members.reduce(0) { $0 + (input[row, $1] - mean) * (input[row, $1] - mean) } / m
+        return (mean, (variance + settings.epsilon).squareRoot())
     }
 
-    /// y, of the block's rows.
-    public func forward(_ input: Tensor, _ block: Block, _ pass: Pass) {
-        for sample in block.rows {
-            let first = sample * outputs
-            groupMoments(
-                input: input.pointer + first, rows: positions, channels: channels, groups: groups,
-                mean: mean + sample * groups, variance: inverseDeviation + sample * groups,
-                pivots: factor.pointer, sums: sums)
-            inverseDeviations(
-                inverseDeviation + sample * groups, count: groups, epsilon: epsilon)
-            setCoefficients(ofSample: sample)
-            normalizeForward(
-                input: input.pointer + first, rows: positions, channels: channels,
-                meanHigh: meanHigh.pointer, meanLow: meanLow.pointer, factor: factor.pointer,
-                shift: shift, activation: activation, output: output.pointer + first,
-                addend: addend.map { UnsafePointer($0.pointer + first) })
-        }
-    }
-
-    private func setCoefficients(ofSample sample: Int) {
-        groupCoefficients(
-            mean: mean + sample * groups, inverseDeviation: inverseDeviation + sample * groups,
-            scale: scale, channels: channels, groups: groups, meanHigh: meanHigh.pointer,
-            meanLow: meanLow.pointer, factor: factor.pointer)
-    }
-
-    /// dx, of the block's rows, and their part of dγ and dβ; with an addend, dz over the output
-    /// gradient.
-    public func backward(
-        _ input: Tensor, _ outputGradient: Tensor, into inputGradient: Tensor?, _ block: Block,
-        _ pass: Pass
-    ) {
-        for position in block.shards {
-            let shard = pass.shardRows[position]
-            let rows = shard.clamped(to: block.rows)
-            let total = shardSums + position * 2 * channels
-            if rows.lowerBound == shard.lowerBound {
-                total.update(repeating: 0, count: 2 * channels)
-            }
-            for sample in rows {
-                backward(
-                    input, outputGradient, into: inputGradient, sample: sample, sums: total)
+    /// y = (x − μ)/√(σ² + ε)·γ + β, with the moments of the sample's group.
+    public func reference(
+        _ input: ReferenceMatrix, _ context: ReferenceContext
+    ) -> ReferenceMatrix {
+        let (scale, shift) = (context.scale, context.shift)
+        var output = input
+        for members in members(context.place) {
+            for row in 0..<input.rows {
+                let (mean, deviation) = moments(input, row, members)
+                for i in members {
+                    let c = i % scale.count
+                    output[row, i] = (input[row, i] - mean) / deviation * scale[c] + shift[c]
+                }
             }
         }
+        return output
     }
 
-    private func backward(
-        _ input: Tensor, _ outputGradient: Tensor, into inputGradient: Tensor?, sample: Int,
-        sums total: UnsafeMutablePointer<Double>
-    ) {
-        let first = sample * outputs
-        let x = UnsafePointer(input.pointer + first)
-        let dy = outputGradient.pointer + first
-        // What the addend's gradient is stays where it was; else dz is needed no longer than here.
-        let dz = addend != nil || activation == .identity ? dy : gradient.pointer
-        setCoefficients(ofSample: sample)
-        normalizeBackwardSums(
-            input: x, output: output.pointer + first, outputGradient: dy, rows: positions,
-            channels: channels, meanHigh: meanHigh.pointer, meanLow: meanLow.pointer,
-            activation: activation, sumGradient: sums, sumProduct: sums + channels, gradient: dz)
-        groupGradientCoefficients(
-            sumGradient: sums, sumProduct: sums + channels, scale: scale,
-            inverseDeviation: inverseDeviation + sample * groups, rows: positions,
-            channels: channels, groups: groups, offset: offset.pointer, slope: slope.pointer,
-            scaleGradient: total, shiftGradient: total + channels)
-        guard let inputGradient else { return }
-        normalizeGroupsBackward(
-            input: x, gradient: dz, rows: positions, channels: channels,
-            meanHigh: meanHigh.pointer, meanLow: meanLow.pointer, factor: factor.pointer,
-            offset: offset.pointer, slope: slope.pointer,
-            inputGradient: inputGradient.pointer + first)
-    }
-
-    /// dγ and dβ of every shard, to the accumulator.
-    public func backwardWeights(_ input: Tensor, _ outputGradient: Tensor, _ pass: Pass) {
-        contribute(scaleParameter, from: shardSums)
-        contribute(shiftParameter, from: shardSums + channels)
-    }
-
-    private func contribute(_ parameter: Parameter?, from sums: UnsafePointer<Double>) {
-        guard let parameter else { return }
-        gradients.accumulate(parameter.range) { position, destination in
-            let values = sums + 2 * position * channels
-            for c in 0..<channels { destination[c] = Float(values[c]) }
+    /// With x̂ = (x − μ)/σ, h = γ·dy and means over a sample's group:
+    ///
+    ///     dx = 1/σ·(h − mean(h) − x̂·mean(h·x̂)),  dγ = Σ dy·x̂,  dβ = Σ dy
+    public func referenceBackward(
+        _ outputGradient: ReferenceMatrix, input: ReferenceMatrix, output: ReferenceMatrix,
+        _ context: ReferenceContext
+    ) -> ReferenceGradients {
+        let scale = context.scale
+        var inputGradient = outputGradient
+        var scaleGradient = [Double](repeating: 0, count: scale.count)
+        var shiftGradient = scaleGradient
+        for members in members(context.place) {
+            let m = Double(members.count)
+            for row in 0..<input.rows {
+                let (mean, deviation) = moments(input, row, members)
+                var (sum, product) = (0.0, 0.0)
+                for i in members {
+                    let (g, c) = (outputGradient[row, i], i % scale.count)
+                    let normalized = (input[row, i] - mean) / deviation
+                    scaleGradient[c] += g * normalized
+                    shiftGradient[c] += g
+                    sum += g * scale[c]
+                    product += g * scale[c] * normalized
+                }
+                for i in members {
+                    let normalized = (input[row, i] - mean) / deviation
+                    inputGradient[row, i] =
+                        (outputGradient[row, i] * scale[i % scale.count] - sum / m
+                            - normalized * product / m) / deviation
+                }
+            }
         }
+        return ReferenceGradients(
+            inputGradient, ["weight": scaleGradient, "bias": shiftGradient])
     }
-}
-
-extension GroupNorm: ActivatedLayer {
-    package var activationKind: ActivationKind { activation }
 }

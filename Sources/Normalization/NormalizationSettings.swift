@@ -63,7 +63,7 @@ public struct BatchNormSettings: Hashable, Sendable {
     }
 }
 
-/// How normalisations are done that take each sample by itself; see ``GroupNorm``.
+/// How normalisations are done that take each sample by itself; see ``GroupNormLayer``.
 public struct GroupNormSettings: Hashable, Sendable {
     /// Which of a sample's channels share a mean and a variance.
     public enum Grouping: Hashable, Sendable {

@@ -139,15 +139,11 @@ public struct Benchmark: Sendable {
     /// backward, and, but for the first layer, inputs backward.
     public var operationsPerStep: Double {
         let batch = Double(plan.configuration.batch.size)
-        return plan.network.nodes.reduce(0) { total, node in
+        let network = plan.network
+        return network.nodes.reduce(0) { total, node in
             let passes = node.input == 0 ? 2.0 : 3
-            switch node.module {
-            case .linear(let inputs, let outputs, _, _):
-                return total + 2 * batch * Double(inputs * outputs) * passes
-            case .convolution(let shape, _, _):
-                return total + batch * Double(shape.operations) * passes
-            default: return total
-            }
+            let products = node.module.multiplyAdds(of: network.extents[node.input])
+            return total + 2 * batch * Double(products) * passes
         }
     }
 }

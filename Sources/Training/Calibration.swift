@@ -71,9 +71,7 @@ struct Population: Sendable {
         settings.unbiasedRunningVariance = true
         // Exact moments are those of all samples, whoever shares statistics in training.
         if method == .exact { settings.scope = .global }
-        network = NetworkSpecification(
-            name: plan.network.name, input: plan.network.input, classes: plan.network.classes,
-            nodes: plan.network.nodes, normalization: settings)
+        network = plan.network.normalizing(settings)
         replica = Replica(network.layout(shards: plan.shards))
         order = CalibrationOrder(plan, batches: batches, method)
     }
@@ -232,7 +230,7 @@ final class CalibrationWorker {
     private func measureLayers() throws {
         for layer in network.normalizations { layer.isCalibrating = false }
         for meeting in network.layers.meetings {
-            let layers = meeting.compactMap { $0 as? BatchNorm }
+            let layers = meeting.compactMap { $0 as? BatchNormLayer }
             for layer in layers { layer.isCalibrating = true }
             var moments = layers.map { PopulationMoments(channels: $0.channelCount) }
             try forEachBatch { pass in

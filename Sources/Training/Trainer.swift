@@ -34,9 +34,7 @@ public struct Trainer: Sendable {
     public init(_ plan: RunPlan) {
         self.plan = plan
         replica = Replica(plan.layout)
-        replica.initialize(
-            plan.initialization, seed: plan.configuration.seed,
-            zeroScales: plan.network.zeroScales)
+        replica.initialize(plan.initialization, seed: plan.configuration.seed)
         contribution = Contribution(
             count: plan.configuration.watch.nonFinite == .stop ? 0 : plan.layout.reduced)
         state = OptimizerState(

@@ -41,23 +41,19 @@ public final class ReferenceRun {
         self.plan = plan
         let configuration = plan.configuration
         let replica = Replica(plan.layout)
-        replica.initialize(
-            plan.initialization, seed: configuration.seed, zeroScales: plan.network.zeroScales)
-        let initial = replica.tensors
-        let architecture = ReferenceArchitecture(plan)
-        let parameters = initial.filter { tensor in
-            architecture.parameters.contains { $0.name == tensor.key }
-        }
+        replica.initialize(plan.initialization, seed: configuration.seed)
+        let names = Set(plan.layout.parameters.map(\.name))
+        let parameters = replica.tensors.filter { names.contains($0.key) }
         func trainer(rounding: Bool) -> ReferenceTrainer {
             ReferenceTrainer(
-                architecture,
+                plan.network, seed: configuration.seed,
                 optimizer: .init(plan.optimizer, decayAll: configuration.optimizer.decayAll),
                 labelSmoothing: configuration.loss.labelSmoothing,
                 parameters: parameters, roundsToFloat32: rounding)
         }
         self.trainer = trainer(rounding: false)
         rounded = trainer(rounding: true)
-        let hasEdges = architecture.nodes.contains { $0.module == .activation(.relu) }
+        let hasEdges = plan.network.nodes.contains { $0.module.hasEdge }
         edged = hasEdges ? trainer(rounding: false) : nil
         sampler = try EpochSampler(plan)
     }
@@ -146,58 +142,6 @@ extension ReferenceTrainer.Optimizer {
                 .lars(trustCoefficient: lars.trustCoefficient, epsilon: lars.epsilon),
                 momentum: lars.momentum, weightDecay: lars.weightDecay, decaysAll: decayAll,
                 clipNorm: clipNorm)
-        }
-    }
-}
-
-extension ReferenceArchitecture {
-    /// The network of a run.
-    init(_ plan: RunPlan) {
-        let seed = plan.configuration.seed
-        self.init(
-            inputs: plan.network.inputs,
-            nodes: plan.network.nodes.enumerated().map { index, node in
-                Node(
-                    name: node.name, module: Module(node.module, seed: seed, index: index),
-                    input: node.input, addend: node.addend)
-            }, normalization: Normalization(plan.configuration.model.normalization))
-    }
-}
-
-extension ReferenceArchitecture.Normalization {
-    fileprivate init?(_ normalization: RunConfiguration.Normalization) {
-        guard case .batch(let batch) = normalization else { return nil }
-        var momentum: Double?
-        if case .weight(let weight) = batch.momentum { momentum = weight }
-        self.init(
-            epsilon: batch.epsilon, momentum: momentum,
-            runningVarianceIsUnbiased: batch.runningVariance == .unbiased, isAffine: batch.affine)
-    }
-}
-
-extension ReferenceArchitecture.Module {
-    fileprivate init(_ module: NetworkSpecification.Module, seed: UInt64, index: Int) {
-        switch module {
-        case .linear(let inputs, let outputs, let bias, let positions):
-            self = .linear(inputs: inputs, outputs: outputs, hasBias: bias, positions: positions)
-        case .batchNorm(let channels, _, _): self = .batchNorm(channels: channels)
-        case .groupNorm(let settings, let channels, _, _):
-            self = .groupNorm(
-                channels: channels, groups: settings.grouping.count(ofChannels: channels),
-                epsilon: settings.epsilon, isAffine: settings.affine)
-        case .activation(let kind, _, _):
-            self = .activation(ReferenceActivation(rawValue: kind.rawValue) ?? .identity)
-        case .convolution(let shape, _, let bias): self = .convolution(shape, hasBias: bias)
-        case .maxPool(let shape): self = .maxPool(shape)
-        case .averagePool(let shape): self = .averagePool(shape)
-        case .globalAveragePool(let image): self = .globalAveragePool(channels: image.channels)
-        case .paddedShortcut(let image, let channels, let stride):
-            self = .paddedShortcut(image, channels: channels, stride: stride)
-        case .dropout(let rate, _, _):
-            self = .dropout(rate: rate, seed: seed, ordinal: index)
-        case .noise(let distribution, let ordinal, let channels, _):
-            self = .noise(distribution, seed: seed, ordinal: ordinal, channels: channels)
-        case .softmax: self = .softmax
         }
     }
 }

@@ -13,7 +13,7 @@ struct ActivationTests {
     func gradientCheck(kind: ActivationKind) throws {
         for (samples, columns) in [(1, 1), (7, 3), (5, 17), (9, 33)] {
             let shape = wholeShape(samples: samples, shards: 3)
-            let layer = Activation(name: "layers.1", kind, columns: columns, rows: samples)
+            let layer = ActivationLayer(name: "layers.1", kind, columns: columns, rows: samples)
             #expect(layer.outputs == columns)
             let input = normals(samples * columns, deviation: 2, index: 1)
             let outputGradient = normals(samples * columns, index: 2)
@@ -37,7 +37,7 @@ struct ActivationTests {
 
     @Test("a pass of fewer rows than planned leaves the others alone")
     func shortPass() throws {
-        let layer = Activation(name: "layers.1", .sigmoid, columns: 3, rows: 5)
+        let layer = ActivationLayer(name: "layers.1", .sigmoid, columns: 3, rows: 5)
         let input = tensor(normals(15, index: 1), columns: 3)
         let shape = wholeShape(samples: 2, shards: 2)
         let output = try LayerGraph(chain: [layer], shapes: [shape], inputSize: 3).forward(
@@ -57,7 +57,7 @@ struct ActivationTests {
                 return [
                     .parameter(
                         name: "\(name).weight", shape: [widths[index + 1], widths[index]],
-                        role: .weight(ordinal: index), isReduced: true),
+                        role: .weight, isReduced: true),
                     .parameter(
                         name: "\(name).bias", shape: [widths[index + 1]], role: .bias,
                         isReduced: true),
@@ -73,15 +73,15 @@ struct ActivationTests {
         let gradients = WorkerGradients(
             range: 0..<shards, of: shards, length: layout.length, memory: replica.gradient)
         let shape = wholeShape(samples: samples, shards: shards)
-        func linear(_ index: Int) throws -> Linear {
-            Linear(
+        func linear(_ index: Int) throws -> LinearLayer {
+            LinearLayer(
                 name: "layers.\(2 * index)", weight: parameters[2 * index],
                 bias: parameters[2 * index + 1], needsInputGradient: true, replica: replica,
                 gradients: gradients.accumulator, shapes: [shape])
         }
         let sequence = try LayerGraph(
             chain: [
-                try linear(0), Activation(name: "layers.1", .tanh, columns: 7, rows: samples),
+                try linear(0), ActivationLayer(name: "layers.1", .tanh, columns: 7, rows: samples),
                 try linear(1),
             ], shapes: [shape], inputSize: 5, needsInputGradient: true)
         #expect(sequence.outputs == 3)

@@ -9,7 +9,7 @@ struct DropoutTests {
     /// What the layer numbered `ordinal` drops of one batch in step `step`.
     private func mask(ordinal: Int, step: Int) throws -> [Float] {
         let (samples, columns) = (3, 40)
-        let layer = Dropout(
+        let layer = DropoutLayer(
             name: "dropout", rate: 0.5, seed: 7, ordinal: ordinal, columns: columns, rows: samples)
         let shape = wholeShape(samples: samples, shards: 2)
         let graph = try LayerGraph(chain: [layer], shapes: [shape], inputSize: columns)

@@ -16,7 +16,7 @@ struct InputLinearTests {
         init(inputs: Int, outputs: Int, bias: Bool) {
             var declarations = [
                 ModelLayout.Declaration.parameter(
-                    name: "weight", shape: [outputs, inputs], role: .weight(ordinal: 0),
+                    name: "weight", shape: [outputs, inputs], role: .weight,
                     isReduced: true, storage: .panels(positions: 1))
             ]
             if bias {
@@ -30,8 +30,9 @@ struct InputLinearTests {
             if let bias = self.bias { replica.setValues(normals(outputs, index: 2), of: bias) }
         }
 
-        func layer(_ gradients: GradientAccumulator, _ shape: BatchShape) throws -> InputLinear {
-            try InputLinear(
+        func layer(_ gradients: GradientAccumulator, _ shape: BatchShape) throws -> InputLinearLayer
+        {
+            try InputLinearLayer(
                 name: "layers.0", weight: weight, bias: bias, replica: replica,
                 gradients: gradients, shapes: [shape], sharesInputs: false)
         }
@@ -39,8 +40,8 @@ struct InputLinearTests {
 
     @Test("it suits whole panels, and no more than four of them")
     func suits() {
-        #expect([64, 128, 192, 256].allSatisfy { InputLinear.suits(outputs: $0) })
-        #expect(![10, 63, 65, 100, 320, 1024].contains { InputLinear.suits(outputs: $0) })
+        #expect([64, 128, 192, 256].allSatisfy { InputLinearLayer.suits(outputs: $0) })
+        #expect(![10, 63, 65, 100, 320, 1024].contains { InputLinearLayer.suits(outputs: $0) })
     }
 
     @Test("a weight in panels is the file's, each value in a place of its own")
@@ -49,7 +50,7 @@ struct InputLinearTests {
             let inputs = channels * positions
             let layout = ModelLayout([
                 .parameter(
-                    name: "weight", shape: [outputs, inputs], role: .weight(ordinal: 0),
+                    name: "weight", shape: [outputs, inputs], role: .weight,
                     isReduced: true, storage: .panels(positions: positions))
             ])
             let weight = layout.parameters[0]

@@ -28,7 +28,7 @@ struct LinearTests {
         init(inputs: Int, outputs: Int, bias: Bool) {
             var declarations: [ModelLayout.Declaration] = [
                 .parameter(
-                    name: "layers.0.weight", shape: [outputs, inputs], role: .weight(ordinal: 0),
+                    name: "layers.0.weight", shape: [outputs, inputs], role: .weight,
                     isReduced: true)
             ]
             if bias {
@@ -46,8 +46,8 @@ struct LinearTests {
         func layer(
             _ gradients: GradientAccumulator, _ shapes: [BatchShape],
             needsInputGradient: Bool = true
-        ) throws -> Linear {
-            Linear(
+        ) throws -> LinearLayer {
+            LinearLayer(
                 name: "layers.0", weight: weight, bias: bias,
                 needsInputGradient: needsInputGradient, replica: replica, gradients: gradients,
                 shapes: shapes)

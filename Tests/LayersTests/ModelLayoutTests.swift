@@ -9,12 +9,12 @@ struct ModelLayoutTests {
     /// A product, a normalisation over the whole batch, a product; nothing a multiple of 16.
     static let layout = ModelLayout([
         .parameter(
-            name: "layers.0.weight", shape: [5, 3], role: .weight(ordinal: 0), isReduced: true),
+            name: "layers.0.weight", shape: [5, 3], role: .weight, isReduced: true),
         .parameter(name: "layers.1.weight", shape: [5], role: .scale, isReduced: false),
         .parameter(name: "layers.1.bias", shape: [5], role: .shift, isReduced: false),
         .statistics(name: "layers.1", channels: 5),
         .parameter(
-            name: "layers.3.weight", shape: [17, 5], role: .weight(ordinal: 1), isReduced: true),
+            name: "layers.3.weight", shape: [17, 5], role: .weight, isReduced: true),
         .parameter(name: "layers.3.bias", shape: [17], role: .bias, isReduced: true),
     ])
 
@@ -59,7 +59,7 @@ struct ModelLayoutTests {
                 .parameter(
                     name: "bn.weight", shape: [5], role: .scale, isReduced: isReduced),
                 .parameter(
-                    name: "product.weight", shape: [5, 3], role: .weight(ordinal: 0),
+                    name: "product.weight", shape: [5, 3], role: .weight,
                     isReduced: true),
                 .parameter(
                     name: "product.bias", shape: [5], role: .bias, isReduced: true),
@@ -133,11 +133,11 @@ struct ModelLayoutTests {
         for parameter in Self.layout.parameters {
             let expected: [Float]
             switch parameter.role {
-            case .weight(let ordinal):
+            case .weight:
                 expected = initialization.values(
-                    shape: parameter.shape, seed: 9, ordinal: ordinal)
+                    shape: parameter.shape, seed: 9, ordinal: parameter.ordinal)
             case .scale: expected = Array(repeating: 1, count: parameter.range.count)
-            case .bias, .shift: expected = Array(repeating: 0, count: parameter.range.count)
+            case .bias, .shift, .other: expected = Array(repeating: 0, count: parameter.range.count)
             }
             #expect(replica.values(of: parameter) == expected)
         }

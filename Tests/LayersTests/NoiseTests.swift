@@ -8,8 +8,8 @@ import Testing
 struct NoiseTests {
     private let distribution = Noise.Distribution(mean: 0.5, deviation: 1.25, spread: 0.1)
 
-    private func noise(columns: Int, positions: Int = 1, rows: Int) -> Noise {
-        Noise(
+    private func noise(columns: Int, positions: Int = 1, rows: Int) -> NoiseLayer {
+        NoiseLayer(
             name: "noise", distribution, seed: 7, ordinal: 3, columns: columns,
             positions: positions, rows: rows)
     }

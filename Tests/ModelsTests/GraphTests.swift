@@ -168,15 +168,15 @@ struct GraphTests {
             "blocks", ImageShape(height: 32, width: 32, channels: 3)
         ) {
             try $0.convolution("conv1", channels: 16, kernel: 3, padding: 1)
-            $0.batchNorm("bn1")
-            $0.activation("relu1")
+            try $0.batchNorm("bn1")
+            try $0.activation("relu1")
             let first = $0.value
             try $0.convolution("conv2", channels: 16, kernel: 3, padding: 1)
-            $0.batchNorm("bn2")
-            $0.activation("relu2", adding: first)
-            try $0.maxPool("pool", size: 2)
-            $0.globalAveragePool("average")
-            $0.linear("fc", outputs: 5, bias: true)
+            try $0.batchNorm("bn2")
+            try $0.activation("relu2", adding: first)
+            try $0.add("pool", MaxPool(2))
+            try $0.add("average", GlobalAveragePool())
+            try $0.linear("fc", outputs: 5, bias: true)
         }
         let pass = PassCase(specification, samples: 22, shards: 4)
         let alone = try pass.run()

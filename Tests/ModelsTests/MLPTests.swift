@@ -94,7 +94,8 @@ struct MLPTests {
         let mlp = MLP(inputs: 784, hidden: [], classes: 10, placement: placement)
         #expect(Self.names(mlp) == ["layers.0.weight [10, 784]", "layers.0.bias [10]"])
         #expect(
-            mlp.specification.nodes.map(\.module) == [.linear(inputs: 784, outputs: 10, bias: true)]
+            mlp.specification.nodes
+                == [.init(name: "layers.0", module: Linear(10, bias: true), input: 0)]
         )
         #expect(!mlp.specification.isNormalized)
         #expect(mlp.specification.layout(shards: 2).parameterCount == 7850)

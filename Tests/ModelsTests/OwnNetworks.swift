@@ -18,28 +18,23 @@ enum OwnNetworks {
             NetworkBuilder(name, input: input, classes: outputs, normalization: settings)
         }
         var network = builder(1)
-        if !isFirst { network.activation("start", .identity) }
+        if !isFirst { try network.activation("start", .identity) }
         try build(&network)
         let (built, outputs) = (network.specification, network.value.shape.count)
         return NetworkSpecification(
-            name: name, input: input, classes: outputs, nodes: built.nodes,
-            normalization: built.normalization)
+            name: name, input: input, classes: outputs, nodes: built.nodes)
     }
 
     /// One convolution, of any geometry.
     static func convolution(_ shape: ConvolutionShape, bias: Bool) throws -> NetworkSpecification {
         let input = ImageShape(
             height: shape.inputHeight, width: shape.inputWidth, channels: shape.inputChannels)
-        let layout = Convolution.weightLayout(shape)
         return NetworkSpecification(
             name: "convolution", input: input, classes: shape.outputCount,
             nodes: [
-                .init(
-                    name: "start",
-                    module: .activation(
-                        .identity, channels: input.channels, positions: input.positions), input: 0),
-                .init(name: "conv", module: .convolution(shape, layout, bias: bias), input: 1),
-            ], normalization: BatchNormSettings())
+                .init(name: "start", module: Activation(.identity), input: 0),
+                .init(name: "conv", module: Conv(shape, bias: bias), input: 1),
+            ])
     }
 
     /// H ≠ W, channels that are no multiple of 16, strides, padding, dilation, groups, single pixels.
@@ -130,26 +125,26 @@ enum OwnNetworks {
     ) throws {
         let first = network.value
         try network.convolution("conv1", channels: channels, kernel: 3, stride: stride, padding: 1)
-        network.batchNorm("bn1")
-        network.activation("relu1")
+        try network.batchNorm("bn1")
+        try network.activation("relu1")
         try network.convolution("conv2", channels: channels, kernel: 3, padding: 1)
-        network.batchNorm("bn2")
+        try network.batchNorm("bn2")
         let main = network.value
         network.goOn(from: first)
         if stride > 1 && shortcut == .padding {
-            network.paddedShortcut("shortcut", channels: channels, stride: stride)
+            try network.add("shortcut", PaddedShortcut(channels, stride: stride))
         } else if stride > 1 {
             try network.convolution("downsample.0", channels: channels, kernel: 1, stride: stride)
-            network.batchNorm("downsample.1")
+            try network.batchNorm("downsample.1")
         }
         let addend = network.value
         network.goOn(from: main)
-        network.activation("relu2", adding: addend)
+        try network.activation("relu2", adding: addend)
     }
 
-    private static func norm(_ network: inout NetworkBuilder) {
-        network.batchNorm("bn")
-        network.activation("tanh", .tanh)
+    private static func norm(_ network: inout NetworkBuilder) throws {
+        try network.batchNorm("bn")
+        try network.activation("tanh", .tanh)
     }
 
     private static func image(_ height: Int, _ width: Int, _ channels: Int) -> ImageShape {
@@ -158,41 +153,41 @@ enum OwnNetworks {
 
     private static let all: [String: (ImageShape, BatchNormSettings?, Build)] = [
         "max-pool": (
-            image(7, 5, 19), nil, { try $0.maxPool("pool", size: 3, stride: 2, padding: 1) }
+            image(7, 5, 19), nil, { try $0.add("pool", MaxPool(3, stride: 2, padding: 1)) }
         ),
-        "max-pool-2": (image(5, 6, 16), nil, { try $0.maxPool("pool", size: 2) }),
+        "max-pool-2": (image(5, 6, 16), nil, { try $0.add("pool", MaxPool(2)) }),
         "relu before max-pool": (
             image(7, 5, 19), nil,
             {
-                $0.activation("relu")
-                try $0.maxPool("pool", size: 3, stride: 2, padding: 1)
+                try $0.activation("relu")
+                try $0.add("pool", MaxPool(3, stride: 2, padding: 1))
             }
         ),
         "relu before max-pool and a sum": (
             image(4, 6, 5), nil,
             {
-                $0.activation("relu")
+                try $0.activation("relu")
                 let rectified = $0.value
-                try $0.maxPool("pool", size: 3, stride: 1, padding: 1)
-                $0.activation("sum", .identity, adding: rectified)
+                try $0.add("pool", MaxPool(3, stride: 1, padding: 1))
+                try $0.activation("sum", .identity, adding: rectified)
             }
         ),
         "max-pool behind a convolution": (
             image(11, 12, 3), nil,
             {
                 try $0.convolution("conv", channels: 4, kernel: 5, bias: true)
-                try $0.maxPool("pool", size: 2)
+                try $0.add("pool", MaxPool(2))
             }
         ),
         "relu and max-pool behind convolutions": (
             image(19, 18, 3), nil,
             {
                 try $0.convolution("conv1", channels: 6, kernel: 5, bias: true)
-                $0.activation("relu1")
-                try $0.maxPool("pool1", size: 2)
+                try $0.activation("relu1")
+                try $0.add("pool1", MaxPool(2))
                 try $0.convolution("conv2", channels: 5, kernel: 5, padding: 1, bias: false)
-                $0.activation("relu2")
-                try $0.maxPool("pool2", size: 2)
+                try $0.activation("relu2")
+                try $0.add("pool2", MaxPool(2))
             }
         ),
         "max-pool and a sum behind a convolution": (
@@ -200,55 +195,55 @@ enum OwnNetworks {
             {
                 try $0.convolution("conv", channels: 3, kernel: 5, padding: 2, bias: true)
                 let convolved = $0.value
-                try $0.maxPool("pool", size: 3, stride: 1, padding: 1)
-                $0.activation("sum", .identity, adding: convolved)
+                try $0.add("pool", MaxPool(3, stride: 1, padding: 1))
+                try $0.activation("sum", .identity, adding: convolved)
             }
         ),
         "average-pool": (
-            image(6, 7, 5), nil, { try $0.averagePool("pool", size: 3, stride: 2, padding: 1) }
+            image(6, 7, 5), nil, { try $0.add("pool", AveragePool(3, stride: 2, padding: 1)) }
         ),
-        "global-average-pool": (image(3, 5, 21), nil, { $0.globalAveragePool("pool") }),
+        "global-average-pool": (image(3, 5, 21), nil, { try $0.add("pool", GlobalAveragePool()) }),
         "padded shortcut": (
-            image(5, 6, 3), nil, { $0.paddedShortcut("shortcut", channels: 8, stride: 2) }
+            image(5, 6, 3), nil, { try $0.add("shortcut", PaddedShortcut(8, stride: 2)) }
         ),
         "dropout": (
             image(3, 2, 5), nil,
             {
-                $0.dropout("dropout1", rate: 0.25)
-                $0.dropout("dropout2", rate: 0.5)
+                try $0.dropout("dropout1", rate: 0.25)
+                try $0.dropout("dropout2", rate: 0.5)
             }
         ),
         "flatten": (
             image(3, 2, 5), nil,
             {
-                $0.linear("fc1", outputs: 7)
-                $0.activation("tanh", .tanh)
-                $0.linear("fc2", outputs: 3)
+                try $0.linear("fc1", outputs: 7)
+                try $0.activation("tanh", .tanh)
+                try $0.linear("fc2", outputs: 3)
             }
         ),
-        "softmax": (image(1, 1, 19), nil, { $0.softmax("softmax") }),
+        "softmax": (image(1, 1, 19), nil, { try $0.add("softmax", Softmax()) }),
         "a norm behind softmax": (
             image(1, 1, 7), BatchNormSettings(),
             {
-                $0.linear("fc", outputs: 5, bias: true)
-                $0.softmax("softmax")
-                $0.batchNorm("bn")
+                try $0.linear("fc", outputs: 5, bias: true)
+                try $0.add("softmax", Softmax())
+                try $0.batchNorm("bn")
             }
         ),
         "norm-add-relu": (
             image(4, 3, 18), BatchNormSettings(),
             {
                 let first = $0.value
-                $0.batchNorm("bn")
-                $0.activation("relu", adding: first)
+                try $0.batchNorm("bn")
+                try $0.activation("relu", adding: first)
             }
         ),
-        "norm": (image(4, 3, 18), BatchNormSettings(), { norm(&$0) }),
-        "norm-7": (image(5, 3, 7), BatchNormSettings(), { norm(&$0) }),
-        "norm-20": (image(4, 5, 18), BatchNormSettings(), { norm(&$0) }),
-        "norm-64": (image(3, 3, 64), BatchNormSettings(), { norm(&$0) }),
-        "norm-flat": (image(1, 1, 37), BatchNormSettings(), { norm(&$0) }),
-        "norm-flat-36": (image(1, 1, 36), BatchNormSettings(), { norm(&$0) }),
+        "norm": (image(4, 3, 18), BatchNormSettings(), { try norm(&$0) }),
+        "norm-7": (image(5, 3, 7), BatchNormSettings(), { try norm(&$0) }),
+        "norm-20": (image(4, 5, 18), BatchNormSettings(), { try norm(&$0) }),
+        "norm-64": (image(3, 3, 64), BatchNormSettings(), { try norm(&$0) }),
+        "norm-flat": (image(1, 1, 37), BatchNormSettings(), { try norm(&$0) }),
+        "norm-flat-36": (image(1, 1, 36), BatchNormSettings(), { try norm(&$0) }),
         "block-identity": (
             image(5, 6, 17), BatchNormSettings(),
             { try block(&$0, channels: 17, stride: 1, .projection) }
@@ -266,8 +261,8 @@ enum OwnNetworks {
             {
                 let first = $0.value
                 try $0.convolution("conv", channels: 5, kernel: 3, padding: 1)
-                $0.activation("tanh", .tanh, adding: first)
-                $0.linear("fc", outputs: 4)
+                try $0.activation("tanh", .tanh, adding: first)
+                try $0.linear("fc", outputs: 4)
             }
         ),
         "one value, two readers": (
@@ -276,50 +271,50 @@ enum OwnNetworks {
                 try $0.convolution("conv1", channels: 6, kernel: 3, padding: 1)
                 let shared = $0.value
                 try $0.convolution("conv2", channels: 6, kernel: 3, padding: 1)
-                $0.batchNorm("bn2")
-                $0.activation("tanh", .tanh, adding: shared)
-                try $0.averagePool("pool", size: 2)
-                $0.linear("fc", outputs: 3, bias: true)
+                try $0.batchNorm("bn2")
+                try $0.activation("tanh", .tanh, adding: shared)
+                try $0.add("pool", AveragePool(2))
+                try $0.linear("fc", outputs: 3, bias: true)
             }
         ),
         "a normalised value, two readers": (
             image(4, 5, 4), BatchNormSettings(),
             {
                 try $0.convolution("conv1", channels: 5, kernel: 3, padding: 1)
-                $0.batchNorm("bn1")
+                try $0.batchNorm("bn1")
                 let shared = $0.value
                 try $0.convolution("conv2", channels: 5, kernel: 3, padding: 1)
-                $0.batchNorm("bn2")
-                $0.activation("tanh", .tanh, adding: shared)
-                $0.globalAveragePool("pool")
-                $0.linear("fc", outputs: 3, bias: true)
+                try $0.batchNorm("bn2")
+                try $0.activation("tanh", .tanh, adding: shared)
+                try $0.add("pool", GlobalAveragePool())
+                try $0.linear("fc", outputs: 3, bias: true)
             }
         ),
         "norms in a row": (
             image(3, 3, 6), BatchNormSettings(),
             {
-                $0.batchNorm("bn1")
-                $0.batchNorm("bn2")
-                $0.activation("tanh", .tanh)
-                $0.batchNorm("bn3")
+                try $0.batchNorm("bn1")
+                try $0.batchNorm("bn2")
+                try $0.activation("tanh", .tanh)
+                try $0.batchNorm("bn3")
             }
         ),
         "first a norm": (
             image(4, 3, 7), BatchNormSettings(),
             {
-                $0.batchNorm("bn1")
-                $0.activation("tanh", .tanh)
+                try $0.batchNorm("bn1")
+                try $0.activation("tanh", .tanh)
                 try $0.convolution("conv", channels: 4, kernel: 3)
-                $0.linear("fc", outputs: 3, bias: true)
+                try $0.linear("fc", outputs: 3, bias: true)
             }
         ),
         "first a convolution": (
             image(6, 5, 3), BatchNormSettings(),
             {
                 try $0.convolution("conv", channels: 16, kernel: 3, stride: 2, padding: 1)
-                $0.batchNorm("bn")
-                $0.activation("relu")
-                $0.linear("fc", outputs: 3, bias: true)
+                try $0.batchNorm("bn")
+                try $0.activation("relu")
+                try $0.linear("fc", outputs: 3, bias: true)
             }
         ),
         "residual chain": (image(6, 6, 4), BatchNormSettings(), { try chain(&$0, .projection) }),
@@ -340,24 +335,24 @@ enum OwnNetworks {
             let first = network.value
             try network.convolution(
                 "\(number).conv1", channels: channels, kernel: 3, stride: stride, padding: 1)
-            network.batchNorm("\(number).bn1")
-            network.activation("\(number).tanh1", .tanh)
+            try network.batchNorm("\(number).bn1")
+            try network.activation("\(number).tanh1", .tanh)
             try network.convolution("\(number).conv2", channels: channels, kernel: 3, padding: 1)
-            network.batchNorm("\(number).bn2")
+            try network.batchNorm("\(number).bn2")
             let main = network.value
             network.goOn(from: first)
             if stride > 1 && shortcut == .padding {
-                network.paddedShortcut("\(number).shortcut", channels: channels, stride: stride)
+                try network.add("\(number).shortcut", PaddedShortcut(channels, stride: stride))
             } else if stride > 1 {
                 try network.convolution(
                     "\(number).downsample.0", channels: channels, kernel: 1, stride: stride)
-                network.batchNorm("\(number).downsample.1")
+                try network.batchNorm("\(number).downsample.1")
             }
             let addend = network.value
             network.goOn(from: main)
-            network.activation("\(number).tanh2", .tanh, adding: addend)
+            try network.activation("\(number).tanh2", .tanh, adding: addend)
         }
-        network.globalAveragePool("pool")
-        network.linear("fc", outputs: 3, bias: true)
+        try network.add("pool", GlobalAveragePool())
+        try network.linear("fc", outputs: 3, bias: true)
     }
 }

@@ -66,7 +66,7 @@ struct PassCase: Sendable {
                 switch parameter.role {
                 case .weight: (0.0, (6 / fan).squareRoot())
                 case .scale: (1.0, 0.25)
-                case .bias, .shift: (0.0, 0.25)
+                case .bias, .shift, .other: (0.0, 0.25)
                 }
             replica.setValues(
                 formula(parameter.shape.count, key: key + number).map {

@@ -91,6 +91,7 @@ struct PassingValueTests {
         for (samples, shards, threads) in [(7, 4, 1), (7, 4, 3), (4, 6, 2)] {
             let pass = PassCase(try Self.network(name), samples: samples, shards: shards)
             let specification = pass.specification
+            let lowering = Lowering(specification, shards: 1)
             let reference = pass.makeReference().forward(doubles(pass.input))
             try inNetwork(pass, threads: threads) { network, communicator in
                 let mine = communicator.world.shards(ofWorker: communicator.worker, of: shards)
@@ -110,7 +111,7 @@ struct PassingValueTests {
                     let index = try #require(
                         specification.nodes.firstIndex { $0.name == layer.name })
                     let expected =
-                        reference[(specification.fusedActivation(ofNode: index) ?? index) + 1]
+                        reference[(lowering.fusedActivation(ofNode: index) ?? index) + 1]
                     let scale = expected.map(abs).max() ?? 1
                     for position in shape.shardRows.indices.reversed() {
                         try network.layers.restoreOutput(ofNode: node, shard: position, training)

@@ -43,6 +43,27 @@ struct ReferenceNetwork {
         parameters["\(node.name).\(suffix)"]
     }
 
+    private func ordinal(ofNode index: Int) -> Int {
+        specification.places(shards: 1)[index].ordinal
+    }
+
+    // MARK: modules that are tested by themselves
+
+    private func matrix(_ values: [Double]) -> ReferenceMatrix {
+        ReferenceMatrix(rows: samples, columns: values.count / samples, values: values)
+    }
+
+    private func context(_ node: NetworkSpecification.Node, _ index: Int) -> ReferenceContext {
+        let prefix = node.name + "."
+        let own = parameters.filter { $0.key.hasPrefix(prefix) }.map {
+            (String($0.key.dropFirst(prefix.count)), $0.value)
+        }
+        return ReferenceContext(
+            specification.places(shards: 1)[index],
+            parameters: Dictionary(uniqueKeysWithValues: own),
+            step: mode == .training ? step : nil, seed: seed)
+    }
+
     // MARK: forward
 
     /// All values: the input, and what each node gives.
@@ -60,8 +81,10 @@ struct ReferenceNetwork {
         _ node: NetworkSpecification.Node, _ index: Int, _ x: [Double], addend: [Double]?
     ) -> [Double] {
         let weight = parameter(node, "weight") ?? []
+        let image = specification.extents[node.input]
         switch node.module {
-        case .linear(let inputs, let outputs, _, let positions):
+        case let linear as Linear:
+            let (inputs, outputs, positions) = (image.count, linear.outputs, image.positions)
             let bias = parameter(node, "bias")
             return (0..<samples * outputs).map { i in
                 let (row, output) = (i / outputs * inputs, i % outputs * inputs)
@@ -69,7 +92,8 @@ struct ReferenceNetwork {
                     $0 + x[row + Self.imageIndex($1, inputs, positions)] * weight[output + $1]
                 }
             }
-        case .batchNorm(let channels, _, _):
+        case is BatchNorm:
+            let channels = image.channels
             var y = x
             forEachChannel(node, x, channels: channels) { channel in
                 for i in channel.indices {
@@ -77,7 +101,8 @@ struct ReferenceNetwork {
                 }
             }
             return y
-        case .groupNorm(let settings, let channels, let positions, _):
+        case let norm as GroupNorm:
+            let (settings, channels, positions) = (norm.settings, image.channels, image.positions)
             let scale = weight.isEmpty ? Array(repeating: 1, count: channels) : weight
             let shift = parameter(node, "bias") ?? Array(repeating: 0, count: channels)
             return (0..<samples).flatMap {
@@ -87,39 +112,46 @@ struct ReferenceNetwork {
                     epsilon: settings.epsilon, scale: scale, shift: shift, activation: .identity
                 ).output
             }
-        case .activation(let kind, _, _):
+        case let activation as Activation:
+            let kind = activation.kind
             let sum = addend.map { zip(x, $0).map(+) } ?? x
             return sum.map { activateReference($0, kind) }
-        case .convolution(let shape, _, _):
+        case let conv as Conv:
+            let shape = conv.shape(over: image)
             let bias = parameter(node, "bias") ?? Array(repeating: 0, count: shape.outputChannels)
             return ConvolutionReference.forward(
                 shape, images: samples, input: x, weight: weight, bias: bias)
-        case .maxPool(let shape):
+        case let pool as MaxPool:
+            let shape = pool.window.shape(over: image)
             let none = [Double](repeating: 0, count: samples * shape.outputCount)
             return PoolingReference.maximum(
                 shape, images: samples, input: x, outputGradient: none
             ).output
-        case .averagePool(let shape):
+        case let pool as AveragePool:
+            let shape = pool.window.shape(over: image)
             let none = [Double](repeating: 0, count: samples * shape.outputCount)
             return PoolingReference.average(
                 shape, images: samples, input: x, outputGradient: none
             ).output
-        case .globalAveragePool(let image):
+        case is GlobalAveragePool:
             var y = [Double](repeating: 0, count: samples * image.channels)
             for i in x.indices { y[Self.pooled(i, image)] += x[i] / Double(image.positions) }
             return y
-        case .paddedShortcut(let image, let channels, let stride):
+        case let shortcut as PaddedShortcut:
+            let (channels, stride) = (shortcut.channels, shortcut.stride)
             var y = [Double](repeating: 0, count: samples * image.shortcutCount(channels, stride))
             image.forEachShortcut(samples, channels, stride) { y[$1] = x[$0] }
             return y
-        case .dropout(let rate, _, _):
-            return zip(x, mask(index, rate, count: x.count)).map { $0 * $1 }
-        case .noise(let noise, let ordinal, let channels, _):
+        case let dropout as Dropout:
+            return zip(x, mask(index, dropout.rate, count: x.count)).map { $0 * $1 }
+        case let noise as Noise:
+            let (ordinal, channels) = (ordinal(ofNode: index), image.channels)
             return x.indices.map { i in
-                let drawn = drawn(noise, ordinal, i, of: x.count, channels)
+                let drawn = drawn(noise.distribution, ordinal, i, of: x.count, channels)
                 return drawn.factor * x[i] + drawn.summand
             }
-        case .softmax(let classes): return softmax(x, classes)
+        case is Softmax: return softmax(x, image.channels)
+        default: return node.module.reference(matrix(x), context(node, index)).values
         }
     }
 
@@ -249,8 +281,10 @@ struct ReferenceNetwork {
             let name = "\(node.name).\(suffix)"
             if self.parameters[name] != nil { parameters[name] = gradient }
         }
+        let image = specification.extents[node.input]
         switch node.module {
-        case .linear(let inputs, let outputs, _, let positions):
+        case let linear as Linear:
+            let (inputs, outputs, positions) = (image.count, linear.outputs, image.positions)
             var weightGradient = [Double](repeating: 0, count: weight.count)
             var biasGradient = [Double](repeating: 0, count: outputs)
             for (i, gradient) in dy.enumerated() {
@@ -264,7 +298,8 @@ struct ReferenceNetwork {
             }
             set("weight", weightGradient)
             set("bias", biasGradient)
-        case .batchNorm(let channels, _, _):
+        case is BatchNorm:
+            let channels = image.channels
             var scaleGradient = [Double](repeating: 0, count: channels)
             var shiftGradient = scaleGradient
             forEachChannel(node, x, channels: channels) { channel in
@@ -282,7 +317,8 @@ struct ReferenceNetwork {
             }
             set("weight", scaleGradient)
             set("bias", shiftGradient)
-        case .groupNorm(let settings, let channels, let positions, _):
+        case let norm as GroupNorm:
+            let (settings, channels, positions) = (norm.settings, image.channels, image.positions)
             let scale = weight.isEmpty ? Array(repeating: 1, count: channels) : weight
             var scaleGradient = [Double](repeating: 0, count: channels)
             var shiftGradient = scaleGradient
@@ -305,40 +341,52 @@ struct ReferenceNetwork {
             }
             set("weight", scaleGradient)
             set("bias", shiftGradient)
-        case .activation(let kind, _, _):
+        case let activation as Activation:
+            let kind = activation.kind
             return zip(y, dy).map {
                 activateBackwardReference(output: $0, outputGradient: $1, kind)
             }
-        case .convolution(let shape, _, _):
+        case let conv as Conv:
+            let shape = conv.shape(over: image)
             let result = ConvolutionReference.backward(
                 shape, images: samples, input: x, weight: weight, outputGradient: dy)
             set("weight", result.weight)
             set("bias", result.bias)
             return result.input
-        case .maxPool(let shape):
+        case let pool as MaxPool:
+            let shape = pool.window.shape(over: image)
             return PoolingReference.maximum(
                 shape, images: samples, input: x, outputGradient: dy
             ).inputGradient
-        case .averagePool(let shape):
+        case let pool as AveragePool:
+            let shape = pool.window.shape(over: image)
             return PoolingReference.average(
                 shape, images: samples, input: x, outputGradient: dy
             ).inputGradient
-        case .globalAveragePool(let image):
+        case is GlobalAveragePool:
             for i in dx.indices { dx[i] = dy[Self.pooled(i, image)] / Double(image.positions) }
-        case .paddedShortcut(let image, let channels, let stride):
+        case let shortcut as PaddedShortcut:
+            let (channels, stride) = (shortcut.channels, shortcut.stride)
             image.forEachShortcut(samples, channels, stride) { dx[$0] += dy[$1] }
-        case .dropout(let rate, _, _):
-            return zip(dy, mask(index, rate, count: x.count)).map { $0 * $1 }
-        case .noise(let noise, let ordinal, let channels, _):
+        case let dropout as Dropout:
+            return zip(dy, mask(index, dropout.rate, count: x.count)).map { $0 * $1 }
+        case let noise as Noise:
+            let (ordinal, channels) = (ordinal(ofNode: index), image.channels)
             return dy.indices.map {
-                dy[$0] * drawn(noise, ordinal, $0, of: dy.count, channels).factor
+                dy[$0] * drawn(noise.distribution, ordinal, $0, of: dy.count, channels).factor
             }
-        case .softmax(let classes):
+        case is Softmax:
+            let classes = image.channels
             let p = softmax(x, classes)
             return p.indices.map { i in
                 let row = i / classes * classes..<i / classes * classes + classes
                 return p[i] * (dy[i] - row.reduce(0) { $0 + dy[$1] * p[$1] })
             }
+        default:
+            let result = node.module.referenceBackward(
+                matrix(dy), input: matrix(x), output: matrix(y), context(node, index))
+            for (name, values) in result.parameters { set(name, values) }
+            return result.input.values
         }
         return dx
     }

@@ -172,7 +172,7 @@ struct InitialWeightTests {
     private func replica(_ network: ResNet, seed: UInt64 = 3) throws -> Replica {
         let specification = try network.specification()
         let replica = Replica(specification.layout(shards: 4))
-        replica.initialize(.he(gain: 1), seed: seed, zeroScales: specification.zeroScales)
+        replica.initialize(.he(gain: 1), seed: seed)
         return replica
     }
 
@@ -224,17 +224,22 @@ struct InitialWeightTests {
             let network = try ResNet(
                 kind, zeroInitializesBlocks: true, input: StateDictTests.small, classes: 10
             ).specification()
-            #expect(network.zeroScales.count == blocks)
-            #expect(network.zeroScales.allSatisfy { $0.hasSuffix(".\(last).weight") })
+            let scales = network.layout(shards: 4).parameters.filter { $0.role == .scale }
+            let zero = Set(scales.filter { $0.start == 0 }.map(\.name))
+            #expect(zero.count == blocks)
+            #expect(zero.allSatisfy { $0.hasSuffix(".\(last).weight") })
             guard kind == .resnet20 else { continue }
             let replica = Replica(network.layout(shards: 4))
-            replica.initialize(.he(gain: 1), seed: 3, zeroScales: network.zeroScales)
+            replica.initialize(.he(gain: 1), seed: 3)
             for parameter in replica.layout.parameters where parameter.role == .scale {
-                let start: Float = network.zeroScales.contains(parameter.name) ? 0 : 1
+                let start: Float = zero.contains(parameter.name) ? 0 : 1
                 #expect(replica.values(of: parameter).allSatisfy { $0 == start })
             }
         }
         let plain = ResNet(.resnet20, input: StateDictTests.small, classes: 10)
-        #expect(try plain.specification().zeroScales.isEmpty)
+        let scales = try plain.specification().layout(shards: 4).parameters.filter {
+            $0.role == .scale
+        }
+        #expect(scales.allSatisfy { $0.start == 1 })
     }
 }

@@ -94,7 +94,7 @@ struct BatchNormTests {
         "gradients are central differences of the outputs", arguments: ActivationKind.allCases)
     func gradientCheck(activation: ActivationKind) throws {
         for (statistics, scope) in [
-            (BatchNorm.Statistics.batch, StatisticsScope.global), (.batch, .group(2)),
+            (BatchNormLayer.Statistics.batch, StatisticsScope.global), (.batch, .group(2)),
             (.frozen, .global),
         ] {
             var layer = LayerCase(samples: 9, positions: 2, channels: 3, shards: 4)

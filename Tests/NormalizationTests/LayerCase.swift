@@ -14,7 +14,7 @@ struct LayerCase: Sendable {
     var channels: Int
     var shards: Int
     var settings = BatchNormSettings()
-    var statistics = BatchNorm.Statistics.batch
+    var statistics = BatchNormLayer.Statistics.batch
     var activation = ActivationKind.identity
     var mode = Mode.training
     var needsInputGradient = true
@@ -132,7 +132,7 @@ struct LayerCase: Sendable {
         let pass = Pass(mode, shape)
         let reduction = GradientReduction(
             communicator, shards: shards, length: layout.reduced, result: replica.gradient)
-        let layer = BatchNorm(
+        let layer = BatchNormLayer(
             name: "bn", channels: channels, settings: settings, statistics: statistics,
             activation: activation, positions: positions, ordinal: 0, shards: shards,
             rows: range.count,
@@ -188,7 +188,7 @@ struct LayerCase: Sendable {
 
     /// What the training loop does with the metrics: sums over groups for running statistics.
     private func shareStatistics(
-        _ layer: BatchNorm, _ communicator: Communicator, _ pass: Pass
+        _ layer: BatchNormLayer, _ communicator: Communicator, _ pass: Pass
     ) throws -> StatisticsReduction? {
         let length = layer.sharedStatisticsLength
         guard length > 0 else { return nil }

@@ -24,7 +24,7 @@ struct ScaleInvarianceTests {
         let (samples, inputs, channels, shards) = (30, 13, 19, 4)
         let layout = ModelLayout([
             .parameter(
-                name: "product.weight", shape: [channels, inputs], role: .weight(ordinal: 0),
+                name: "product.weight", shape: [channels, inputs], role: .weight,
                 isReduced: true),
             .parameter(name: "bn.weight", shape: [channels], role: .scale, isReduced: false),
             .parameter(name: "bn.bias", shape: [channels], role: .shift, isReduced: false),
@@ -59,10 +59,10 @@ struct ScaleInvarianceTests {
                 }, merges: reduction.merges, depth: reduction.depth, largest: channels)
             let layers = try LayerGraph(
                 chain: [
-                    Linear(
+                    LinearLayer(
                         name: "product", weight: weight, bias: nil, needsInputGradient: true,
                         replica: replica, gradients: gradients, shapes: [shape]),
-                    BatchNorm(
+                    BatchNormLayer(
                         name: "bn", channels: channels, settings: BatchNormSettings(epsilon: 0),
                         activation: .tanh, ordinal: 0, shards: shards, rows: rows.count,
                         placement: .init(scale: scale, shift: shift, running: layout.statistics[0]),

@@ -44,17 +44,11 @@ struct CalibrationTests {
         }
         let tensors = trainer.replica.tensors
         var found: [String: [Double]] = [:]
-        for node in plan.network.nodes {
-            let weight = tensors["\(node.name).weight"]
-            let bias = tensors["\(node.name).bias"]
-            switch node.module {
-            case .linear(let inputs, let outputs, _, _):
-                x = referenceLinear(
-                    x,
-                    weight: ReferenceMatrix(rows: outputs, columns: inputs, values: weight ?? []),
-                    bias: bias)
-            case .batchNorm(let channels, _, _):
-                let moments = groups.map { ReferenceMoments(of: x, rows: $0) }
+        for (node, place) in zip(plan.network.nodes, plan.network.places(shards: 1)) {
+            var moments: [ReferenceMoments] = []
+            if let norm = node.module as? BatchNorm {
+                let channels = place.input.channels
+                moments = norm.referenceMoments(x, groups, at: place)
                 func average(_ value: (ReferenceMoments, Int) -> Double) -> [Double] {
                     (0..<channels).map { c in
                         moments.reduce(0) {
@@ -67,14 +61,11 @@ struct CalibrationTests {
                     let m = Double(group.rows.count)
                     return group.variance[c] * (method == .paper ? m / (m - 1) : 1)
                 }
-                x = referenceBatchNorm(
-                    x, moments, scale: weight ?? Array(repeating: 1, count: channels),
-                    shift: bias ?? Array(repeating: 0, count: channels),
-                    epsilon: plan.network.normalization.epsilon)
-            case .activation(let kind, _, _):
-                x = x.map((ReferenceActivation(rawValue: kind.rawValue) ?? .identity).value)
-            default: break
             }
+            var parameters: [String: [Double]] = [:]
+            for name in ["weight", "bias"] { parameters[name] = tensors["\(node.name).\(name)"] }
+            x = node.module.reference(
+                x, ReferenceContext(place, parameters: parameters, moments: moments))
         }
         return found
     }
@@ -163,9 +154,8 @@ struct CalibrationTests {
         let paper = try Self.recalibrated(plan, trained, .paper, batches: 1)[0].trainer.replica
         let exact = try Self.recalibrated(plan, trained, .exact, batches: 1)[0].trainer.replica
         let positions = Dictionary(
-            uniqueKeysWithValues: plan.network.nodes.compactMap { node -> (String, Int)? in
-                guard case .batchNorm(_, let positions, _) = node.module else { return nil }
-                return (node.name, positions)
+            uniqueKeysWithValues: plan.network.places(shards: plan.shards).map {
+                ($0.name, $0.input.positions)
             })
         for entry in plan.layout.statistics {
             let m = Double(20 * (positions[entry.name] ?? 0))

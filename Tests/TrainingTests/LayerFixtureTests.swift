@@ -60,7 +60,7 @@ private struct LayerRun: Sendable {
                 fixture.tensor(fixture.outputGradient, mine), pass)
             inputGradient.set(mine, try #require(gradient))
             try part.reduction.sum { _ in }
-            for case let layer as BatchNorm in layers.layers where communicator.thread == 0 {
+            for case let layer as BatchNormLayer in layers.layers where communicator.thread == 0 {
                 layer.commit(shared: nil, samples: fixture.shape[0])
             }
             try communicator.barrier()
@@ -122,7 +122,7 @@ private struct LayerPart {
             switch module {
             case "Linear":
                 layers.append(
-                    Linear(
+                    LinearLayer(
                         name: name,
                         weight: try #require(replica.layout.parameter("\(name).weight")),
                         bias: replica.layout.parameter("\(name).bias"), needsInputGradient: true,
@@ -132,7 +132,7 @@ private struct LayerPart {
                 isFused = activation != nil
                 let running = replica.layout.statistics.first { $0.name == name }
                 layers.append(
-                    BatchNorm(
+                    BatchNormLayer(
                         name: name, channels: try #require(running).channels,
                         settings: BatchNormSettings(), activation: activation ?? .identity,
                         positions: positions, ordinal: 0, shards: shards, rows: samples.count,
@@ -145,7 +145,7 @@ private struct LayerPart {
                 guard !isFused else { continue }
                 let kind = try #require(ActivationKind(rawValue: module.lowercased()))
                 layers.append(
-                    Activation(
+                    ActivationLayer(
                         name: name, kind, columns: fixture.shape.last!, positions: positions,
                         rows: samples.count))
             }
@@ -169,7 +169,7 @@ extension LayerFixture {
                 declarations.append(
                     .parameter(
                         name: "\(name).weight", shape: [outputs, shape.last!],
-                        role: .weight(ordinal: 0), isReduced: true))
+                        role: .weight, isReduced: true))
                 if bias != nil {
                     declarations.append(
                         .parameter(

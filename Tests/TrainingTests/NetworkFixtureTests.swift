@@ -70,7 +70,7 @@ struct NetworkFixture: Sendable {
                 switch parameter.role {
                 case .weight: (0.0, (6 / Double(fan)).squareRoot())
                 case .scale: (1.0, 0.25)
-                case .bias, .shift: (0.0, 0.25)
+                case .bias, .shift, .other: (0.0, 0.25)
                 }
             replica.setValues(
                 formula(parameter.shape.count, key: results.key + number).map {

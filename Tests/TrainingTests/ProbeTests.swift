@@ -1,6 +1,7 @@
 import Collectives
 import Configuration
 import Datasets
+import Layers
 import Models
 import Synchronization
 import TensorCore
@@ -135,17 +136,15 @@ struct ProbeTests {
             (0..<784).map { Double(input.pointer[row * 784 + $0]) }
         }
         let labels = (0..<24).map { plan.split.training.label(at: $0) }
-        let architecture = ReferenceArchitecture(plan)
         let initial = Trainer(plan).replica.tensors
         func pass(_ parameters: [String: [Double]]) -> ReferenceTrainer.Pass {
             ReferenceTrainer(
-                architecture, optimizer: .init(.sgd(nesterov: false), momentum: 0),
+                plan.network, optimizer: .init(.sgd(nesterov: false), momentum: 0),
                 parameters: parameters
             ).pass(rows: rows, labels: labels)
         }
-        let parameters = initial.filter { tensor in
-            architecture.parameters.contains { $0.name == tensor.key }
-        }
+        let names = plan.layout.parameters.map(\.name)
+        let parameters = initial.filter { names.contains($0.key) }
         let whole = pass(parameters)
         for (layer, width) in [(0, 37), (1, 9)] {
             // Nodes are Linear, BN, activation, or Linear, activation, BN.
@@ -158,7 +157,7 @@ struct ProbeTests {
             let actual = numbers(try line("activations")[name], ["p15", "p50", "p85"])
             #expect(relativeDifference(actual, expected) < 1e-5)
             if activation != "relu" {
-                let unit = (0..<24).map { whole.activated[node]![$0 * width] }
+                let unit = (0..<24).map { whole.outputs[node - 1][$0 * width] }
                 let inputs = numbers(try line("unit inputs")[name], ["p15", "p50", "p85"])
                 #expect(relativeDifference(inputs, percentiles(unit)) < 1e-4)
             }

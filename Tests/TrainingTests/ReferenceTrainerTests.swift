@@ -1,3 +1,9 @@
+import Kernels
+import Layers
+import Models
+import Normalization
+import TensorCore
+import TestSupport
 import Testing
 
 @testable import Training
@@ -85,10 +91,10 @@ struct ReferenceTrainerTests {
         "gradients agree with central differences, with uneven and empty groups",
         arguments: ["before", "after", "none"], ["sigmoid", "tanh", "relu"])
     func centralDifferences(placement: String, activation: String) throws {
-        let architecture = ReferenceArchitecture(
-            widths: [5, 7, 3, 4], activation: ReferenceActivation(rawValue: activation)!,
-            normalization: ReferenceArchitecture.Placement(rawValue: placement)
-                .map { .init(placement: $0) })
+        let network = MLP(
+            widths: [5, 7, 3, 4], activation: activation, placement: placement,
+            BatchNormSettings()
+        ).specification
         var generator = SeededGenerator(state: 5)
         func random(_ count: Int) -> [Double] {
             (0..<count).map { _ in Double.random(in: -1...1, using: &generator) }
@@ -97,12 +103,14 @@ struct ReferenceTrainerTests {
         let labels = (0..<11).map { _ in Int.random(in: 0..<4, using: &generator) }
         let groups = [0..<4, 4..<4, 4..<11]
         var parameters: [String: [Double]] = [:]
-        for (name, count) in architecture.parameters { parameters[name] = random(count) }
+        for tensor in network.layout(shards: 1).parameters {
+            parameters[tensor.name] = random(tensor.shape.count)
+        }
         func loss(_ parameters: [String: [Double]]) -> Double {
-            ReferenceTrainer(architecture, parameters: parameters)
+            ReferenceTrainer(network, parameters: parameters)
                 .pass(rows: rows, labels: labels, groups: groups).loss
         }
-        let gradients = ReferenceTrainer(architecture, parameters: parameters)
+        let gradients = ReferenceTrainer(network, parameters: parameters)
             .pass(rows: rows, labels: labels, groups: groups).gradients
         // Central differences err by h² ≈ 1e-10 of the third derivative and 1e-16 / h by rounding.
         let h = 1e-5
@@ -121,11 +129,14 @@ struct ReferenceTrainerTests {
     @Test("running statistics weigh groups by their rows, biased or unbiased, and skip empty ones")
     func runningStatistics() {
         func statistics(unbiased: Bool, momentum: Double?, steps: Int = 1) -> [[Double]] {
-            let architecture = ReferenceArchitecture(
-                widths: [1, 1, 2], activation: .sigmoid,
-                normalization: .init(momentum: momentum, runningVarianceIsUnbiased: unbiased))
+            let network = MLP(
+                widths: [1, 1, 2], activation: "sigmoid", placement: "before",
+                BatchNormSettings(
+                    average: momentum.map { .momentum($0) } ?? .cumulative,
+                    unbiasedRunningVariance: unbiased)
+            ).specification
             var trainer = ReferenceTrainer(
-                architecture,
+                network,
                 parameters: [
                     "layers.0.weight": [1], "layers.1.weight": [1], "layers.1.bias": [0],
                     "layers.3.weight": [0, 0], "layers.3.bias": [0, 0],
@@ -161,20 +172,27 @@ struct ReferenceTrainerTests {
         let result = referenceSoftmaxCrossEntropy(logits, [1, 0], 0)
         #expect(result.loss == 500)
         #expect(result.gradient.values == [0.5, -0.5, 0, 0])
-        #expect(ReferenceActivation.sigmoid.value(-1000) == 0)
-        #expect(ReferenceActivation.sigmoid.value(1000) == 1)
+        let place = ModulePlace(
+            name: "sigmoid", input: ImageShape(height: 1, width: 1, channels: 2),
+            output: ImageShape(height: 1, width: 1, channels: 2))
+        let large = ReferenceMatrix(rows: 1, columns: 2, values: [-1000, 1000])
+        #expect(Activation(.sigmoid).reference(large, ReferenceContext(place)).values == [0, 1])
     }
 
     @Test("a step of 60 samples of 784-128-128-128-10 takes less than 50 ms of a core")
     func speed() {
-        let architecture = ReferenceArchitecture(
-            widths: [784, 128, 128, 128, 10], activation: .sigmoid, normalization: .init())
+        let network = MLP(
+            widths: [784, 128, 128, 128, 10], activation: "sigmoid", placement: "before",
+            BatchNormSettings()
+        ).specification
         var generator = SeededGenerator(state: 3)
         var parameters: [String: [Double]] = [:]
-        for (name, count) in architecture.parameters {
-            parameters[name] = (0..<count).map { _ in Double.random(in: -1...1, using: &generator) }
+        for tensor in network.layout(shards: 1).parameters {
+            parameters[tensor.name] = (0..<tensor.shape.count).map { _ in
+                Double.random(in: -1...1, using: &generator)
+            }
         }
-        var trainer = ReferenceTrainer(architecture, parameters: parameters)
+        var trainer = ReferenceTrainer(network, parameters: parameters)
         let rows = (0..<60).map { _ in
             (0..<784).map { _ in Double.random(in: 0...1, using: &generator) }
         }
@@ -186,6 +204,20 @@ struct ReferenceTrainerTests {
             return processorTime() - start
         }.min()!
         #expect(best < 0.05)
+    }
+}
+
+extension MLP {
+    /// Layers of these widths, from the input's to the classes; "none" is no normalisation.
+    fileprivate init(
+        widths: [Int], activation: String, placement: String, _ normalization: BatchNormSettings
+    ) {
+        self.init(
+            inputs: widths[0], hidden: Array(widths[1..<widths.count - 1]),
+            classes: widths[widths.count - 1],
+            activation: ActivationKind(rawValue: activation)!,
+            placement: Placement(rawValue: placement) ?? .before,
+            normalization: placement == "none" ? nil : normalization)
     }
 }
 
@@ -203,13 +235,12 @@ extension MLPFixture {
 
     func trainer(_ optimizer: ReferenceTrainer.Optimizer? = nil) -> ReferenceTrainer {
         ReferenceTrainer(
-            ReferenceArchitecture(
-                widths: widths, activation: ReferenceActivation(rawValue: activation)!,
-                normalization: ReferenceArchitecture.Placement(rawValue: placement).map {
-                    .init(
-                        placement: $0, epsilon: epsilon, momentum: runningMomentum,
-                        isAffine: isAffine)
-                }),
+            MLP(
+                widths: widths, activation: activation, placement: placement,
+                BatchNormSettings(
+                    average: runningMomentum.map { .momentum($0) } ?? .cumulative,
+                    epsilon: epsilon, affine: isAffine)
+            ).specification,
             optimizer: optimizer ?? referenceOptimizer, labelSmoothing: labelSmoothing,
             parameters: initial)
     }
@@ -232,51 +263,43 @@ extension LayerFixture {
         initial["layers.\(index).\(name)"]
     }
 
-    fileprivate func forward(_ index: Int, _ module: String, _ x: ReferenceMatrix)
-        -> ReferenceMatrix
-    {
-        switch module {
-        case "Linear":
-            referenceLinear(
-                x, weight: weight(index, columns: x.columns), bias: parameter(index, "bias"))
-        case "BatchNorm1d", "BatchNorm2d":
-            referenceBatchNorm(
-                x, [ReferenceMoments(of: x, rows: 0..<x.rows)], scale: parameter(index, "weight")!,
-                shift: parameter(index, "bias")!, epsilon: 1e-5)
-        default: x.map(ReferenceActivation(rawValue: module.lowercased())!.value)
-        }
+    /// The module, and what its formula is taken with.
+    private func module(
+        _ index: Int, _ name: String, _ x: ReferenceMatrix
+    ) -> (any Module, ReferenceContext) {
+        var parameters: [String: [Double]] = [:]
+        for name in ["weight", "bias"] { parameters[name] = parameter(index, name) }
+        let module: any Module =
+            switch name {
+            case "Linear": Linear(parameters["weight"]!.count / x.columns)
+            case "BatchNorm1d", "BatchNorm2d": BatchNorm()
+            default: Activation(ActivationKind(rawValue: name.lowercased())!)
+            }
+        let extent = ImageShape(height: 1, width: 1, channels: x.columns)
+        return (
+            module,
+            ReferenceContext(
+                ModulePlace(name: "layers.\(index)", input: extent, output: extent),
+                parameters: parameters, moments: [ReferenceMoments(of: x, rows: 0..<x.rows)])
+        )
+    }
+
+    fileprivate func forward(
+        _ index: Int, _ name: String, _ x: ReferenceMatrix
+    ) -> ReferenceMatrix {
+        let (module, context) = module(index, name, x)
+        return module.reference(x, context)
     }
 
     fileprivate func backward(
-        _ index: Int, _ module: String, _ gradient: ReferenceMatrix, input: ReferenceMatrix,
+        _ index: Int, _ name: String, _ gradient: ReferenceMatrix, input: ReferenceMatrix,
         output: ReferenceMatrix, _ gradients: inout [String: [Double]]
     ) -> ReferenceMatrix {
-        switch module {
-        case "Linear":
-            let backward = referenceLinearBackward(
-                gradient, input: input, weight: weight(index, columns: input.columns))
-            gradients["layers.\(index).weight"] = backward.weightGradient.values
-            if parameter(index, "bias") != nil {
-                gradients["layers.\(index).bias"] = backward.biasGradient
-            }
-            return backward.inputGradient
-        case "BatchNorm1d", "BatchNorm2d":
-            let backward = referenceBatchNormBackward(
-                gradient, input: input, [ReferenceMoments(of: input, rows: 0..<input.rows)],
-                scale: parameter(index, "weight")!, epsilon: 1e-5)
-            gradients["layers.\(index).weight"] = backward.scaleGradient
-            gradients["layers.\(index).bias"] = backward.shiftGradient
-            return backward.inputGradient
-        default:
-            let activation = ReferenceActivation(rawValue: module.lowercased())!
-            return ReferenceMatrix(
-                rows: gradient.rows,
-                zip(gradient.values, output.values).map { $0 * activation.derivative(ofValue: $1) })
+        let (module, context) = module(index, name, input)
+        let result = module.referenceBackward(gradient, input: input, output: output, context)
+        for (name, values) in result.parameters where context.parameters[name] != nil {
+            gradients["layers.\(index).\(name)"] = values
         }
-    }
-
-    private func weight(_ index: Int, columns: Int) -> ReferenceMatrix {
-        let values = parameter(index, "weight")!
-        return ReferenceMatrix(rows: values.count / columns, values)
+        return result.input
     }
 }

@@ -319,7 +319,7 @@ final class ShardAudit {
     /// The run's normalisations that take the batch's statistics, those that repeat them, and where
     /// their part of `kept` and `again` begins.
     private func forEachNormalization(
-        _ body: (_ live: BatchNorm, _ repeated: BatchNorm, _ place: Int) -> Void
+        _ body: (_ live: BatchNormLayer, _ repeated: BatchNormLayer, _ place: Int) -> Void
     ) {
         var place = worker.metricsLength
         for (live, repeated) in zip(worker.network.normalizations, network.normalizations)

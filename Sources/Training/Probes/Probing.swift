@@ -50,7 +50,7 @@ final class Probing {
             let count = min(Self.mostUnits, layer.outputs)
             var input = node.input
             // Noise stands behind a normalisation: this is what that one takes, as without noise.
-            if input > 0, nodes[input - 1].layer is Noise {
+            if input > 0, nodes[input - 1].layer is NoiseLayer {
                 input = nodes[nodes[input - 1].input - 1].input
             }
             return Probed(

@@ -6,7 +6,7 @@ public import TensorCore
 /// - input [rows, in], output [rows, out]
 /// - weight [out, in] (kept as [in, out] in memory), bias [out] or none
 /// - backward: dx = dy·W; dW = dyᵀ·x and db = Σ dy, for each shard, summed over the tree.
-public final class Linear: Layer {
+public final class LinearLayer: Layer {
     /// The name in messages and files: `layers.0`.
     public let name: String
 
@@ -98,7 +98,7 @@ public final class Linear: Layer {
     }
 }
 
-extension Linear: TeamProduct {
+extension LinearLayer: TeamProduct {
     package var columns: (input: Int, output: Int) { (inputs, outputs) }
 
     package var slices: [Range<Int>] {

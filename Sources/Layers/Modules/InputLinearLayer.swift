@@ -13,7 +13,7 @@ public import TensorCore
 /// of the rank (`computesPanels`), reads and updates no other part of the weight, and passes on the
 /// others' rows of the output, which are few. Each of them then needs the rank's inputs. The bits
 /// are the same: a row of a product does not depend on who computes it, nor on its neighbours.
-public final class InputLinear: Layer {
+public final class InputLinearLayer: Layer {
     /// The name in messages and files: `layers.0`.
     public let name: String
 
@@ -211,7 +211,7 @@ public final class InputLinear: Layer {
     }
 }
 
-extension InputLinear: TeamProduct {
+extension InputLinearLayer: TeamProduct {
     package var columns: (input: Int, output: Int) { (inputs, outputs) }
 
     package var slices: [Range<Int>] {

@@ -2,7 +2,7 @@ import Collectives
 import TensorCore
 
 // What a shard contributes to statistics, kept and computed again: see `ShardAudit` in Training.
-extension BatchNorm {
+extension BatchNormLayer {
     /// Float64 values that a shard contributes: mean and M2, then Σdz and Σdz(x − μ); 0 for a frozen
     /// layer, whose sums travel with the gradients.
     package var contributionLength: Int { statistics == .batch ? 4 * channels : 0 }

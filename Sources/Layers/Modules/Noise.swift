@@ -1,18 +1,8 @@
+import Glibc
 public import TensorCore
 
-/// Moves and scales all values at random in training: what puts distributions in motion again behind
-/// a batch normalisation.
-///
-///     y = s·x + m,  s from N(σ, spread²),  m uniform in μ ± spread
-///     μ uniform in ± mean,  σ uniform in 1…deviation, anew for each channel in each step
-///     dx = s·dy
-///
-/// All draws are pure functions of (seed, step, layer, channel or the sample's place in the global
-/// batch, position): the same in every world. Inference is without noise. Santurkar, Tsipras, Ilyas,
-/// Madry, "How does batch normalization help optimization?", 2018, "noisy" BatchNorm.
-///
-/// - input, output [N, C] or [N·H·W, C]
-public final class Noise: Layer {
+/// Moves and scales all values at random in training: see ``NoiseLayer``.
+public struct Noise: Module {
     /// Where the values' factors and summands come from.
     public struct Distribution: Hashable, Sendable {
         /// The largest |μ|; 0 or more.
@@ -30,6 +20,83 @@ public final class Noise: Layer {
         }
     }
 
+    /// Of factors and summands.
+    public var distribution: Distribution
+
+    /// Noise.
+    public init(_ distribution: Distribution) { self.distribution = distribution }
+
+    /// A `NoiseLayer`.
+    public func layer(at place: ModulePlace, _ worker: WorkerContext) -> any Layer {
+        NoiseLayer(
+            name: place.name, distribution, seed: worker.seed, ordinal: place.ordinal,
+            columns: place.input.channels, positions: place.input.positions, rows: worker.rows)
+    }
+
+    /// y = s·x + m.
+    public func reference(
+        _ input: ReferenceMatrix, _ context: ReferenceContext
+    ) -> ReferenceMatrix {
+        guard let step = context.step else { return input }
+        let noise = draw(input, context, step)
+        return input.times(noise.factor) + noise.summand
+    }
+
+    /// dx = s·dy.
+    public func referenceBackward(
+        _ outputGradient: ReferenceMatrix, input: ReferenceMatrix, output: ReferenceMatrix,
+        _ context: ReferenceContext
+    ) -> ReferenceGradients {
+        guard let step = context.step else { return ReferenceGradients(outputGradient) }
+        return ReferenceGradients(outputGradient.times(draw(input, context, step).factor))
+    }
+
+    /// s and m.
+    private func draw(
+        _ input: ReferenceMatrix, _ context: ReferenceContext, _ step: Int
+    ) -> (factor: ReferenceMatrix, summand: ReferenceMatrix) {
+        func stream(_ sample: Int) -> CounterRandom {
+            CounterRandom(
+                seed: context.seed, purpose: .noise, step: step, layer: context.place.ordinal,
+                sample: sample)
+        }
+        let (ofChannels, spread) = (stream(CounterRandom.noSample), distribution.spread)
+        var (factor, summand) = (input, input)
+        for row in 0..<input.rows {
+            let random = stream(row)
+            for column in 0..<input.columns {
+                let c = column % context.place.input.channels
+                let mean = ofChannels.uniform(
+                    in: -distribution.mean...distribution.mean, at: 2 * c)
+                let deviation = ofChannels.uniform(in: 1...distribution.deviation, at: 2 * c + 1)
+                // Four numbers serve two columns.
+                let start = column / 2 * 4
+                let angle = 2 * Double.pi * random.uniform(at: start + 1)
+                let normal =
+                    (-2 * log(1 - random.uniform(at: start))).squareRoot()
+                    * (column % 2 == 0 ? cos(angle) : sin(angle))
+                factor[row, column] = deviation + spread * normal
+                summand[row, column] =
+                    mean + random.uniform(in: -spread...spread, at: start + 2 + column % 2)
+            }
+        }
+        return (factor, summand)
+    }
+}
+
+/// Moves and scales all values at random in training: what puts distributions in motion again behind
+/// a batch normalisation.
+///
+///     y = s·x + m,  s from N(σ, spread²),  m uniform in μ ± spread
+///     μ uniform in ± mean,  σ uniform in 1…deviation, anew for each channel in each step
+///     dx = s·dy
+///
+/// All draws are pure functions of (seed, step, layer, channel or the sample's place in the global
+/// batch, position): the same in every world. Inference is without noise. Santurkar, Tsipras, Ilyas,
+/// Madry, "How does batch normalization help optimization?", 2018, "noisy" BatchNorm.
+///
+/// - input, output [N, C] or [N·H·W, C]
+public final class NoiseLayer: Layer {
     /// The name in messages.
     public let name: String
 
@@ -41,7 +108,7 @@ public final class Noise: Layer {
 
     /// How many images a block should have; nil for values without positions.
     public let samplesPerBlock: Int?
-    private let distribution: Distribution
+    private let distribution: Noise.Distribution
     private let seed: UInt64
     private let ordinal: Int
     private let channels: Int
@@ -59,7 +126,7 @@ public final class Noise: Layer {
     ///   - positions: values a channel of one sample, H·W.
     ///   - rows: the most samples of a pass.
     public init(
-        name: String, _ distribution: Distribution, seed: UInt64, ordinal: Int, columns: Int,
+        name: String, _ distribution: Noise.Distribution, seed: UInt64, ordinal: Int, columns: Int,
         positions: Int = 1, rows: Int
     ) {
         precondition(

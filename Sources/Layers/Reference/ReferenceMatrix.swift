@@ -1,33 +1,37 @@
 /// A Float64 matrix `[rows, columns]`, row by row: plain loops, meant to be read.
-struct ReferenceMatrix: Equatable {
-    let rows: Int
-    let columns: Int
-    var values: [Double]
+public struct ReferenceMatrix: Equatable {
+    /// Its extents.
+    public let rows: Int, columns: Int
+    /// Row by row.
+    public var values: [Double]
 
-    init(rows: Int, columns: Int, values: [Double]) {
+    /// A matrix of these values.
+    public init(rows: Int, columns: Int, values: [Double]) {
         precondition(values.count == rows * columns, "a matrix's extents and values differ")
         self.rows = rows
         self.columns = columns
         self.values = values
     }
 
-    init(rows: Int, columns: Int) {
+    /// Zeros.
+    public init(rows: Int, columns: Int) {
         self.init(
             rows: rows, columns: columns, values: [Double](repeating: 0, count: rows * columns))
     }
 
-    subscript(row: Int, column: Int) -> Double {
+    /// A value.
+    public subscript(row: Int, column: Int) -> Double {
         get { values[row * columns + column] }
         set { values[row * columns + column] = newValue }
     }
 
     /// The same values in rows of `columns`: [N, H·W·C] as [N·H·W, C], and back.
-    func asRows(of columns: Int) -> ReferenceMatrix {
+    public func asRows(of columns: Int) -> ReferenceMatrix {
         ReferenceMatrix(rows: values.count / columns, columns: columns, values: values)
     }
 
     /// Each row [positions, C] as [C, positions]: an image flattened as files count.
-    func channelsFirst(positions: Int) -> ReferenceMatrix {
+    public func channelsFirst(positions: Int) -> ReferenceMatrix {
         guard positions > 1 else { return self }
         let channels = columns / positions
         var result = self
@@ -40,31 +44,31 @@ struct ReferenceMatrix: Equatable {
     }
 
     /// The inverse of `channelsFirst`.
-    func channelsLast(positions: Int) -> ReferenceMatrix {
+    public func channelsLast(positions: Int) -> ReferenceMatrix {
         channelsFirst(positions: columns / positions)
     }
 
     /// The sum of two of the same shape.
-    static func + (a: ReferenceMatrix, b: ReferenceMatrix) -> ReferenceMatrix {
+    public static func + (a: ReferenceMatrix, b: ReferenceMatrix) -> ReferenceMatrix {
         var sum = a
         for i in sum.values.indices { sum.values[i] += b.values[i] }
         return sum
     }
 
     /// The product of two of the same shape, value by value.
-    func times(_ other: ReferenceMatrix) -> ReferenceMatrix {
+    public func times(_ other: ReferenceMatrix) -> ReferenceMatrix {
         var product = self
         for i in product.values.indices { product.values[i] *= other.values[i] }
         return product
     }
 
     /// The same shape, `function` of each value.
-    func map(_ function: (Double) -> Double) -> ReferenceMatrix {
+    public func map(_ function: (Double) -> Double) -> ReferenceMatrix {
         ReferenceMatrix(rows: rows, columns: columns, values: values.map(function))
     }
 
     /// [columns, rows].
-    var transposed: ReferenceMatrix {
+    public var transposed: ReferenceMatrix {
         var result = ReferenceMatrix(rows: columns, columns: rows)
         for i in 0..<rows {
             for j in 0..<columns { result[j, i] = self[i, j] }
@@ -73,7 +77,7 @@ struct ReferenceMatrix: Equatable {
     }
 
     /// Σ over the rows: one value a column.
-    var columnSums: [Double] {
+    public var columnSums: [Double] {
         var sums = [Double](repeating: 0, count: columns)
         for i in 0..<rows {
             for j in 0..<columns { sums[j] += self[i, j] }
@@ -82,7 +86,7 @@ struct ReferenceMatrix: Equatable {
     }
 
     /// The product a·b: `[a.rows, b.columns]`.
-    static func * (a: ReferenceMatrix, b: ReferenceMatrix) -> ReferenceMatrix {
+    public static func * (a: ReferenceMatrix, b: ReferenceMatrix) -> ReferenceMatrix {
         precondition(a.columns == b.rows, "matrices do not fit")
         var product: [Double] = []
         product.reserveCapacity(a.rows * b.columns)

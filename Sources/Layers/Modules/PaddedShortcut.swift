@@ -1,5 +1,68 @@
 public import TensorCore
 
+/// A shortcut without parameters to a smaller, wider image: see ``PaddedShortcutLayer``.
+public struct PaddedShortcut: Module {
+    /// Channels of the output.
+    public var channels: Int
+    /// Rows and columns from one that is taken to the next.
+    public var stride: Int
+
+    /// A shortcut.
+    public init(_ channels: Int, stride: Int) {
+        self.channels = channels
+        self.stride = stride
+    }
+
+    /// ⌈H / stride⌉×⌈W / stride⌉×K.
+    public func output(of input: ImageShape) -> ImageShape {
+        PaddedShortcutLayer.output(of: input, channels: channels, stride: stride)
+    }
+
+    /// A `PaddedShortcutLayer`.
+    public func layer(at place: ModulePlace, _ worker: WorkerContext) -> any Layer {
+        PaddedShortcutLayer(
+            name: place.name, input: place.input, channels: channels, stride: stride,
+            rows: worker.rows)
+    }
+
+    /// Every `stride`-th pixel, with zeros for the new channels on both sides.
+    public func reference(
+        _ input: ReferenceMatrix, _ context: ReferenceContext
+    ) -> ReferenceMatrix {
+        let sources = sources(context.place.input)
+        return ReferenceMatrix(
+            rows: input.rows, columns: sources.count,
+            values: (0..<input.rows).flatMap { row in
+                sources.map { $0.map { input[row, $0] } ?? 0 }
+            })
+    }
+
+    /// The gradient of the pixels that were taken; the others have none.
+    public func referenceBackward(
+        _ outputGradient: ReferenceMatrix, input: ReferenceMatrix, output: ReferenceMatrix,
+        _ context: ReferenceContext
+    ) -> ReferenceGradients {
+        var result = ReferenceMatrix(rows: input.rows, columns: input.columns)
+        for (index, source) in sources(context.place.input).enumerated() {
+            guard let source else { continue }
+            for row in 0..<input.rows { result[row, source] = outputGradient[row, index] }
+        }
+        return ReferenceGradients(result)
+    }
+
+    /// For each value of the output: where it comes from; nil for a zero.
+    private func sources(_ input: ImageShape) -> [Int?] {
+        let output = output(of: input)
+        let padding = (channels - input.channels) / 2
+        return (0..<output.count).map { index in
+            let (pixel, channel) = (index / channels, index % channels - padding)
+            guard channel >= 0 && channel < input.channels else { return nil }
+            let (row, column) = (pixel / output.width * stride, pixel % output.width * stride)
+            return (row * input.width + column) * input.channels + channel
+        }
+    }
+}
+
 /// The shortcut without parameters where a residual network halves its images and widens them:
 /// every second row and column, and zeros for the new channels, half in front, half behind.
 ///
@@ -7,7 +70,7 @@ public import TensorCore
 /// leaves open where the zeros go; both sides alike is what is usual for CIFAR.
 ///
 /// - input [N·H·W, C], output [N·⌈H / stride⌉·⌈W / stride⌉, K]
-public final class PaddedShortcut: Layer {
+public final class PaddedShortcutLayer: Layer {
     /// The name in messages.
     public let name: String
 

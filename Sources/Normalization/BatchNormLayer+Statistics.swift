@@ -4,7 +4,7 @@ import Layers
 import TensorCore
 
 // The collectives of BN: what each is for, and what is made of it.
-extension BatchNorm {
+extension BatchNormLayer {
     /// Mean and M2 of the block's parts of its shards.
     func observeMoments(_ input: Tensor, _ block: Block, _ pass: Pass) {
         for (position, index) in block.parts {

@@ -1,5 +1,51 @@
 public import TensorCore
 
+/// Sets a share of all values to zero in training: see ``DropoutLayer``.
+public struct Dropout: Module {
+    /// The share, 0 ≤ rate < 1.
+    public var rate: Double
+
+    /// Dropout of a share of all values.
+    public init(_ rate: Double) { self.rate = rate }
+
+    /// A `DropoutLayer`.
+    public func layer(at place: ModulePlace, _ worker: WorkerContext) -> any Layer {
+        DropoutLayer(
+            name: place.name, rate: rate, seed: worker.seed, ordinal: place.index,
+            columns: place.input.channels, positions: place.input.positions, rows: worker.rows)
+    }
+
+    /// y = x·m / (1 − rate).
+    public func reference(
+        _ input: ReferenceMatrix, _ context: ReferenceContext
+    ) -> ReferenceMatrix {
+        mask(input, context).map(input.times) ?? input
+    }
+
+    /// dx = dy·m / (1 − rate).
+    public func referenceBackward(
+        _ outputGradient: ReferenceMatrix, input: ReferenceMatrix, output: ReferenceMatrix,
+        _ context: ReferenceContext
+    ) -> ReferenceGradients {
+        ReferenceGradients(mask(input, context).map(outputGradient.times) ?? outputGradient)
+    }
+
+    /// 0, or 1 / (1 − rate), for each value; nil in inference.
+    private func mask(_ input: ReferenceMatrix, _ context: ReferenceContext) -> ReferenceMatrix? {
+        guard let step = context.step else { return nil }
+        var mask = input
+        for row in 0..<input.rows {
+            let random = CounterRandom(
+                seed: context.seed, purpose: .dropout, step: step, layer: context.place.index,
+                sample: row)
+            for column in 0..<input.columns {
+                mask[row, column] = random.uniform(at: column) < rate ? 0 : 1 / (1 - rate)
+            }
+        }
+        return mask
+    }
+}
+
 /// Sets a share of all values to zero in training, and scales the others up to make up for it.
 ///
 ///     y = x·m / (1 − rate),  m = 1 with probability 1 − rate, else 0
@@ -9,7 +55,7 @@ public import TensorCore
 /// "Dropout: a simple way to prevent neural networks from overfitting", 2014.
 ///
 /// - input, output [N, C] or [N·H·W, C]
-public final class Dropout: Layer {
+public final class DropoutLayer: Layer {
     /// The name in messages.
     public let name: String
 

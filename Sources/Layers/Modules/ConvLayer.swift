@@ -11,7 +11,7 @@ public import TensorCore
 ///
 /// With max pooling right behind it, which `PooledConvolution` knows how to share work with, the output
 /// is the pooled one, [N·H″·W″, K].
-public final class Convolution2D: ShardwiseLayer, SharingLayer, PackingLayer {
+public final class ConvLayer: ShardwiseLayer, SharingLayer, PackingLayer {
     /// The name in messages and files: `conv1`.
     public let name: String
 
