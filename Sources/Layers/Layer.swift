@@ -159,6 +159,9 @@ public enum LayerKind: Hashable, Sendable {
 /// A layer is confined to its worker's thread and owns its output and what backward needs; it reads
 /// its parameters in the rank's replica and adds its gradients to the worker's accumulator. A
 /// ``LayerGraph`` calls it, block by block.
+///
+/// Tensors that it is given have the values of sample n from n times as many on as a sample has, but not
+/// always in rows of its own: an image may come as one row.
 public protocol Layer: AnyObject {
     /// The name in messages and files: `layers.0`.
     var name: String { get }
