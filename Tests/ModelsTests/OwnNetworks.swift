@@ -221,6 +221,32 @@ enum OwnNetworks {
                 try $0.linear("fc2", outputs: 3)
             }
         ),
+        "prelu": (
+            image(4, 3, 5), nil,
+            {
+                try $0.add("prelu1", PReLU())
+                try $0.add("prelu2", PReLU(perChannel: true))
+            }
+        ),
+        "prelu behind a norm, two readers": (
+            image(5, 6, 3), BatchNormSettings(),
+            {
+                try $0.convolution("conv1", channels: 6, kernel: 3, padding: 1)
+                try $0.batchNorm("bn1")
+                try $0.add("prelu1", PReLU(perChannel: true))
+                let shared = $0.value
+                try $0.convolution("conv2", channels: 6, kernel: 3, padding: 1)
+                try $0.activation("tanh", .tanh, adding: shared)
+                try $0.linear("fc", outputs: 3)
+            }
+        ),
+        "first a prelu": (
+            image(1, 1, 9), nil,
+            {
+                try $0.add("prelu", PReLU())
+                try $0.linear("fc", outputs: 4)
+            }
+        ),
         "softmax": (image(1, 1, 19), nil, { try $0.add("softmax", Softmax()) }),
         "a norm behind softmax": (
             image(1, 1, 7), BatchNormSettings(),
