@@ -106,21 +106,16 @@ private struct NormalizationLayer: Sendable {
             nodes: reduction.nodeShards.indices.map {
                 .init(shards: reduction.nodeShards[$0], values: reduction.node($0))
             }, merges: reduction.merges, depth: reduction.depth, largest: channels)
-        let (scale, shift) = (layout.parameter("norm.weight"), layout.parameter("norm.bias"))
-        let layer: any Layer =
-            if let groups {
-                GroupNormLayer(
-                    name: "norm", channels: channels, groups: groups, activation: activation,
-                    positions: positions, rows: range.count, scale: scale, shift: shift,
-                    replica: replica, gradients: gradients)
-            } else {
-                BatchNormLayer(
-                    name: "norm", channels: channels, settings: BatchNormSettings(),
-                    activation: activation, positions: positions, ordinal: 0, shards: shards,
-                    rows: range.count,
-                    placement: .init(scale: scale, shift: shift, running: layout.statistics[0]),
-                    communicator: communicator, replica: replica, gradients: gradients)
-            }
+        let extent = ImageShape(height: 1, width: positions, channels: channels)
+        var place = ModulePlace(name: "norm", input: extent, output: extent, shards: shards)
+        place.fusion.activation = activation
+        let module: any Module =
+            groups.map { GroupNorm(GroupNormSettings(.groups($0))) } ?? BatchNorm()
+        let layer = try module.layer(
+            at: place,
+            WorkerContext(
+                replica: replica, gradients: gradients, communicator: communicator,
+                shapes: [shape]))
         let graph = try LayerGraph(
             chain: [layer], shapes: [shape], inputSize: channels * positions,
             needsInputGradient: true)

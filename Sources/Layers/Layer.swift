@@ -103,12 +103,52 @@ public struct Block: Hashable, Sendable {
         self.firstPart = firstPart
     }
 
-    /// The parts, in order: their shards, and the ordinals of the parts.
-    package var parts: Zip2Sequence<Range<Int>, PartialRangeFrom<Int>> { zip(shards, firstPart...) }
+    /// What the block has of each of its shards, in order.
+    package func parts(_ pass: Pass) -> BlockParts { BlockParts(self, pass) }
 
     /// All samples of a pass.
     public init(_ shape: BatchShape) {
         self.init(rows: 0..<shape.rows, shards: shape.shardRows.indices)
+    }
+}
+
+/// What a block has of one shard.
+package struct BlockPart {
+    /// The shard's position among the worker's.
+    package let shard: Int
+    /// Its ordinal among the parts of the pass.
+    package let index: Int
+    /// Samples, counted from the worker's first.
+    package let rows: Range<Int>
+    /// Samples of the shard in earlier blocks; whether none comes in a later one.
+    package let rowsBefore: Int, isLast: Bool
+
+    /// Whether the shard begins with it.
+    package var isFirst: Bool { rowsBefore == 0 }
+}
+
+/// The parts of a block.
+package struct BlockParts: Sequence, IteratorProtocol {
+    private let block: Block
+    private let shardRows: [Range<Int>]
+    private var shard: Int
+
+    fileprivate init(_ block: Block, _ pass: Pass) {
+        self.block = block
+        shardRows = pass.shardRows
+        shard = block.shards.lowerBound
+    }
+
+    /// The next one.
+    package mutating func next() -> BlockPart? {
+        guard shard < block.shards.upperBound else { return nil }
+        defer { shard += 1 }
+        let all = shardRows[shard]
+        let rows = all.clamped(to: block.rows)
+        return BlockPart(
+            shard: shard, index: block.firstPart + shard - block.shards.lowerBound, rows: rows,
+            rowsBefore: rows.lowerBound - all.lowerBound,
+            isLast: rows.upperBound == all.upperBound)
     }
 }
 

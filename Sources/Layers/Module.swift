@@ -130,15 +130,13 @@ public struct WorkerContext {
     public let seed: UInt64
     /// Whether training passes may take the inputs of the whole rank.
     let sharesInputs: Bool
-    /// Whether single shards are computed again, in a world of one.
-    package let isAudit: Bool
     /// Memory that convolutions share, by member of the worker's crew.
     let scratches: [ConvolutionScratch]
 
     /// A worker's.
     package init(
         replica: Replica, gradients: GradientAccumulator, communicator: Communicator,
-        shapes: [BatchShape], seed: UInt64, sharesInputs: Bool, isAudit: Bool
+        shapes: [BatchShape], seed: UInt64 = 0, sharesInputs: Bool = false
     ) {
         self.replica = replica
         self.gradients = gradients
@@ -146,7 +144,6 @@ public struct WorkerContext {
         self.shapes = shapes
         self.seed = seed
         self.sharesInputs = sharesInputs
-        self.isAudit = isAudit
         scratches = (0..<communicator.crew.members).map { _ in ConvolutionScratch() }
     }
 
@@ -159,6 +156,14 @@ public struct WorkerContext {
             preconditionFailure("the layout has no \(place.name).\(name)")
         }
         return parameter
+    }
+
+    /// Where the running statistics of the module at `place` lie.
+    public func runningStatistics(of place: ModulePlace) -> RunningStatistics {
+        guard let found = replica.layout.statistics.first(where: { $0.name == place.name }) else {
+            preconditionFailure("the layout has no statistics of \(place.name)")
+        }
+        return found
     }
 
     /// The same, where the module has it.

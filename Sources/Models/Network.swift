@@ -121,7 +121,7 @@ public final class Network {
         self.team = team
         let worker = WorkerContext(
             replica: replica, gradients: gradients, communicator: communicator, shapes: shapes,
-            seed: seed, sharesInputs: sharesInputs, isAudit: isAudit)
+            seed: seed, sharesInputs: sharesInputs)
         layers = try LayerGraph(
             try Lowering(specification, shards: shards).units.map { unit in
                 LayerGraph.Node(

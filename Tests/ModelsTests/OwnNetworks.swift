@@ -79,13 +79,29 @@ enum OwnNetworks {
         if let (base, settings) = sampleNormalized[name] {
             return try named(base).normalizingSamples(settings)
         }
+        if let (base, names) = frozen[name] {
+            var network = try named(base)
+            network.frozen = names
+            return network
+        }
         guard let (input, settings, build) = all[name] else { preconditionFailure("no \(name)") }
         return try network(
             name, input, settings: settings, isFirst: name.hasPrefix("first"), build)
     }
 
     static let names =
-        (Array(all.keys) + Array(sampleNormalized.keys) + Array(noisy.keys)).sorted()
+        (Array(all.keys) + Array(sampleNormalized.keys) + Array(noisy.keys)
+        + Array(frozen.keys)).sorted()
+
+    /// Networks of which some BNs use their running statistics, by those of which none does.
+    private static let frozen = [
+        "frozen": ("norm", ["bn"]), "frozen add relu": ("norm-add-relu", ["bn"]),
+        "a frozen and two other norms": ("norms in a row", ["bn2"]),
+        "a frozen block": ("block-projection", ["bn1", "bn2", "downsample.1"]),
+        "a frozen value, two readers": ("a normalised value, two readers", ["bn1"]),
+        "first a frozen norm": ("first a norm", ["bn1"]),
+        "half a frozen chain": ("residual chain", ["0", "1.bn2"]),
+    ]
 
     /// Networks with noise behind their BNs, by those without.
     private static let noisy = [

@@ -73,6 +73,16 @@ struct PassCase: Sendable {
                     Float(offset + Double(Float($0 * scale)))
                 }, of: parameter)
         }
+        for entry in replica.layout.statistics where specification.isFrozen(entry.name) {
+            let values = formula(2 * entry.channels, key: key + 400 + entry.index).map {
+                Float($0)
+            }
+            for c in 0..<entry.channels {
+                replica.statistics[entry.mean.lowerBound + c] = values[c]
+                replica.statistics[entry.variance.lowerBound + c] =
+                    1 + 0.25 * values[entry.channels + c]
+            }
+        }
         return replica
     }
 

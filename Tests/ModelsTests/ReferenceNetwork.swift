@@ -198,7 +198,8 @@ struct ReferenceNetwork {
                 let m = Double(indices.count)
                 var mean = indices.reduce(0) { $0 + x[$1] } / m
                 var variance = indices.reduce(0) { $0 + (x[$1] - mean) * (x[$1] - mean) } / m
-                if mode == .inference, let running = running[node.name] {
+                let isFrozen = specification.isFrozen(node.name)
+                if mode == .inference || isFrozen, let running = running[node.name] {
                     (mean, variance) = (running.mean[c], running.variance[c])
                 }
                 let sum = variance + specification.normalization.epsilon
@@ -310,8 +311,11 @@ struct ReferenceNetwork {
                 scaleGradient[channel.number] += product
                 shiftGradient[channel.number] += sum
                 let m = Double(channel.indices.count)
+                let isFrozen = specification.isFrozen(node.name)
                 for i in channel.indices {
-                    let centred = dy[i] - sum / m - channel.normalized(x[i]) * product / m
+                    let centred =
+                        isFrozen
+                        ? dy[i] : dy[i] - sum / m - channel.normalized(x[i]) * product / m
                     dx[i] = channel.scale * channel.inverse * centred
                 }
             }

@@ -39,7 +39,7 @@ struct BatchNormTests {
                 layer.mode = .inference
                 expectReference(try layer.runAlone(), layer)
                 layer.mode = .training
-                layer.statistics = .frozen
+                layer.isFrozen = true
                 expectReference(try layer.runAlone(), layer)
             }
         }
@@ -65,7 +65,7 @@ struct BatchNormTests {
         for samples in [30, 7] {
             var layer = LayerCase(samples: samples, positions: 2, channels: 19, shards: 8)
             layer.activation = .sigmoid
-            layer.statistics = .frozen
+            layer.isFrozen = true
             for mode in [Mode.training, .inference] {
                 layer.mode = mode
                 let alone = try layer.runAlone()
@@ -93,13 +93,13 @@ struct BatchNormTests {
     @Test(
         "gradients are central differences of the outputs", arguments: ActivationKind.allCases)
     func gradientCheck(activation: ActivationKind) throws {
-        for (statistics, scope) in [
-            (BatchNormLayer.Statistics.batch, StatisticsScope.global), (.batch, .group(2)),
-            (.frozen, .global),
+        for (isFrozen, scope) in [
+            (false, StatisticsScope.global), (false, .group(2)),
+            (true, .global),
         ] {
             var layer = LayerCase(samples: 9, positions: 2, channels: 3, shards: 4)
             layer.activation = activation
-            layer.statistics = statistics
+            layer.isFrozen = isFrozen
             layer.settings.scope = scope
             let (input, scale, shift) = (
                 doubles(layer.input), doubles(layer.scale), doubles(layer.shift)

@@ -14,7 +14,7 @@ struct LayerCase: Sendable {
     var channels: Int
     var shards: Int
     var settings = BatchNormSettings()
-    var statistics = BatchNormLayer.Statistics.batch
+    var isFrozen = false
     var activation = ActivationKind.identity
     var mode = Mode.training
     var needsInputGradient = true
@@ -93,7 +93,7 @@ struct LayerCase: Sendable {
     }
 
     private var isReduced: Bool {
-        statistics == .frozen || settings.scope.groupSize(shards: shards) < shards
+        isFrozen || settings.scope.groupSize(shards: shards) < shards
     }
 
     private func makeReplica() -> Replica {
@@ -132,18 +132,20 @@ struct LayerCase: Sendable {
         let pass = Pass(mode, shape)
         let reduction = GradientReduction(
             communicator, shards: shards, length: layout.reduced, result: replica.gradient)
-        let layer = BatchNormLayer(
-            name: "bn", channels: channels, settings: settings, statistics: statistics,
-            activation: activation, positions: positions, ordinal: 0, shards: shards,
-            rows: range.count,
-            placement: .init(
-                scale: layout.parameter("bn.weight"), shift: layout.parameter("bn.bias"),
-                running: layout.statistics[0]),
-            communicator: communicator, replica: replica,
-            gradients: GradientAccumulator(
-                nodes: reduction.nodeShards.indices.map {
-                    .init(shards: reduction.nodeShards[$0], values: reduction.node($0))
-                }, merges: reduction.merges, depth: reduction.depth, largest: channels))
+        let extent = ImageShape(height: 1, width: positions, channels: channels)
+        var place = ModulePlace(
+            name: "bn", input: extent, output: extent, isFrozen: isFrozen, shards: shards)
+        place.fusion.activation = activation
+        let gradients = GradientAccumulator(
+            nodes: reduction.nodeShards.indices.map {
+                .init(shards: reduction.nodeShards[$0], values: reduction.node($0))
+            }, merges: reduction.merges, depth: reduction.depth, largest: channels)
+        let layer = BatchNorm(settings).layer(
+            at: place,
+            WorkerContext(
+                replica: replica, gradients: gradients, communicator: communicator,
+                shapes: [shape]))
+        let batchNorm = layer as? BatchNormLayer
         let rows = range.lowerBound * positions..<range.upperBound * positions
         let values = rows.lowerBound * channels..<rows.upperBound * channels
         func tensor(_ all: [Float]) -> Tensor {
@@ -159,18 +161,18 @@ struct LayerCase: Sendable {
         part.output = try graph.forward(tensor(input), pass).elements
         if mode == .training {
             part.moments = Dictionary(
-                uniqueKeysWithValues: layer.coefficients.enumerated().map { index, group in
+                uniqueKeysWithValues: (batchNorm?.groups ?? []).map { group in
                     let values = [group.mean, group.variance].flatMap { pointer in
                         (0..<channels).map { pointer[$0] }
                     }
-                    return (layer.firstGroup + index, [Double(group.count)] + values)
+                    return (group.number, [Double(group.count)] + values)
                 })
-            let shared = try shareStatistics(layer, communicator, pass)
+            let shared = try batchNorm.flatMap { try shareStatistics($0, communicator, pass) }
             let gradient = try graph.backward(tensor(outputGradient), pass)
             part.inputGradient = gradient?.elements ?? []
             if layout.reduced > 0 { try reduction.sum { _ in } }
             if communicator.thread == 0 {
-                layer.commit(shared: shared?.result(ofGroup: 0), samples: samples)
+                batchNorm?.commit(shared: shared?.result(ofGroup: 0), samples: samples)
             }
         }
         // Nobody reads the replica before all have written it.

@@ -71,7 +71,7 @@ extension LayerCase {
         var variance: [[Double]]
     }
 
-    private var usesRunning: Bool { statistics == .frozen || mode == .inference }
+    private var usesRunning: Bool { isFrozen || mode == .inference }
 
     /// The rows of every statistics group that has any.
     private var groupRows: [Range<Int>] {

@@ -57,16 +57,18 @@ struct ScaleInvarianceTests {
                 nodes: reduction.nodeShards.indices.map {
                     .init(shards: reduction.nodeShards[$0], values: reduction.node($0))
                 }, merges: reduction.merges, depth: reduction.depth, largest: channels)
+            let extent = ImageShape(height: 1, width: 1, channels: channels)
+            var place = ModulePlace(name: "bn", input: extent, output: extent, shards: shards)
+            place.fusion.activation = .tanh
+            let context = WorkerContext(
+                replica: replica, gradients: gradients, communicator: communicator,
+                shapes: [shape])
             let layers = try LayerGraph(
                 chain: [
                     LinearLayer(
                         name: "product", weight: weight, bias: nil, needsInputGradient: true,
                         replica: replica, gradients: gradients, shapes: [shape]),
-                    BatchNormLayer(
-                        name: "bn", channels: channels, settings: BatchNormSettings(epsilon: 0),
-                        activation: .tanh, ordinal: 0, shards: shards, rows: rows.count,
-                        placement: .init(scale: scale, shift: shift, running: layout.statistics[0]),
-                        communicator: communicator, replica: replica, gradients: gradients),
+                    BatchNormLayer(BatchNormSettings(epsilon: 0), at: place, context),
                 ], shapes: [shape], inputSize: inputs, needsInputGradient: true)
             func tensor(_ all: [Float], _ columns: Int) -> Tensor {
                 let tensor = Tensor(rows: rows.count, columns: columns)

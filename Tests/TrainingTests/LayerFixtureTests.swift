@@ -130,17 +130,17 @@ private struct LayerPart {
             case "BatchNorm1d", "BatchNorm2d":
                 let activation = ActivationKind(rawValue: next.lowercased())
                 isFused = activation != nil
-                let running = replica.layout.statistics.first { $0.name == name }
+                let running = try #require(
+                    replica.layout.statistics.first { $0.name == name })
+                let extent = ImageShape(height: 1, width: positions, channels: running.channels)
+                var place = ModulePlace(name: name, input: extent, output: extent, shards: shards)
+                place.fusion.activation = activation ?? .identity
                 layers.append(
                     BatchNormLayer(
-                        name: name, channels: try #require(running).channels,
-                        settings: BatchNormSettings(), activation: activation ?? .identity,
-                        positions: positions, ordinal: 0, shards: shards, rows: samples.count,
-                        placement: .init(
-                            scale: replica.layout.parameter("\(name).weight"),
-                            shift: replica.layout.parameter("\(name).bias"),
-                            running: try #require(running)),
-                        communicator: communicator, replica: replica, gradients: gradients))
+                        BatchNormSettings(), at: place,
+                        WorkerContext(
+                            replica: replica, gradients: gradients, communicator: communicator,
+                            shapes: [shape])))
             default:
                 guard !isFused else { continue }
                 let kind = try #require(ActivationKind(rawValue: module.lowercased()))

@@ -137,12 +137,10 @@ public final class PReLULayer: Layer {
         _ input: Tensor, _ outputGradient: Tensor, into inputGradient: Tensor?, _ block: Block,
         _ pass: Pass
     ) {
-        for shard in block.shards {
-            let all = pass.shardRows[shard]
-            let rows = all.clamped(to: block.rows)
-            let sum = sums + shard * channels
-            if rows.lowerBound == all.lowerBound { sum.update(repeating: 0, count: channels) }
-            for pixel in pixels(of: rows) {
+        for part in block.parts(pass) {
+            let sum = sums + part.shard * channels
+            if part.isFirst { sum.update(repeating: 0, count: channels) }
+            for pixel in pixels(of: part.rows) {
                 let (x, dy) = (input.pointer + pixel, outputGradient.pointer + pixel)
                 for c in 0..<channels where !(x[c] > 0) { sum[c] += Double(dy[c]) * Double(x[c]) }
                 guard let inputGradient else { continue }

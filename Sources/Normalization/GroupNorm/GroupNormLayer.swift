@@ -1,4 +1,4 @@
-public import Kernels
+package import Kernels
 public import Layers
 public import TensorCore
 
@@ -19,7 +19,7 @@ public import TensorCore
 /// group normalisation (Wu, He, 2018). Training and inference are the same, there are no running
 /// statistics, and no worker has to meet another: dγ and dβ are sums over samples, which travel
 /// with the other gradients. Where σ² + ε = 0 the output is exactly f(β + addend), and dx is 0.
-public final class GroupNormLayer: AddingLayer {
+public final class GroupNormLayer: AddingLayer, ActivatedLayer {
     /// The name in messages and files: `layers.1`.
     public let name: String
 
@@ -36,11 +36,9 @@ public final class GroupNormLayer: AddingLayer {
     private let groups: Int
     private let positions: Int
     private let epsilon: Double
-    private let activation: ActivationKind
-    private let replica: Replica
+    package let activationKind: ActivationKind
     private let gradients: GradientAccumulator
-    private let scaleParameter: Parameter?
-    private let shiftParameter: Parameter?
+    private let parameters: AffineParameters
 
     /// μ and 1/√(σ² + ε) of every sample of the pass, [N, groups].
     private let mean: UnsafeMutablePointer<Double>
@@ -58,41 +56,19 @@ public final class GroupNormLayer: AddingLayer {
     private let slope: Tensor
     private let gradient: Tensor
 
-    /// γ where there is none: 1; β: 0.
-    private let ones: Tensor
-    private let zeros: Tensor
-
-    /// - Parameters:
-    ///   - groups: divides the channels; a group has two values of a sample at least.
-    ///   - activation: what follows at once, `.identity` for nothing.
-    ///   - positions: values a channel of one sample, H·W.
-    ///   - rows: the most samples of a pass on this worker.
-    ///   - scale: γ, among the parameters whose gradients are summed over the tree; nil for 1.
-    ///   - shift: β, likewise; nil for 0.
-    public init(
-        name: String, channels: Int, groups: Int, epsilon: Double = 1e-5,
-        activation: ActivationKind = .identity, positions: Int = 1, rows: Int,
-        scale: Parameter?, shift: Parameter?, replica: Replica, gradients: GradientAccumulator
-    ) {
-        precondition(
-            channels % groups == 0 && channels / groups * positions > 1,
-            "groups divide the channels and have two values")
-        precondition(
-            [scale, shift].allSatisfy {
-                $0.map { $0.range.upperBound <= replica.layout.reduced } ?? true
-            }, "γ and β lie among the summed gradients")
-        self.name = name
-        outputs = channels * positions
-        self.channels = channels
-        self.groups = groups
-        self.positions = positions
-        self.epsilon = epsilon
-        self.activation = activation
-        self.replica = replica
-        self.gradients = gradients
-        scaleParameter = scale
-        shiftParameter = shift
-        output = Tensor(rows: rows * positions, columns: channels)
+    /// - Parameter place: whose `fusion` says which activation follows at once.
+    public init(_ settings: GroupNormSettings, at place: ModulePlace, _ worker: WorkerContext) {
+        name = place.name
+        outputs = place.input.count
+        channels = place.input.channels
+        groups = settings.grouping.count(ofChannels: place.input.channels)
+        positions = place.input.positions
+        epsilon = settings.epsilon
+        activationKind = place.fusion.activation
+        gradients = worker.gradients
+        parameters = AffineParameters(settings.affine, at: place, worker)
+        let (rows, channels) = (worker.rows, place.input.channels)
+        output = Tensor(rows: rows * place.input.positions, columns: channels)
         func doubles(_ count: Int) -> UnsafeMutablePointer<Double> {
             let memory = alignedAllocation(of: Double.self, count: count)
             memory.initialize(repeating: 0, count: max(count, 1))
@@ -100,14 +76,12 @@ public final class GroupNormLayer: AddingLayer {
         }
         mean = doubles(rows * groups)
         inverseDeviation = doubles(rows * groups)
-        shardSums = doubles(gradients.shards * 2 * channels)
+        shardSums = doubles(worker.gradients.shards * 2 * channels)
         sums = doubles(2 * channels)
         func vector() -> Tensor { Tensor(rows: 1, columns: channels) }
         (meanHigh, meanLow, factor) = (vector(), vector(), vector())
         (offset, slope) = (vector(), vector())
-        gradient = Tensor(rows: positions, columns: channels)
-        (ones, zeros) = (vector(), vector())
-        ones.pointer.update(repeating: 1, count: channels)
+        gradient = Tensor(rows: place.input.positions, columns: channels)
     }
 
     deinit {
@@ -129,20 +103,10 @@ public final class GroupNormLayer: AddingLayer {
     public var worksInPlace: Bool { true }
 
     /// dγ and dβ, unless there are none.
-    public var hasWeights: Bool { scaleParameter != nil }
+    public var hasWeights: Bool { parameters.scaleRange != nil }
 
     /// dz is the addend's gradient, dx the input's.
     public var separatesAddend: Bool { true }
-
-    private var scale: UnsafePointer<Float> {
-        UnsafePointer(
-            scaleParameter.map { replica.parameters + $0.range.lowerBound } ?? ones.pointer)
-    }
-
-    private var shift: UnsafePointer<Float> {
-        UnsafePointer(
-            shiftParameter.map { replica.parameters + $0.range.lowerBound } ?? zeros.pointer)
-    }
 
     /// y, of the block's rows.
     public func forward(_ input: Tensor, _ block: Block, _ pass: Pass) {
@@ -158,7 +122,7 @@ public final class GroupNormLayer: AddingLayer {
             normalizeForward(
                 input: input.pointer + first, rows: positions, channels: channels,
                 meanHigh: meanHigh.pointer, meanLow: meanLow.pointer, factor: factor.pointer,
-                shift: shift, activation: activation, output: output.pointer + first,
+                shift: parameters.shift, activation: activationKind, output: output.pointer + first,
                 addend: addend.map { UnsafePointer($0.pointer + first) })
         }
     }
@@ -166,7 +130,7 @@ public final class GroupNormLayer: AddingLayer {
     private func setCoefficients(ofSample sample: Int) {
         groupCoefficients(
             mean: mean + sample * groups, inverseDeviation: inverseDeviation + sample * groups,
-            scale: scale, channels: channels, groups: groups, meanHigh: meanHigh.pointer,
+            scale: parameters.scale, channels: channels, groups: groups, meanHigh: meanHigh.pointer,
             meanLow: meanLow.pointer, factor: factor.pointer)
     }
 
@@ -176,14 +140,10 @@ public final class GroupNormLayer: AddingLayer {
         _ input: Tensor, _ outputGradient: Tensor, into inputGradient: Tensor?, _ block: Block,
         _ pass: Pass
     ) {
-        for position in block.shards {
-            let shard = pass.shardRows[position]
-            let rows = shard.clamped(to: block.rows)
-            let total = shardSums + position * 2 * channels
-            if rows.lowerBound == shard.lowerBound {
-                total.update(repeating: 0, count: 2 * channels)
-            }
-            for sample in rows {
+        for part in block.parts(pass) {
+            let total = shardSums + part.shard * 2 * channels
+            if part.isFirst { total.update(repeating: 0, count: 2 * channels) }
+            for sample in part.rows {
                 backward(
                     input, outputGradient, into: inputGradient, sample: sample, sums: total)
             }
@@ -198,14 +158,14 @@ public final class GroupNormLayer: AddingLayer {
         let x = UnsafePointer(input.pointer + first)
         let dy = outputGradient.pointer + first
         // What the addend's gradient is stays where it was; else dz is needed no longer than here.
-        let dz = addend != nil || activation == .identity ? dy : gradient.pointer
+        let dz = addend != nil || activationKind == .identity ? dy : gradient.pointer
         setCoefficients(ofSample: sample)
         normalizeBackwardSums(
             input: x, output: output.pointer + first, outputGradient: dy, rows: positions,
             channels: channels, meanHigh: meanHigh.pointer, meanLow: meanLow.pointer,
-            activation: activation, sumGradient: sums, sumProduct: sums + channels, gradient: dz)
+            activation: activationKind, sumGradient: sums, sumProduct: sums + channels, gradient: dz)
         groupGradientCoefficients(
-            sumGradient: sums, sumProduct: sums + channels, scale: scale,
+            sumGradient: sums, sumProduct: sums + channels, scale: parameters.scale,
             inverseDeviation: inverseDeviation + sample * groups, rows: positions,
             channels: channels, groups: groups, offset: offset.pointer, slope: slope.pointer,
             scaleGradient: total, shiftGradient: total + channels)
@@ -219,19 +179,15 @@ public final class GroupNormLayer: AddingLayer {
 
     /// dγ and dβ of every shard, to the accumulator.
     public func backwardWeights(_ input: Tensor, _ outputGradient: Tensor, _ pass: Pass) {
-        contribute(scaleParameter, from: shardSums)
-        contribute(shiftParameter, from: shardSums + channels)
+        contribute(parameters.scaleRange, from: shardSums)
+        contribute(parameters.shiftRange, from: shardSums + channels)
     }
 
-    private func contribute(_ parameter: Parameter?, from sums: UnsafePointer<Double>) {
-        guard let parameter else { return }
-        gradients.accumulate(parameter.range) { position, destination in
+    private func contribute(_ range: Range<Int>?, from sums: UnsafePointer<Double>) {
+        guard let range else { return }
+        gradients.accumulate(range) { position, destination in
             let values = sums + 2 * position * channels
             for c in 0..<channels { destination[c] = Float(values[c]) }
         }
     }
-}
-
-extension GroupNormLayer: ActivatedLayer {
-    package var activationKind: ActivationKind { activation }
 }

@@ -31,23 +31,11 @@ public struct BatchNorm: Module {
             startsAtZero: startsAtZero) + [.statistics(name: "", channels: channels)]
     }
 
-    /// A `BatchNormLayer`; frozen, one of running statistics.
+    /// A `BatchNormLayer`; frozen, a `FrozenBatchNormLayer`.
     public func layer(at place: ModulePlace, _ worker: WorkerContext) -> any Layer {
-        let replica = worker.replica
-        guard let running = replica.layout.statistics.first(where: { $0.name == place.name }) else {
-            preconditionFailure("the layout has no statistics of \(place.name)")
-        }
-        return BatchNormLayer(
-            name: place.name, channels: place.input.channels, settings: settings,
-            statistics: place.isFrozen ? .frozen : .batch, activation: place.fusion.activation,
-            adds: place.fusion.adds, positions: place.input.positions, ordinal: running.index,
-            shards: place.shards, rows: worker.rows,
-            placement: .init(
-                scale: worker.parameter("weight", of: place, if: settings.affine),
-                shift: worker.parameter("bias", of: place, if: settings.affine),
-                running: running),
-            communicator: worker.communicator, replica: replica, gradients: worker.gradients,
-            isAudit: worker.isAudit)
+        place.isFrozen
+            ? FrozenBatchNormLayer(settings, at: place, worker)
+            : BatchNormLayer(settings, at: place, worker)
     }
 
     // MARK: reference

@@ -3,30 +3,18 @@ import TensorCore
 
 // What a shard contributes to statistics, kept and computed again: see `ShardAudit` in Training.
 extension BatchNormLayer {
-    /// Float64 values that a shard contributes: mean and M2, then Σdz and Σdz(x − μ); 0 for a frozen
-    /// layer, whose sums travel with the gradients.
-    package var contributionLength: Int { statistics == .batch ? 4 * channels : 0 }
+    /// Float64 values that a shard contributes: mean and M2, then Σdz and Σdz(x − μ).
+    package var contributionLength: Int { 4 * channels }
 
     /// From here on keeps what the shard at `position` among this worker's contributes in `values`,
     /// [contributionLength]; nil: no longer.
     package func capture(_ position: Int?, into values: UnsafeMutablePointer<Double>) {
-        moments.captured = position.map { ($0, values) }
-        sums.captured = position.map { ($0, values + 2 * channels) }
-    }
-
-    /// Whether this worker knows the statistics of group `group`: it has a shard of it.
-    package func knows(group: Int) -> Bool {
-        coefficients.indices.contains(group - firstGroup)
+        moments.capture(position, into: values)
+        sums.capture(position, into: values + 2 * channels)
     }
 
     /// The statistics group of shard `shard` of the batch.
-    package func group(ofBatchShard shard: Int) -> Int { moments.group(ofShard: shard) }
-
-    /// What group `group` is normalised by.
-    func coefficients(ofGroup group: Int) -> GroupCoefficients {
-        precondition(knows(group: group), "a worker audits shards of groups that it knows")
-        return coefficients[group - firstGroup]
-    }
+    package func group(ofBatchShard shard: Int) -> Int { moments.group(ofBatchShard: shard) }
 }
 
 extension GroupCoefficients {

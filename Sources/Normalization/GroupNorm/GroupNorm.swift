@@ -42,13 +42,7 @@ public struct GroupNorm: Module {
 
     /// A `GroupNormLayer`.
     public func layer(at place: ModulePlace, _ worker: WorkerContext) -> any Layer {
-        GroupNormLayer(
-            name: place.name, channels: place.input.channels, groups: groups(place.input),
-            epsilon: settings.epsilon, activation: place.fusion.activation,
-            positions: place.input.positions, rows: worker.rows,
-            scale: worker.parameter("weight", of: place, if: settings.affine),
-            shift: worker.parameter("bias", of: place, if: settings.affine),
-            replica: worker.replica, gradients: worker.gradients)
+        GroupNormLayer(settings, at: place, worker)
     }
 
     // MARK: reference
