@@ -177,12 +177,9 @@ final class Launch {
             ?? Machine.defaultThreads(
                 cores: machine.cores, shards: plan.shards, underMPI: isUnderMPI)
         try configuration.validate(ranks: session.ranks)
-        let arithmetic: World.Arithmetic =
-            PlantedFaults.present.misplacesTree
-            ? .misplacedTree : configuration.collectives == .mpi ? .mpi : .tree
         let world = World(
             ranks: session.ranks, threads: threads, sharing: plan.shards, rank: session.rank,
-            arithmetic: arithmetic)
+            arithmetic: configuration.collectives == .mpi ? .mpi : .tree)
         session.share(coresWith: threads, atMost: machine.quota ?? .max)
         let shared = session.localCores ?? machine.cores
         return Run(
@@ -303,11 +300,10 @@ func removedForRoom(_ path: String) -> String {
 }
 
 /// Faults that tests plant through the environment: BN_TRAIN_PLANT is "throw=WORKER@STEP",
-/// "flip=RANK@STEP@TENSOR", "nan=SHARD@STEP@LAYER", "TERM=RANK@STEP@PART", "USR1=RANK@STEP@PART" or
-/// "misplaced-tree". Tests must be able to see a worker fail, a bit of a replica flip, a value that is
-/// none, a signal in any part of a step, and the promise broken.
+/// "flip=RANK@STEP@TENSOR", "nan=SHARD@STEP@LAYER", "TERM=RANK@STEP@PART" or "USR1=RANK@STEP@PART".
+/// Tests must be able to see a worker fail, a bit of a replica flip, a value that is none, and a
+/// signal in any part of a step.
 struct PlantedFaults {
-    var misplacesTree = false
     var fault: PlantedFault?
 
     static var present: PlantedFaults {
@@ -315,7 +311,6 @@ struct PlantedFaults {
         guard let text = ProcessInfo.processInfo.environment["BN_TRAIN_PLANT"] else {
             return faults
         }
-        faults.misplacesTree = text == "misplaced-tree"
         guard let equals = text.firstIndex(of: "=") else { return faults }
         let words = text[text.index(after: equals)...].split(separator: "@")
         let numbers = words.prefix(2).compactMap { Int($0) }

@@ -34,7 +34,7 @@ struct ReductionPlan: Sendable {
         // The baseline adds up whatever comes, within a group, left to right.
         func meet(_ left: Range<Int>, _ right: Range<Int>) -> Bool {
             switch world.arithmetic {
-            case .tree, .misplacedTree: forest.areSiblings(left, right)
+            case .tree: forest.areSiblings(left, right)
             case .mpi:
                 forest.group(ofShard: left.lowerBound) == forest.group(ofShard: right.lowerBound)
             }
@@ -43,27 +43,12 @@ struct ReductionPlan: Sendable {
 
         workers = (0..<world.workers).map { worker in
             let shards = world.shards(ofWorker: worker, of: forest.shards)
-            let leaves = shards.map { $0..<$0 + 1 }
-            guard world.arithmetic == .misplacedTree else {
-                return FoldPlan(inputs: leaves, meet: meet)
-            }
-            let own = ShardTree(shards: shards)
-            return FoldPlan(inputs: leaves) {
-                own.areSiblings($0, $1)
-                    && forest.group(ofShard: $0.lowerBound)
-                        == forest.group(ofShard: $1.lowerBound)
-            }
+            return FoldPlan(inputs: shards.map { $0..<$0 + 1 }, meet: meet)
         }
         let workers = workers
-        let lastMeet: (Range<Int>, Range<Int>) -> Bool =
-            world.arithmetic == .tree
-            ? meet
-            : {
-                forest.group(ofShard: $0.lowerBound) == forest.group(ofShard: $1.lowerBound)
-            }
         ranks = (0..<world.ranks).map { rank in
             let threads = rank * world.threadsPerRank..<(rank + 1) * world.threadsPerRank
-            return FoldPlan(inputs: threads.flatMap { workers[$0].results }, meet: lastMeet)
+            return FoldPlan(inputs: threads.flatMap { workers[$0].results }, meet: meet)
         }
         let ranks = ranks
         shared = ranks.map { plan in
@@ -72,7 +57,7 @@ struct ReductionPlan: Sendable {
         let shared = shared
         final = FoldPlan(
             inputs: ranks.indices.flatMap { rank in shared[rank].map { ranks[rank].results[$0] } },
-            meet: lastMeet)
+            meet: meet)
         ranksMeet = !final.inputs.isEmpty
         teamMeets =
             world.threadsPerRank > 1

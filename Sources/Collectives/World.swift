@@ -9,9 +9,6 @@ public struct World: Hashable, Sendable {
         /// As the library takes them: left to right in a worker and in a team, MPI_Allreduce
         /// between ranks. The baseline; its bits move with the world.
         case mpi
-        /// The fixed tree's rule applied to each worker's own shards, as if they stood alone: a
-        /// planted fault for the tests that must notice it.
-        case misplacedTree
     }
 
     /// The number of processes.

@@ -96,7 +96,7 @@ public final class Network {
         let mine = communicator.world.shards(ofWorker: communicator.worker, of: shards)
         self.shapes = shapes
         let rows = shapes.map(\.rows).max() ?? 0
-        // The baseline and the planted fault add up as they come; the tree lets a team share.
+        // The baseline adds up as they come; the tree lets a team share.
         let sharesProducts = communicator.world.arithmetic == .tree
         let reduction = GradientReduction(
             communicator, shards: shards, length: layout.reduced,

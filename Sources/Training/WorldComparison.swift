@@ -87,7 +87,7 @@ package struct WorldComparison {
 
     /// Runs as many of the worlds as begin within `seconds`.
     ///
-    /// - Parameter arithmetic: `tree`; others are for tests that must see a difference.
+    /// - Parameter arithmetic: `tree` makes the promise; `mpi`, the baseline, does not.
     package func run(seconds: Double, arithmetic: World.Arithmetic = .tree) throws -> [Case] {
         let clock = ContinuousClock()
         let end = clock.now.advanced(by: .seconds(seconds))

@@ -24,7 +24,7 @@ struct WorldComparisonTests {
     @Test("it bites: where sums move with the world, the teams that differ are named")
     func bites() throws {
         let cases = try comparison(["batch.shards=8", "model.hidden=[20]"]).run(
-            seconds: 1e6, arithmetic: .misplacedTree)
+            seconds: 1e6, arithmetic: .mpi)
         #expect(cases.last?.different.contains(3) == true)
         #expect(cases.allSatisfy { !$0.different.contains(1) })
     }
