@@ -96,6 +96,13 @@ let package = Package(
         .target(
             name: "TestSupport", dependencies: ["TensorCore", "Collectives", "MPICollectives"],
             path: "Tests/TestSupport", exclude: ["Fixtures"], swiftSettings: settings),
+        .target(
+            name: "FaultInjection",
+            dependencies: ["TensorCore", "Collectives", "Layers", "Models", "Training"],
+            path: "Tests/FaultInjection", swiftSettings: settings),
+        .executableTarget(
+            name: "bn-train-with-faults", dependencies: ["BNTrainCommand", "FaultInjection"],
+            path: "Tests/FaultyProgram", swiftSettings: settings),
         tests("TensorCoreTests", ["TensorCore"]),
         tests("CollectivesTests", ["Collectives", "TensorCore"]),
         tests("MPICollectivesTests", ["MPICollectives", "Collectives", "TensorCore"]),
@@ -119,14 +126,14 @@ let package = Package(
             "TrainingTests",
             [
                 "Training", "Configuration", "Datasets", "Optimization", "Models", "Normalization",
-                "Layers", "Kernels", "Collectives", "TensorCore",
+                "Layers", "Kernels", "Collectives", "TensorCore", "FaultInjection",
             ]),
         tests("ReportsTests", ["Reports", "Configuration", "CZlib"]),
         tests(
             "BNTrainCommandTests",
             [
                 "BNTrainCommand", "Training", "Configuration", "Datasets", "Kernels", "Collectives",
-                "MPICollectives", "Reports",
+                "MPICollectives", "Reports", "FaultInjection",
             ]),
         tests("ArchitectureTests", ["Configuration"]),
     ]

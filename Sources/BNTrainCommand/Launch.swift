@@ -17,6 +17,9 @@ final class Launch {
     /// The machine under this rank.
     let machine: Machine
 
+    /// Instruments of the workers that train, beside the trainer's own.
+    var furtherInstruments: @Sendable (TrainingWorker) -> [any Instrument] = { _ in [] }
+
     private init(_ arguments: Arguments, session: MPISession, environment: [String: String]) {
         self.arguments = arguments
         self.session = session
@@ -297,40 +300,4 @@ extension DatasetPair {
 /// What is said of a checkpoint that was removed because the disk was full.
 func removedForRoom(_ path: String) -> String {
     "the disk is full: '\(visible(path))' is removed to make room"
-}
-
-/// Faults that tests plant through the environment: BN_TRAIN_PLANT is "throw=WORKER@STEP",
-/// "flip=RANK@STEP@TENSOR", "nan=SHARD@STEP@LAYER", "TERM=RANK@STEP@PART" or "USR1=RANK@STEP@PART".
-/// Tests must be able to see a worker fail, a bit of a replica flip, a value that is none, and a
-/// signal in any part of a step.
-struct PlantedFaults {
-    var fault: PlantedFault?
-
-    static var present: PlantedFaults {
-        var faults = PlantedFaults()
-        guard let text = ProcessInfo.processInfo.environment["BN_TRAIN_PLANT"] else {
-            return faults
-        }
-        guard let equals = text.firstIndex(of: "=") else { return faults }
-        let words = text[text.index(after: equals)...].split(separator: "@")
-        let numbers = words.prefix(2).compactMap { Int($0) }
-        guard numbers.count == 2 else { return faults }
-        switch text[..<equals] {
-        case "throw": faults.fault = .thrown(worker: numbers[0], step: numbers[1])
-        case "flip" where words.count == 3:
-            faults.fault = .replica(
-                rank: numbers[0], step: numbers[1], tensor: String(words[2]), index: 3, bit: 7)
-        case "nan" where words.count == 3:
-            faults.fault = .notANumber(
-                shard: numbers[0], step: numbers[1], layer: String(words[2]))
-        case "TERM" where words.count == 3, "USR1" where words.count == 3:
-            faults.fault = StepPart(rawValue: String(words[2])).map {
-                .signal(
-                    number: text.hasPrefix("TERM") ? SIGTERM : SIGUSR1, rank: numbers[0],
-                    step: numbers[1], part: $0)
-            }
-        default: break
-        }
-        return faults
-    }
 }

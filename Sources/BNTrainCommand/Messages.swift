@@ -158,10 +158,6 @@ private struct Finding {
             place.epoch = epoch
             place.step = step
             self.init(cause, at: place)
-        case .planted:
-            self.init(
-                place.prefix + "\(error.description); a test asked for it", .internalError,
-                isOneWorkers: true)
         }
     }
 

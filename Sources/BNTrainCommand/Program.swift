@@ -2,10 +2,15 @@ import CPlatform
 import Collectives
 import Foundation
 import MPICollectives
-import Training
+package import Training
 
 /// Runs the program with the words behind its name, and leaves with its exit code.
-public func runBNTrain(_ words: [String], environment: [String: String]) -> Never {
+///
+/// - Parameter instruments: stand around the steps of training, beside the trainer's own.
+package func runBNTrain(
+    _ words: [String], environment: [String: String],
+    instruments: @escaping @Sendable (TrainingWorker) -> [any Instrument] = { _ in [] }
+) -> Never {
     // Before anything else may use an instruction that this CPU does not have.
     PortableBuild.becomeFastest()
     guard bn_cpu_runs_this_binary() == 1 else {
@@ -30,6 +35,7 @@ public func runBNTrain(_ words: [String], environment: [String: String]) -> Neve
     let speaks = session.rank == 0
     do {
         let launch = try Launch.agreed(on: words, session: session, environment: environment)
+        launch.furtherInstruments = instruments
         let code = try run(launch, environment: environment)
         // What rank 0 could not say, all ranks leave for.
         try launch.onRankZero { try Console.requireOutputWritten() }
@@ -55,7 +61,7 @@ private func isKnownToAll(_ error: any Error, _ ending: Ending) -> Bool {
     guard let failure = error as? WorkerFailure else { return !ending.isOneWorkers }
     switch failure.error as? TrainingError {
     case .diverged, .rollback, .replicasDiffer, .shardDiffers: return true
-    case .failed, .planted, nil: return false
+    case .failed, nil: return false
     }
 }
 

@@ -62,6 +62,7 @@ struct Rollbacks {
             )
         }
         next.trainer.host = trainer.host
+        next.trainer.furtherInstruments = trainer.furtherInstruments
         next.trainer.learningRateScale =
             trainer.learningRateScale * run.plan.configuration.watch.rollbackFactor
         let step = next.checkpoint.state.step

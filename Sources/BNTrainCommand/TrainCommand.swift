@@ -34,7 +34,7 @@ struct TrainCommand {
             return try makeTrainer(run, resumption)
         }
         if let initial { try start(trainer, from: initial) }
-        trainer.plantedFault = PlantedFaults.present.fault
+        trainer.furtherInstruments = launch.furtherInstruments
         trainer.host = launch.session.hostName
         let files = try launch.onRankZero { try openFolder(trainer, resumption) }
         defer { files?.lock.release() }

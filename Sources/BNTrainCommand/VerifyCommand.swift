@@ -29,7 +29,7 @@ struct VerifyCommand {
         for line in RunHeader(run, machine: launch.machine, folder: nil).lines { launch.say(line) }
 
         var trainer = Trainer(run.plan)
-        trainer.plantedFault = PlantedFaults.present.fault
+        trainer.furtherInstruments = launch.furtherInstruments
         let record = LossRecord()
         let outcome = try trainer.run(
             in: run.world, transport: launch.session.transport, timeout: arguments.timeout,

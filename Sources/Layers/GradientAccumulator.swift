@@ -99,9 +99,6 @@ package struct ShardCapture {
     package let shard: Int
     /// A flat vector, laid out like the parameters.
     package let values: UnsafeMutablePointer<Float>
-    /// A fault to plant in what the shard contributes, for tests: the place of a value in the
-    /// flat vector, and its bit.
-    package var fault: (index: Int, bit: Int)?
 
     package init(shard: Int, values: UnsafeMutablePointer<Float>) {
         self.shard = shard
@@ -113,10 +110,6 @@ package struct ShardCapture {
     /// - Parameter first: the first value of the parameter, which lies at `slot`.
     fileprivate func take(_ run: Range<Int>, of first: Int, from slot: UnsafeMutablePointer<Float>)
     {
-        if let fault, run.contains(fault.index - first) {
-            let value = slot + (fault.index - first)
-            value.pointee = Float(bitPattern: value.pointee.bitPattern ^ 1 << UInt32(fault.bit))
-        }
         (values + first + run.lowerBound).update(from: slot + run.lowerBound, count: run.count)
     }
 }

@@ -175,10 +175,8 @@ public final class Network {
         let world = communicator.world
         func counted(from mine: Range<Int>) -> ShardCapture? {
             guard let capture, mine.contains(capture.shard) else { return nil }
-            var own = ShardCapture(
+            return ShardCapture(
                 shard: capture.shard - mine.lowerBound, values: capture.values)
-            own.fault = capture.fault
-            return own
         }
         gradients.captured = counted(
             from: world.shards(ofWorker: communicator.worker, of: shards))

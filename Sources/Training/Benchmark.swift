@@ -74,12 +74,12 @@ public struct Benchmark: Sendable {
         let meeting = try meetingTime(worker)
         let clock = ContinuousClock()
         var step = 0
-        func steps(_ count: Int, profile: StepProfile? = nil) throws -> Double {
+        func steps(_ count: Int) throws -> Double {
             try communicator.barrier()
             let start = clock.now
             for _ in 0..<count {
                 step += 1
-                try trainer.step(step, worker, profile: profile)
+                try worker.take(trainer.step(step, of: worker))
             }
             return (clock.now - start) / .seconds(1)
         }
@@ -100,7 +100,7 @@ public struct Benchmark: Sendable {
         }
         let profile = StepProfile(worker)
         let profiled = max(1, count / 2)
-        _ = try steps(profiled, profile: profile)
+        _ = try steps(profiled)
         profile.detach()
         rates.sort()
         return Result(

@@ -40,16 +40,15 @@ extension Trainer {
         let trainer = self
         return try Team.run(world, transport: transport, timeout: timeout, spinning: spinning) {
             communicator in
-            let worker = try trainer.makeWorker(communicator)
-            guard let probing = Probing(worker, trainer.plan) else {
+            let worker = try trainer.makeWorker(communicator, probing: .only(last))
+            guard let probing = worker.instrument(Probing.self) else {
                 preconditionFailure("a replay probes its last step")
             }
             let tensors = StateTensor.all(trainer.replica, trainer.state)
             var trace: [[UInt64]] = []
             try communicator.barrier()
             for step in trainer.startStep + 1...last {
-                let report = try trainer.step(
-                    step, worker, probing: step == last ? probing : nil)
+                let report = try worker.take(trainer.step(step, of: worker))
                 if communicator.isSpeaker, let first, step >= first {
                     // Team-mates only read until this worker joins the next step's collectives.
                     trace.append(tensors.map(\.hash))
@@ -59,7 +58,7 @@ extension Trainer {
                 try communicator.barrier()
                 return Replay(
                     report: report, digest: communicator.isSpeaker ? trainer.replica.digest : "",
-                    probes: report.skipped == nil ? probing.report : nil, trace: trace)
+                    probes: probing.report, trace: trace)
             }
             preconditionFailure("the last step returns")
         }

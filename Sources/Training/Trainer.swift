@@ -27,8 +27,8 @@ public struct Trainer: Sendable {
     /// What this rank's host calls itself, for alarms that name a host.
     public var host = ""
 
-    /// A fault to plant in a step, for tests of what others make of it.
-    package var plantedFault: PlantedFault?
+    /// Further instruments of each worker, which stand inside the trainer's own.
+    package var furtherInstruments: @Sendable (TrainingWorker) -> [any Instrument] = { _ in [] }
 
     /// A run from initial weights.
     public init(_ plan: RunPlan) {
@@ -104,7 +104,7 @@ public struct Trainer: Sendable {
                     CheckpointKeeper(
                         $0, plan, replica, state, learningRateScale: learningRateScale)
                 } : nil
-            let worker = try makeWorker(communicator)
+            let worker = try makeWorker(communicator, probing: .configured, audits: audits)
             worker.wantsToStop = wantsToStop
             worker.wantsToSave = keeper.map { keeper in { keeper.isTime } }
             worker.evaluationStatistics = try population.map {
@@ -114,8 +114,7 @@ public struct Trainer: Sendable {
             do {
                 try hosts.exchange(communicator)
                 return try train(
-                    worker, observer: speaks ? observer : nil, keeper: keeper, check: check,
-                    audit: audits.map { try ShardAudit(worker, plan, $0) })
+                    worker, observer: speaks ? observer : nil, keeper: keeper, check: check)
             } catch {
                 // What was saved before the failure stays saved.
                 keeper?.abandon()
@@ -124,27 +123,46 @@ public struct Trainer: Sendable {
         }
     }
 
-    func makeWorker(_ communicator: Communicator) throws -> TrainingWorker {
-        try TrainingWorker(plan, replica: replica, state: state, communicator: communicator)
+    /// A worker of the run, with the instruments around its steps, from the outside in.
+    ///
+    /// That order is part of the run's, since some have collectives: what an audit keeps of a step
+    /// it has let go before the search computes the step again, and compared before a probe measures.
+    func makeWorker(
+        _ communicator: Communicator, probing steps: ProbedSteps = .none,
+        audits: AuditTable? = nil
+    ) throws -> TrainingWorker {
+        let worker = try TrainingWorker(
+            plan, replica: replica, state: state, communicator: communicator)
+        worker.instruments.append(NonFiniteSearch(worker, plan, contribution))
+        if let probing = Probing(worker, plan, steps) { worker.instruments.append(probing) }
+        if let audits { worker.instruments.append(try ShardAudit(worker, plan, audits)) }
+        worker.instruments += furtherInstruments(worker)
+        return worker
+    }
+
+    /// Step `number`, as the schedules have it.
+    func step(_ number: Int, of worker: TrainingWorker) -> TrainingStep {
+        let (batch, pass) = worker.batch(atStep: number)
+        return TrainingStep(
+            number: number, batch: batch, pass: pass,
+            settings: plan.optimizer.settings(step: number, of: plan.totalSteps)
+                .scaled(by: learningRateScale))
     }
 
     // MARK: the loop
 
     private func train(
         _ worker: TrainingWorker, observer: (any TrainingObserver)?, keeper: CheckpointKeeper?,
-        check: ReplicaCheck?, audit: ShardAudit?
+        check: ReplicaCheck?
     ) throws -> TrainingOutcome {
         let communicator = worker.communicator
         var progress = Progress(plan, afterStep: start.step, saved: start.progress)
-        let probing = Probing(worker, plan)
+        let probing = worker.instrument(Probing.self)
         try communicator.barrier()
-        for step in start.step + 1...plan.totalSteps {
-            let isProbed = probing?.isDue(step) == true
-            let report = try self.step(
-                step, worker, probing: isProbed ? probing : nil, audit: audit)
-            if isProbed, report.skipped == nil, let report = probing?.report {
-                try observer?.probed(report)
-            }
+        for number in start.step + 1...plan.totalSteps {
+            let step = self.step(number, of: worker)
+            let report = try worker.take(step)
+            if let probes = probing?.report, probes.step == number { try observer?.probed(probes) }
             if let found = report.skipped {
                 progress.skip(report)
                 try observer?.skipped(report, found)
@@ -152,24 +170,23 @@ public struct Trainer: Sendable {
                 progress.add(report)
             }
             observer?.stepped(report)
-            let isLast = step == plan.totalSteps
-            plantInReplica(step, communicator)
+            let isLast = number == plan.totalSteps
             let isSavedOrLast = isLast || worker.isStopping || worker.isSaving
-            if let check, check.isDue(step, isSavedOrLast: isSavedOrLast) {
+            if let check, check.isDue(number, isSavedOrLast: isSavedOrLast) {
                 // Before anything is reported or saved of the step.
-                try check.compare(step, epoch: report.epoch, communicator)
+                try check.compare(number, epoch: report.epoch, communicator)
             }
-            if isLast || step % plan.configuration.evaluate.everySteps == 0 {
+            if isLast || number % plan.configuration.evaluate.everySteps == 0 {
                 progress.pause()
-                plantSignal(step, .evaluation, worker)
-                let evaluation = try evaluate(
-                    worker, after: report, isLast: isLast, progress: &progress)
+                let evaluation = try worker.around(.evaluation, of: step) {
+                    try evaluate(worker, after: report, isLast: isLast, progress: &progress)
+                }
                 try observer?.evaluated(evaluation)
                 progress.resume()
             }
             if isLast {
                 progress.pause()
-                if let report = try probing?.finish(step: step, epoch: report.epoch) {
+                if let report = try probing?.finish(step: number, epoch: report.epoch) {
                     try observer?.probed(report)
                 }
                 progress.resume()
@@ -177,84 +194,24 @@ public struct Trainer: Sendable {
             }
             if worker.isStopping {
                 progress.pause()
-                let saved = try keeper?.saveNow(step, progress, observer)
+                let saved = try keeper?.saveNow(number, progress, observer)
                 return progress.outcome(
                     stoppedAfter: report, digest: communicator.isSpeaker ? replica.digest : "",
                     checkpoint: saved?.path)
             }
-            if let every = plan.configuration.watch.digestSteps, step % every == 0,
-                step % plan.configuration.evaluate.everySteps != 0, communicator.isSpeaker
+            if let every = plan.configuration.watch.digestSteps, number % every == 0,
+                number % plan.configuration.evaluate.everySteps != 0, communicator.isSpeaker
             {
                 // As for a checkpoint: team-mates only read until this worker goes on.
-                try observer?.digested(step: step, epoch: report.epoch, digest: replica.digest)
+                try observer?.digested(step: number, epoch: report.epoch, digest: replica.digest)
             }
-            try keeper?.stepped(step, progress, observer, isTime: worker.isSaving)
-            plantSignal(step, .saving, worker)
+            try worker.around(.saving, of: step) {
+                try keeper?.stepped(number, progress, observer, isTime: worker.isSaving)
+            }
         }
         try keeper?.finish(observer)
         return progress.outcome(
             dataSeconds: worker.loader.runsAhead ? worker.loader.seconds : nil)
-    }
-
-    /// One optimizer step, from the samples to the next parameters.
-    @discardableResult
-    func step(
-        _ step: Int, _ worker: TrainingWorker, profile: StepProfile? = nil,
-        probing: Probing? = nil, audit: ShardAudit? = nil
-    ) throws -> StepReport {
-        worker.communicator.step = step
-        let (batch, pass) = worker.batch(atStep: step)
-        let settings = plan.optimizer.settings(step: step, of: plan.totalSteps)
-            .scaled(by: learningRateScale)
-        let rate = settings.learningRate
-        func report(skipped: NonFinite? = nil) -> StepReport {
-            StepReport(
-                step: step, epoch: batch.epoch, sums: worker.sums, learningRate: rate,
-                skipped: skipped)
-        }
-        do {
-            try plant(step, worker.communicator)
-            worker.load(batch)
-            profile?.add(to: \.data)
-            plantInInput(step, worker, pass)
-            let landscape = try probing?.before(pass, learningRate: rate)
-            audit?.begin(step, fault: plantedFault)
-            plantSignal(step, .forward, worker)
-            try worker.forward(pass)
-            guard worker.loss.isFinite else {
-                audit?.cancel()
-                let found = try worker.firstNonFiniteOutput(pass)
-                return report(skipped: try goOn(without: found, step, batch.epoch, rate))
-            }
-            plantInShard(step, worker, pass)
-            plantSignal(step, .backward, worker)
-            try worker.backward(pass)
-            try audit?.computeAgain(batch, step: step)
-            guard try worker.update(pass, at: settings) else {
-                audit?.cancel()
-                let found = try worker.firstNonFiniteGradient(
-                    pass, contribution: contribution.pointer
-                ) { plantInShard(step, worker, pass) }
-                return report(skipped: try goOn(without: found, step, batch.epoch, rate))
-            }
-            try audit?.compare(step, epoch: batch.epoch)
-            profile?.add(to: \.update)
-            try probing?.after(pass, step: step, epoch: batch.epoch, landscape: landscape)
-        } catch {
-            throw failure(error, step: step, epoch: batch.epoch)
-        }
-        return report()
-    }
-
-    /// What is done about a step that is not finite: skips it, or ends this course.
-    private func goOn(
-        without found: NonFinite, _ step: Int, _ epoch: Int, _ rate: Double
-    ) throws(TrainingError) -> NonFinite {
-        switch plan.configuration.watch.nonFinite {
-        case .stop: throw .diverged(step: step, epoch: epoch, found: found, learningRate: rate)
-        case .rollback: throw .rollback(step: step, epoch: epoch, found: found, learningRate: rate)
-        case .skip: return found
-        }
     }
 
     private func evaluate(
@@ -274,26 +231,12 @@ public struct Trainer: Sendable {
         // The last update may be the one that diverged; all workers see the same numbers.
         for evaluation in [heldOut, tested].compactMap({ $0 }) where !evaluation.loss.isFinite {
             let found = NonFinite(value: .loss, layer: nil, shard: nil)
-            if plan.configuration.watch.nonFinite != .skip {
-                _ = try goOn(without: found, report.step, report.epoch, report.learningRate)
-            }
-            throw TrainingError.diverged(
-                step: report.step, epoch: report.epoch, found: found,
+            throw found.ending(
+                plan.configuration.watch.nonFinite, step: report.step, epoch: report.epoch,
                 learningRate: report.learningRate)
         }
         return progress.evaluated(
             after: report, validation: heldOut, test: tested,
             digest: worker.communicator.isSpeaker ? replica.digest : "")
-    }
-
-    /// What a step's error says to those who watch: where it happened, unless it says so itself or
-    /// is only the echo of a team-mate's.
-    private func failure(_ error: any Error, step: Int, epoch: Int) -> any Error {
-        if let error = error as? CollectiveError, error == .peerFailed { return error }
-        switch error as? TrainingError {
-        case .diverged, .rollback, .shardDiffers: return error
-        default: break
-        }
-        return TrainingError.failed(step: step, epoch: epoch, cause: error)
     }
 }

@@ -44,8 +44,17 @@ enum Repository {
 
 /// The targets of Package.swift, read from its text, each with what it may import.
 struct PackageTable {
-    /// Swift rooms below Sources.
+    /// Swift rooms: below Sources, and what test targets share.
     var rooms: [String: Set<String>] = [:]
+
+    /// Where a room lies that does not lie below Sources.
+    private var paths: [String: String] = [:]
+
+    /// The folder of a room.
+    func folder(of room: String) -> String { paths[room] ?? "Sources/\(room)" }
+
+    /// The rooms that products are made of.
+    var ownRooms: [String] { rooms.keys.filter { paths[$0] == nil } }
 
     /// Test targets.
     var tests: [String: Set<String>] = [:]
@@ -63,10 +72,11 @@ struct PackageTable {
             }
         }
         let others =
-            /arget\(\s*name: "([\w-]+)",\s*dependencies: \[([^\]]*)\],\s*(?:path: "(.*)",)?/
+            /arget\(\s*name: "([\w-]+)",\s*dependencies: \[([^\]]*)\],\s*(?:path: "([^"]*)",)?/
         for match in text.matches(of: others) where match.3 != nil || match.1 == "bn-train" {
             let names = match.2.matches(of: /"(\w+)"/).map { String($0.1) }
             rooms[String(match.1)] = Set(names)
+            paths[String(match.1)] = match.3.map(String.init)
         }
     }
 

@@ -20,6 +20,7 @@ struct RoomTests {
         #expect(table.rooms["MPICollectives"] == ["Collectives", "CMPI"])
         #expect(table.rooms["TestSupport"]?.isEmpty == false)
         #expect(table.rooms["bn-train"] == ["BNTrainCommand"])
+        #expect(table.rooms["bn-train-with-faults"] == ["BNTrainCommand", "FaultInjection"])
         #expect(table.tests["KernelsTests"] == ["Kernels", "TensorCore", "TestSupport"])
         #expect(table.tests.count >= 13)
     }
@@ -35,11 +36,25 @@ struct RoomTests {
 
     @Test("a room imports only what the table allows it")
     func roomImports() throws {
-        for (room, allowed) in table.rooms where room != "TestSupport" {
-            try expectImports(in: "Sources/\(room)", allowed)
+        for (room, allowed) in table.rooms {
+            try expectImports(in: table.folder(of: room), allowed)
         }
-        try expectImports(
-            in: "Tests/TestSupport", try #require(table.rooms["TestSupport"]))
+    }
+
+    @Test("what only tests need is in no product, and no source knows of it")
+    func onlyForTests() throws {
+        let faulty: Set = ["FaultInjection", "bn-train-with-faults", "TestSupport"]
+        #expect(faulty.allSatisfy { table.folder(of: $0).hasPrefix("Tests/") })
+        for room in table.ownRooms {
+            #expect(table.rooms[room]?.isDisjoint(with: faulty) == true, "\(room)")
+        }
+        let package = try Repository.text("Package.swift")
+        let products = try #require(package.firstMatch(of: /(?s)products: \[.*?\n    \],/)?.0)
+        #expect(products.contains("BNTrain") && !faulty.contains { products.contains($0) })
+        for file in Repository.swiftFiles(in: "Sources") {
+            let text = try Repository.text(file).lowercased()
+            #expect(!text.contains("plant"), "\(file)")
+        }
     }
 
     @Test("a test target imports only what the table allows it")

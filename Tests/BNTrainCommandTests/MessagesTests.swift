@@ -202,15 +202,15 @@ private struct Surprise: Error, CustomStringConvertible {
     @Test("a worker's own failure names rank, worker, epoch and step")
     func own() {
         let world = World(ranks: 2, threadsPerRank: 2, rank: 1)
-        let kernel = TrainingError.planted
-        let text = "a planted fault; a test asked for it"
-        expect(kernel, in: world, text, 70, own: true)
+        let text =
+            "internal error: two?lines; please report it with the output of `bn-train doctor`"
+        expect(Surprise(), in: world, text, 70, own: true)
         expect(
-            WorkerFailure(worker: 3, error: kernel), in: world, "rank 1, worker 3: " + text, 70,
+            WorkerFailure(worker: 3, error: Surprise()), in: world, "rank 1, worker 3: " + text, 70,
             own: true)
         expect(
             WorkerFailure(
-                worker: 3, error: TrainingError.failed(step: 5, epoch: 2, cause: kernel)),
+                worker: 3, error: TrainingError.failed(step: 5, epoch: 2, cause: Surprise())),
             in: world, "rank 1, worker 3, epoch 2, step 5: " + text, 70, own: true)
     }
 

@@ -40,8 +40,8 @@ extension ProgramTests {
                 #expect(ContinuousClock.now - start < .seconds(20))
                 result.expect(
                     70,
-                    "rank \(ranks == 1 ? 0 : 1), worker \(worker), epoch 4, step 30: a planted "
-                        + "fault; a test asked for it")
+                    "rank \(ranks == 1 ? 0 : 1), worker \(worker), epoch 4, step 30: internal error: a "
+                        + "planted fault; please report it with the output of `bn-train doctor`")
             }
         }
 

@@ -84,7 +84,7 @@ extension ProgramTests {
                 try runProcess(
                     [
                         "-C", place.path, script, "--limit", "2", "--pause", "1", "--",
-                        Workplace.program,
+                        Workplace.faultyProgram,
                     ]
                         + words + more, environment: ["BN_TRAIN_PLANT": plant])
             }

@@ -1,3 +1,4 @@
+import FaultInjection
 import Foundation
 import TestSupport
 import Testing
@@ -27,12 +28,13 @@ final class Workplace {
 
     // MARK: runs
 
-    /// `bn-train words`, in this folder.
+    /// `bn-train words`, in this folder, with the fault planted that the environment may name.
     func run(
         _ words: [String], environment: [String: String] = [:], timeout: Double = 60
     ) throws -> ProcessResult {
         try runProcess(
-            ["-C", path, Self.program] + words, environment: environment, timeout: timeout)
+            ["-C", path, Self.program(in: environment)] + words, environment: environment,
+            timeout: timeout)
     }
 
     /// The same from a bash command in which "$@" stands for the program and its words.
@@ -52,7 +54,8 @@ final class Workplace {
         ranks: Int, _ words: [String], environment: [String: String] = [:]
     ) throws -> RunningProcess {
         try start(
-            contexts: [["-n", "\(ranks)", Self.program] + words], environment: environment)
+            contexts: [["-n", "\(ranks)", Self.program(in: environment)] + words],
+            environment: environment)
     }
 
     /// `mpirun` of several programs or command lines, as one world.
@@ -82,6 +85,13 @@ final class Workplace {
 
     /// The program, built beside the tests.
     static let program = builtProgram("bn-train")
+
+    /// The same, which plants the fault that `PlantedFault.variable` names: no user has it.
+    static let faultyProgram = builtProgram("bn-train-with-faults")
+
+    private static func program(in environment: [String: String]) -> String {
+        environment[PlantedFault.variable] == nil ? program : faultyProgram
+    }
 
     // MARK: files
 

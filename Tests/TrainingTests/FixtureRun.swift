@@ -66,10 +66,11 @@ struct FixtureRun: Sendable {
     static func finish(
         _ step: Int, _ pass: Pass, _ worker: TrainingWorker, _ plan: RunPlan
     ) throws {
-        try worker.forward(pass)
+        try worker.computeLoss(of: try worker.forward(pass), pass)
         try worker.backward(pass)
-        try worker.update(
-            pass, at: plan.optimizer.settings(step: step, of: plan.totalSteps))
+        try worker.sumAndUpdate(
+            at: plan.optimizer.settings(step: step, of: plan.totalSteps))
+        try worker.commit(pass)
     }
 
     private static func infer(

@@ -129,14 +129,13 @@ private struct NetworkRun: Sendable {
                 let (batch, pass) = worker.batch(atStep: step)
                 worker.load(batch)
                 let mine = fill(fixture.rows(ofStep: step))
-                try worker.forward(pass)
-                if step == 1 {
-                    let layers = worker.network.layers.layers
-                    output.set(mine, layers[layers.count - 1].output)
-                }
+                let logits = try worker.forward(pass)
+                if step == 1 { output.set(mine, logits) }
+                try worker.computeLoss(of: logits, pass)
                 try worker.backward(pass)
-                try worker.update(
-                    pass, at: plan.optimizer.settings(step: step, of: plan.totalSteps))
+                try worker.sumAndUpdate(
+                    at: plan.optimizer.settings(step: step, of: plan.totalSteps))
+                try worker.commit(pass)
                 run.losses.append(worker.loss)
                 guard communicator.thread == 0 && (step == 1 || step == plan.totalSteps) else {
                     continue

@@ -1,4 +1,5 @@
 import Collectives
+import FaultInjection
 import Foundation
 import Layers
 import Models
@@ -29,7 +30,7 @@ struct NonFiniteTests {
         let listener = Listener()
         let ends = try runRanks(ranks) { rank in
             var trainer = Trainer(plan)
-            trainer.plantedFault = fault
+            if let fault { trainer.furtherInstruments = fault.instruments }
             let outcome = try trainer.run(
                 in: World(ranks: ranks, threadsPerRank: threads, rank: rank),
                 transport: ranks > 1 ? network.transport(rank: rank) : nil, timeout: 60,
@@ -78,7 +79,8 @@ struct NonFiniteTests {
         for layer in ["input", "loss"] {
             for threads in [1, 3] {
                 var trainer = Trainer(plan)
-                trainer.plantedFault = .notANumber(shard: 2, step: 3, layer: layer)
+                trainer.furtherInstruments =
+                    PlantedFault.notANumber(shard: 2, step: 3, layer: layer).instruments
                 let faulty = trainer
                 let digests = try Team.run(
                     World(threadsPerRank: threads), spinning: false
@@ -86,7 +88,7 @@ struct NonFiniteTests {
                     let worker = try faulty.makeWorker(communicator)
                     var digests: [String] = []
                     for step in 1...4 {
-                        let report = try faulty.step(step, worker)
+                        let report = try worker.take(faulty.step(step, of: worker))
                         #expect((report.skipped != nil) == (step == 3))
                         try communicator.barrier()
                         digests.append(
@@ -115,7 +117,7 @@ struct NonFiniteTests {
             let nodes = worker.network.layers.nodes
             let node = try #require(nodes.firstIndex { $0.layer.name == layer })
             #expect(!worker.network.layers.keepsOutput(ofNode: node))
-            return try trainer.step(1, worker).skipped
+            return try worker.take(trainer.step(1, of: worker)).skipped
         }
         #expect(found == NonFinite(value: .loss, layer: layer, shard: 0))
     }

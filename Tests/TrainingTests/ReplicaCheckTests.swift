@@ -1,4 +1,5 @@
 import Collectives
+import FaultInjection
 import Foundation
 import TestSupport
 import Testing
@@ -21,7 +22,7 @@ struct ReplicaCheckTests {
         let network = InMemoryNetwork(ranks: ranks)
         return try runRanks(ranks) { rank in
             var trainer = Trainer(plan)
-            trainer.plantedFault = fault
+            trainer.furtherInstruments = fault.instruments
             trainer.host = "node\(rank)"
             do throws(WorkerFailure) {
                 _ = try trainer.run(

@@ -1,6 +1,7 @@
 import Collectives
 import Configuration
 import Datasets
+import FaultInjection
 import Foundation
 import Synchronization
 import TestSupport
@@ -15,7 +16,7 @@ enum InterruptedRun {
         _ plan: RunPlan, in folder: String, fault: PlantedFault? = nil
     ) throws -> (outcome: TrainingOutcome, digest: String) {
         var trainer = Trainer(plan)
-        trainer.plantedFault = fault
+        if let fault { trainer.furtherInstruments = fault.instruments }
         let outcome = try trainer.run(
             threads: 2, checkpoints: Checkpointing(RunFolder(creating: folder)))
         return (outcome, trainer.replica.digest)
@@ -30,7 +31,7 @@ enum InterruptedRun {
         #expect(try checkpoint.check(plan) == [])
         return try runRanks(ranks) { rank in
             var trainer = try Trainer(plan, resuming: checkpoint)
-            trainer.plantedFault = fault
+            if let fault { trainer.furtherInstruments = fault.instruments }
             let world = World(ranks: ranks, threadsPerRank: threads, rank: rank)
             let outcome = try trainer.run(
                 in: world, transport: ranks > 1 ? network.transport(rank: rank) : nil,
@@ -51,7 +52,7 @@ struct ResumeTests {
         _ plan: RunPlan, steps: [Int], fault: PlantedFault? = nil
     ) throws {
         var alone = Trainer(plan)
-        alone.plantedFault = fault
+        if let fault { alone.furtherInstruments = fault.instruments }
         let expected = try alone.run(threads: 1)
         try withTemporaryFolder { folder in
             let saved = try InterruptedRun.save(plan, in: folder, fault: fault)

@@ -1,5 +1,6 @@
 import Collectives
 import Configuration
+import FaultInjection
 import Foundation
 import Layers
 import TestSupport
@@ -7,16 +8,47 @@ import Testing
 
 @testable import Training
 
+/// One bit of what an audited shard contributes to the gradient of a parameter, as its worker has it.
+private struct GradientFlip: Sendable {
+    let owner: Int
+    let step: Int
+    /// In the flat gradient: of a parameter that is summed up shard by shard.
+    let index: Int
+    let bit: Int
+}
+
+/// Flips it when the backward pass has written it.
+private final class FlippedGradient: Instrument {
+    private let flip: GradientFlip
+    private unowned let worker: TrainingWorker
+
+    init(_ flip: GradientFlip, in worker: TrainingWorker) {
+        self.flip = flip
+        self.worker = worker
+    }
+
+    func after(_ phase: StepPhase, of step: TrainingStep) throws {
+        guard phase == .backward, step.number == flip.step,
+            worker.communicator.worker == flip.owner
+        else { return }
+        let audit = try #require(worker.instrument(ShardAudit.self))
+        let value = audit.table.gradients + flip.index
+        value.pointee = Float(bitPattern: value.pointee.bitPattern ^ 1 << UInt32(flip.bit))
+    }
+}
+
 @Suite("Shards are audited", .serialized)
 struct ShardAuditTests {
     /// What every rank of a world ends with: the digest, or the error's text.
     private func ends(
-        _ plan: RunPlan, ranks: Int, threads: Int, fault: PlantedFault? = nil
+        _ plan: RunPlan, ranks: Int, threads: Int, fault: PlantedFault? = nil,
+        flip: GradientFlip? = nil
     ) throws -> [String] {
         let network = InMemoryNetwork(ranks: ranks)
         return try runRanks(ranks) { rank in
             var trainer = Trainer(plan)
-            trainer.plantedFault = fault
+            if let fault { trainer.furtherInstruments = fault.instruments }
+            if let flip { trainer.furtherInstruments = { [FlippedGradient(flip, in: $0)] } }
             trainer.host = "node\(rank)"
             do throws(WorkerFailure) {
                 _ = try trainer.run(
@@ -143,8 +175,9 @@ struct ShardAuditTests {
         for (number, parameter) in layers.enumerated() {
             let (ranks, threads) = [(1, 2), (2, 1), (1, 1)][number % 3]
             let (choice, places) = try audited(plan, step: 2, ranks: ranks, threads: threads)
-            let fault = PlantedFault.gradient(
-                shard: choice.shard, step: 2, parameter: parameter.name, index: 7 * number,
+            let flip = GradientFlip(
+                owner: choice.owner, step: 2,
+                index: parameter.range.lowerBound + 7 * number % parameter.range.count,
                 bit: number * 5 % 32)
             let dot = try #require(parameter.name.lastIndex(of: "."))
             let expected =
@@ -152,7 +185,7 @@ struct ShardAuditTests {
                 + "again: layer \(parameter.name[..<dot])'s "
                 + "\(parameter.name[dot...].dropFirst()) gradient\(places)"
             #expect(
-                try ends(plan, ranks: ranks, threads: threads, fault: fault)
+                try ends(plan, ranks: ranks, threads: threads, flip: flip)
                     == Array(repeating: expected, count: ranks))
         }
     }

@@ -1,6 +1,7 @@
 import Collectives
 import Configuration
 import Datasets
+import FaultInjection
 import Foundation
 import Layers
 import Models
@@ -20,7 +21,7 @@ struct TrainerTests {
             let trainer = trainers[communicator.world.rank]
             let worker = try trainer.makeWorker(communicator)
             do {
-                for step in 1...plan.totalSteps { try trainer.step(step, worker) }
+                for step in 1...plan.totalSteps { try worker.take(trainer.step(step, of: worker)) }
             } catch {
                 found.lock.withLock { found.errors[communicator.worker] = "\(error)" }
             }
@@ -81,13 +82,15 @@ struct TrainerTests {
         let plan = try SmallRun.plan(shards: 8, scope: "\"global\"")
         for (worker, step, epoch) in [(0, 1, 1), (2, 3, 1), (1, 7, 2)] {
             var trainer = Trainer(plan)
-            trainer.plantedFault = .thrown(worker: worker, step: step)
+            trainer.furtherInstruments =
+                PlantedFault.thrown(worker: worker, step: step).instruments
             let failing = trainer
             let error = #expect(throws: WorkerFailure.self) {
                 try failing.run(in: World(threadsPerRank: 3), spinning: false)
             }
             #expect(error?.worker == worker)
-            guard case .failed(step, epoch, TrainingError.planted)? = error?.error as? TrainingError
+            guard case .failed(step, epoch, let cause)? = error?.error as? TrainingError,
+                cause is PlantedFault.Failure
             else {
                 Issue.record("\(String(describing: error))")
                 continue
@@ -101,7 +104,7 @@ struct TrainerTests {
         let network = InMemoryNetwork(ranks: 2)
         let errors = try runRanks(2) { rank in
             var trainer = Trainer(plan)
-            trainer.plantedFault = .thrown(worker: 1, step: 4)
+            trainer.furtherInstruments = PlantedFault.thrown(worker: 1, step: 4).instruments
             do throws(WorkerFailure) {
                 _ = try trainer.run(
                     in: World(ranks: 2, rank: rank), transport: network.transport(rank: rank),

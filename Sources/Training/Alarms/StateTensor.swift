@@ -3,11 +3,11 @@ import Layers
 
 /// One tensor of what training changes, as it lies in a rank's memory: a parameter, a running
 /// statistic, or what the optimizer keeps of a parameter.
-struct StateTensor: Sendable {
+package struct StateTensor: Sendable {
     /// The name in checkpoints.
-    let name: String
-    nonisolated(unsafe) let values: UnsafeMutablePointer<Float>
-    let count: Int
+    package let name: String
+    nonisolated(unsafe) package let values: UnsafeMutablePointer<Float>
+    package let count: Int
 
     /// A hash of its bits.
     var hash: UInt64 { bitHash(values, count: count) }

@@ -7,7 +7,7 @@ import TensorCore
 /// Follows the gradient of one batch some way down, and comes back: the measures of Santurkar,
 /// Tsipras, Ilyas, Madry, "How does batch normalization help optimization?", 2018, figure 4.
 final class Landscape {
-    private let worker: TrainingWorker
+    private unowned let worker: TrainingWorker
     /// The weights and the gradient where the way begins; the rank's, on its thread 0.
     private let weights: Tensor
     private let gradient: Tensor
@@ -67,7 +67,7 @@ final class Landscape {
     /// The loss and the summed gradient at the present weights; false where the loss is not finite,
     /// which all workers see alike.
     private func computeGradient(_ pass: Pass) throws -> Bool {
-        try worker.forward(pass)
+        try worker.computeLoss(of: try worker.forward(pass), pass)
         guard worker.loss.isFinite else { return false }
         try worker.backward(pass)
         try worker.network.gradientReduction.sum { _ in }

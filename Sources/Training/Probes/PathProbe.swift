@@ -62,7 +62,7 @@ struct Plane: Sendable {
 /// Follows two coordinates of the parameters along training, and computes the loss around when it is
 /// over. One a worker; all see the same numbers, which need no message: replicas are equal.
 final class PathProbe {
-    private let worker: TrainingWorker
+    private unowned let worker: TrainingWorker
     private let plan: RunPlan
     private let plane: Plane
     private var beginning: (x: Double, y: Double)?

@@ -1,18 +1,18 @@
-import Collectives
+package import Collectives
 import Configuration
 import Datasets
 import Kernels
 import Layers
-import Models
+package import Models
 import Normalization
 import Optimization
-import TensorCore
+package import TensorCore
 
 /// One worker's part of a run: its network, its samples of each batch, and the step's collectives
 /// beside BN's own. Lives on its worker's thread.
-final class TrainingWorker {
-    let communicator: Communicator
-    let network: Network
+package final class TrainingWorker {
+    package let communicator: Communicator
+    package let network: Network
     private let plan: RunPlan
     private let state: OptimizerState
     let sampler: EpochSampler
@@ -29,8 +29,9 @@ final class TrainingWorker {
     private let metrics: StatisticsReduction
     /// Loss and correct answers of an evaluation.
     private let evaluation: StatisticsReduction
-    /// One flag for each layer, or each shard: who gave a value that is not finite.
-    private let flags: StatisticsReduction
+
+    /// What stands around its steps, from the outside in: see `Trainer.makeWorker`.
+    var instruments: [any Instrument] = []
 
     /// Have the worker's crew do its parts of `updating`, and measure the chunks.
     private var runUpdate: (() throws -> Void)?
@@ -54,6 +55,10 @@ final class TrainingWorker {
     /// The mean loss of the last step's samples.
     var loss: Double { sums.loss }
 
+    /// Whether the last step's gradient is finite; looked at where the run would go on without it, and
+    /// then nothing is updated where it is not.
+    private(set) var gradientIsFinite = true
+
     /// Whether the run is to stop after the step: some rank wants it, and all know.
     private(set) var isStopping = false
 
@@ -64,7 +69,7 @@ final class TrainingWorker {
     var evaluationStatistics: EvaluationStatistics?
 
     /// Asked once a step, on thread 0 of each rank: whether to stop.
-    var wantsToStop: (@Sendable () -> Bool)?
+    package var wantsToStop: (@Sendable () -> Bool)?
 
     /// Asked once a step, on worker 0: whether to save.
     var wantsToSave: (() -> Bool)?
@@ -108,7 +113,6 @@ final class TrainingWorker {
         }
         metrics = reduction(Self.ownMetrics + network.sharedStatisticsLength)
         evaluation = reduction(2)
-        flags = reduction(max(network.layers.layers.count, shards))
         // Team-mates read this worker's tensors.
         communicator.keep(self)
         let crew = communicator.crew
@@ -127,7 +131,7 @@ final class TrainingWorker {
 
     /// The batch's samples of `network.inputShards`, [rows, inputs], and their classes; `load` fills
     /// them.
-    var input: Tensor { loader.input }
+    package var input: Tensor { loader.input }
     private var labels: UnsafeMutablePointer<UInt8> { loader.labels }
 
     /// Values of a step's metrics before the statistics of layers.
@@ -158,9 +162,11 @@ final class TrainingWorker {
         loader.load(step: (batch.epoch - 1) * sampler.batchesPerEpoch + batch.index + 1)
     }
 
-    /// Logits and loss of the worker's samples, and the metrics of the whole batch.
-    func forward(_ pass: Pass) throws {
-        let logits = try network.forward(input, pass)
+    /// The logits of the worker's samples.
+    func forward(_ pass: Pass) throws -> Tensor { try network.forward(input, pass) }
+
+    /// Their loss, and the metrics of the whole batch.
+    func computeLoss(of logits: Tensor, _ pass: Pass) throws {
         let batch = ShardedBatch(samples: pass.samples, shards: plan.shards)
         // The loader may hold the samples of team-mates, too.
         let mine =
@@ -197,15 +203,9 @@ final class TrainingWorker {
         try network.backward(pass)
     }
 
-    /// The gradients' sum, and the update of the parameters and running statistics.
-    ///
-    /// - Returns: false where the gradient is not finite and the run shall go on without it: then
-    ///   nothing is updated, on any worker.
-    @discardableResult
-    func update(_ pass: Pass, at step: StepSettings) throws -> Bool {
-        if let norms = state.norms {
-            guard try update(at: step, by: norms) else { return false }
-        } else {
+    /// The gradients' sum, and the update of the parameters by it.
+    func sumAndUpdate(at step: StepSettings) throws {
+        guard let norms = state.norms else {
             // The collective: the sum over all shards; each worker gets and updates its slice.
             try network.gradientReduction.sum { range in update(.range(range), at: step) }
             if communicator.thread == 0 {
@@ -213,28 +213,32 @@ final class TrainingWorker {
                 let layout = network.replica.layout
                 update(.range(layout.reduced..<layout.length), at: step)
             }
+            return
         }
-        if communicator.thread == 0 { commitStatistics(pass) }
-        // Nobody reads parameters before all slices are written.
-        try communicator.teamBarrier()
-        try network.prepareWeights()
-        return true
+        try sumAndMeasure(norms)
+        // All ranks have the same norm of the same sum.
+        gradientIsFinite =
+            plan.configuration.watch.nonFinite == .stop || norms.gradientNorm.isFinite
+        if gradientIsFinite { update(.chunks(myChunks, norms), at: step) }
     }
 
-    /// The gradients' sum, and the update by a rule that needs norms of all of it.
-    private func update(at step: StepSettings, by norms: ParameterNorms) throws -> Bool {
+    /// The gradients' sum, and the norms that a rule needs of all of it.
+    private func sumAndMeasure(_ norms: ParameterNorms) throws {
         try network.gradientReduction.sum { _ in }
         // Norms are of the whole gradient, which the team has summed in slices.
         try communicator.teamBarrier()
         if let runMeasurement { try runMeasurement() } else { norms.measure(myChunks) }
         // Every worker adds up all chunks, once all are measured.
         try communicator.teamBarrier()
-        // All ranks have the same norm of the same sum.
-        if plan.configuration.watch.nonFinite != .stop, !norms.gradientNorm.isFinite {
-            return false
-        }
-        update(.chunks(myChunks, norms), at: step)
-        return true
+    }
+
+    /// The running statistics of the batch, and what the next forward pass reads.
+    func commit(_ pass: Pass) throws {
+        precondition(gradientIsFinite, "a step without an update is left out")
+        if communicator.thread == 0 { commitStatistics(pass) }
+        // Nobody reads parameters before all slices are written.
+        try communicator.teamBarrier()
+        try network.prepareWeights()
     }
 
     /// Updates a part of the parameters, with the crew where it is large.
@@ -270,23 +274,11 @@ final class TrainingWorker {
     }
 
     /// Shards of a batch, and the first of this worker's.
-    var shards: Int { plan.shards }
+    package var shards: Int { plan.shards }
     var firstShard: Int { myShards.lowerBound }
 
-    /// The first index for which some worker's `isSet` says true, for one of its shards by position;
-    /// alike on all workers.
-    func firstFlag(
-        _ pass: Pass, isSet: (_ position: Int, _ index: Int) throws -> Bool
-    ) throws -> Int? {
-        flags.begin(ShardedBatch(samples: pass.samples, shards: plan.shards))
-        for position in pass.shardRows.indices {
-            for index in 0..<flags.length { flags.leaf[index] = try isSet(position, index) ? 1 : 0 }
-            flags.push()
-        }
-        try flags.finish()
-        let result = flags.result(ofGroup: 0)
-        return (0..<flags.length).first { result[$0] > 0 }
-    }
+    /// What training changes, the rank's.
+    package var stateTensors: [StateTensor] { StateTensor.all(network.replica, state) }
 
     // MARK: evaluation
 

@@ -35,16 +35,17 @@ public struct StepDivision: Sendable {
 
 /// Measures one worker's steps. A look at the clock takes some 30 ns, and a step of a small network
 /// has about 40 of them: the throughput is measured without a profile.
-final class StepProfile: CollectiveTimer {
+final class StepProfile: CollectiveTimer, Instrument {
     private(set) var division = StepDivision()
     private let clock = ContinuousClock()
     private var last: ContinuousClock.Instant
-    private let worker: TrainingWorker
-    private var insideUpdate = false
+    private unowned let worker: TrainingWorker
 
+    /// From here on measures the worker's steps.
     init(_ worker: TrainingWorker) {
         self.worker = worker
         last = clock.now
+        worker.instruments.append(self)
         worker.communicator.collectiveTimer = self
         worker.network.layers.finished = { [unowned self] kind in
             switch kind {
@@ -55,13 +56,23 @@ final class StepProfile: CollectiveTimer {
         }
     }
 
+    /// Measures no longer.
     func detach() {
+        worker.instruments.removeAll { $0 === self }
         worker.communicator.collectiveTimer = nil
         worker.network.layers.finished = nil
     }
 
+    func after(_ phase: StepPhase, of step: TrainingStep) {
+        switch phase {
+        case .load: add(to: \.data)
+        case .commit: add(to: \.update)
+        default: break
+        }
+    }
+
     /// Counts the time since the last look as `part`.
-    func add(to part: WritableKeyPath<StepDivision, Double>) {
+    private func add(to part: WritableKeyPath<StepDivision, Double>) {
         let now = clock.now
         division[keyPath: part] += (now - last) / .seconds(1)
         last = now

@@ -59,10 +59,10 @@ final class AuditTable: Sendable {
 /// shards share the shard's statistics it normalises by those that it has from the step itself.
 ///
 /// Lives on its worker's thread.
-final class ShardAudit {
-    private let worker: TrainingWorker
+final class ShardAudit: Instrument {
+    private unowned let worker: TrainingWorker
     private let plan: RunPlan
-    private let table: AuditTable
+    let table: AuditTable
     private let network: Network
     private let items: [Item]
     /// By the batch's size, a pass over each shard.
@@ -214,19 +214,26 @@ final class ShardAudit {
         return nil
     }
 
+    func before(_ phase: StepPhase, of step: TrainingStep) {
+        if phase == .forward { begin(step.number) }
+    }
+
+    func after(_ phase: StepPhase, of step: TrainingStep) throws {
+        switch phase {
+        case .loss where !worker.loss.isFinite, .update where !worker.gradientIsFinite: cancel()
+        case .backward: try computeAgain(step)
+        case .commit: try compare(step)
+        default: break
+        }
+    }
+
     /// Before the forward pass of `step`: from here on what its shard contributes is kept.
-    func begin(_ step: Int, fault: PlantedFault?) {
+    private func begin(_ step: Int) {
         let communicator = worker.communicator
         let world = communicator.world
         present = Self.choice(plan, step: step, world: world)
         guard let present, present.owner / world.threadsPerRank == world.rank else { return }
-        var capture = ShardCapture(shard: present.shard, values: table.gradients)
-        if case .gradient(present.shard, step, let name, let index, let bit) = fault,
-            let range = plan.layout.parameter(name)?.range
-        {
-            capture.fault = (range.lowerBound + index % range.count, bit)
-        }
-        worker.network.capture(capture)
+        worker.network.capture(ShardCapture(shard: present.shard, values: table.gradients))
         guard present.owner == communicator.worker else { return }
         let position =
             present.shard - world.shards(ofWorker: present.owner, of: plan.shards).lowerBound
@@ -235,11 +242,12 @@ final class ShardAudit {
     }
 
     /// After the backward pass and before the update: computes another worker's shard again.
-    func computeAgain(_ batch: EpochSampler.Batch, step: Int) throws {
+    private func computeAgain(_ step: TrainingStep) throws {
+        let batch = step.batch
         guard let present, present.auditor == worker.communicator.worker,
             var pass = passes[batch.count]?[present.shard]
         else { return }
-        pass.step = step
+        pass.step = step.number
         let first = pass.shape.firstSample
         worker.sampler.withSamples(at: first..<first + pass.rows, of: batch) { samples in
             plan.fill(input, withTrainingSamples: samples, epoch: batch.epoch)
@@ -261,8 +269,8 @@ final class ShardAudit {
         hash(again, network.replica.gradient, into: table.mine.count / 2)
     }
 
-    /// The step is not done: nothing is compared.
-    func cancel() {
+    /// The step is not done: nothing is compared, and whoever searches it may keep other shards.
+    private func cancel() {
         guard present != nil else { return }
         present = nil
         worker.network.capture(nil)
@@ -273,7 +281,7 @@ final class ShardAudit {
     /// After the update: compares what was kept with what was computed again.
     ///
     /// - Throws: `TrainingError.shardDiffers`, alike on all workers.
-    func compare(_ step: Int, epoch: Int) throws {
+    private func compare(_ step: TrainingStep) throws {
         guard let present else { return }
         self.present = nil
         let communicator = worker.communicator
@@ -297,8 +305,9 @@ final class ShardAudit {
                 WorkerOnHost(worker: worker, rank: rank, host: table.hosts[rank])
             }
             throw TrainingError.shardDiffers(
-                step: step, epoch: epoch, shard: present.shard, layer: item.layer, what: item.what,
-                by: place(present.owner, owner), again: place(present.auditor, auditor))
+                step: step.number, epoch: step.epoch, shard: present.shard, layer: item.layer,
+                what: item.what, by: place(present.owner, owner),
+                again: place(present.auditor, auditor))
         }
     }
 

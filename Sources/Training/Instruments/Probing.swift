@@ -6,15 +6,26 @@ import Layers
 import Models
 import TensorCore
 
+/// Which steps are probed.
+enum ProbedSteps: Equatable {
+    case none
+    /// The first, and every so many as `probes.everySteps` says.
+    case configured
+    case only(Int)
+}
+
 /// One worker's part in probing: see `ProbeReport`. Lives on its worker's thread; its collectives
 /// come between those of steps, alike on all workers.
-final class Probing {
-    private let worker: TrainingWorker
+final class Probing: Instrument {
+    private unowned let worker: TrainingWorker
+    private let steps: ProbedSteps
     private let everySteps: Int
     private let shards: Int
 
     /// What the last probe came to, on the worker that speaks; nil on others.
     private(set) var report: ProbeReport?
+    /// What the landscape about the present step is like.
+    private var surroundings: JSONObject?
     private let landscape: Landscape?
     private let path: PathProbe?
 
@@ -36,9 +47,12 @@ final class Probing {
     private static let (mostUnits, mostSamples) = (16, 256)
 
     /// Nil where nothing is to be probed.
-    init?(_ worker: TrainingWorker, _ plan: RunPlan) {
-        guard let everySteps = plan.configuration.probes.everySteps else { return nil }
+    init?(_ worker: TrainingWorker, _ plan: RunPlan, _ steps: ProbedSteps) {
+        guard let everySteps = plan.configuration.probes.everySteps, steps != .none else {
+            return nil
+        }
         self.worker = worker
+        self.steps = steps
         self.everySteps = everySteps
         shards = plan.shards
         landscape = plan.configuration.probes.landscape ? Landscape(worker) : nil
@@ -67,34 +81,41 @@ final class Probing {
         channelScratch = worker.communicator.buffer(of: Double.self, count: 2 * channels).pointer
     }
 
-    /// Whether step `step` is probed.
-    func isDue(_ step: Int) -> Bool { step == 1 || step % everySteps == 0 }
-
-    /// Follows the gradient of the loaded batch; leaves everything but the last pass as it was.
-    func before(_ pass: Pass, learningRate: Double) throws -> JSONObject? {
-        path?.start()
-        return try landscape?.follow(pass, learningRate: learningRate)
+    private func isDue(_ step: Int) -> Bool {
+        switch steps {
+        case .none: false
+        case .configured: step == 1 || step % everySteps == 0
+        case .only(let one): step == one
+        }
     }
 
-    /// Measures the step that was just done: its last forward pass, and its gradient.
-    ///
-    /// - Parameter landscape: what `before` gave.
-    func after(_ pass: Pass, step: Int, epoch: Int, landscape: JSONObject?) throws {
-        try collect(pass)
-        let points = path?.points(after: step) ?? []
+    /// Before the forward pass follows the gradient of the loaded batch; leaves everything but the last
+    /// pass as it was.
+    func before(_ phase: StepPhase, of step: TrainingStep) throws {
+        guard phase == .forward, isDue(step.number) else { return }
+        path?.start()
+        surroundings = try landscape?.follow(
+            step.pass, learningRate: step.learningRate)
+    }
+
+    /// After the step measures it: its last forward pass, and its gradient.
+    func after(_ phase: StepPhase, of step: TrainingStep) throws {
+        guard phase == .commit, isDue(step.number) else { return }
+        try collect(step.pass)
+        let points = path?.points(after: step.number) ?? []
         guard worker.communicator.isSpeaker else { return }
         func line(
-            _ kind: String, _ members: [JSONObject.Member], at step: Int = step
+            _ kind: String, _ members: [JSONObject.Member], at number: Int? = nil
         ) -> JSONObject {
-            Self.line(kind, members, step: step, epoch: epoch)
+            Self.line(kind, members, step: number ?? step.number, epoch: step.epoch)
         }
-        var lines = measures(pass).filter { !$0.members.isEmpty }.map {
+        var lines = measures(step.pass).filter { !$0.members.isEmpty }.map {
             line($0.kind, $0.members)
         }
         lines.append(line("gradient norms", gradientNorms()))
-        if let landscape { lines.append(line("landscape", landscape.members)) }
+        if let surroundings { lines.append(line("landscape", surroundings.members)) }
         lines += points.map { line("path", $0.members, at: $0.step) }
-        report = ProbeReport(step: step, epoch: epoch, lines: lines)
+        report = ProbeReport(step: step.number, epoch: step.epoch, lines: lines)
     }
 
     private static func line(
