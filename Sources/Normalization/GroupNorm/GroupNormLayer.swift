@@ -163,7 +163,8 @@ public final class GroupNormLayer: AddingLayer, ActivatedLayer {
         normalizeBackwardSums(
             input: x, output: output.pointer + first, outputGradient: dy, rows: positions,
             channels: channels, meanHigh: meanHigh.pointer, meanLow: meanLow.pointer,
-            activation: activationKind, sumGradient: sums, sumProduct: sums + channels, gradient: dz)
+            activation: activationKind, sumGradient: sums, sumProduct: sums + channels, gradient: dz
+        )
         groupGradientCoefficients(
             sumGradient: sums, sumProduct: sums + channels, scale: parameters.scale,
             inverseDeviation: inverseDeviation + sample * groups, rows: positions,
