@@ -66,6 +66,17 @@ package protocol TeamProduct: AnyObject {
     func sumSlices(of shards: UnsafeBufferPointer<WeightGradients.Operands>)
 }
 
+extension LayerTraits {
+    /// Those of a product over all rows, whose weight gradient `team` may sum up.
+    static func product(of team: (any GradientTeam)?) -> LayerTraits {
+        var traits = LayerTraits()
+        traits.time = .product
+        traits.weights = .product
+        traits.keepsOutputGradient = team != nil
+        return traits
+    }
+}
+
 extension GradientTeam {
     /// The part of a weight's inputs that this worker sums up.
     package func slice(ofInputs inputs: Int) -> Range<Int> {

@@ -83,7 +83,7 @@ struct GraphPlan {
             groups.append(Action(node: node, work: .forward), of: entry.layer)
             // Without meetings one group would hold all layers, and every block read all weights.
             // Measured on ResNet-18 without normalisation: 1.24 times as fast.
-            if meetsNobody, entry.layer.kind == .product {
+            if meetsNobody, entry.layer.traits.weights.isProduct {
                 groups[groups.count - 1].isClosed = true
             }
             observe(value: node + 1)
@@ -98,16 +98,17 @@ struct GraphPlan {
         for (index, group) in forward.enumerated() where group.samplesPerBlock != nil {
             let working = group.actions.filter { $0.work == .forward }.map(\.node)
             forward[index].passing = working.filter { node in
-                guard let layer = nodes[node].layer as? any RecomputedLayer,
-                    !layer.readsOutputBackward, nodes[node].input > 0
-                else { return false }
+                guard nodes[node].layer.traits.isRecomputable, nodes[node].input > 0 else {
+                    return false
+                }
                 let consumers = nodes.indices.filter {
                     nodes[$0].input == node + 1 || nodes[$0].addend == node + 1
                 }
                 guard consumers.count == 1, working.contains(consumers[0]) else { return false }
                 let consumer = nodes[consumers[0]]
-                if consumer.input == node + 1 { return consumer.layer is any ShardwiseLayer }
-                return (consumer.layer as? any AddingLayer)?.readsAddendBackward == false
+                let traits = consumer.layer.traits
+                return consumer.input == node + 1
+                    ? traits.restoresInput : traits.addition == .leavesOutputGradient
             }
         }
     }
@@ -127,7 +128,7 @@ struct GraphPlan {
 extension [GraphPlan.Group] {
     /// Appends a layer's work to the last group, or to a new one where its blocks differ in kind.
     fileprivate mutating func append(_ action: GraphPlan.Action, of layer: any Layer) {
-        let samplesPerBlock = layer.samplesPerBlock
+        let samplesPerBlock = layer.traits.samplesPerBlock
         let fits =
             last.map {
                 $0.meetings.isEmpty && !$0.isClosed
@@ -216,10 +217,13 @@ private struct BackwardPlanner {
         // The layer adds a second gradient by itself, to one that nobody else reads.
         var gradients = given[value]
         gradients.sort { isExclusive($0) && !isExclusive($1) }
-        precondition(gradients.count <= 2, "a value has two consumers at most")
-        let writes = layer.writesObservedGradient || gradients.count == 2
+        let writes = layer.writesObservedGradient || gradients.count > 1
         let first = writes ? exclusive(gradients[0], node: node) : gradients[0]
-        let second = gradients.count == 2 ? gradients[1] : nil
+        for further in gradients.dropFirst().dropLast() {
+            self.append(node, .addGradients, gradient: first, second: further)
+            release(further)
+        }
+        let second = gradients.count > 1 ? gradients[gradients.count - 1] : nil
         self.append(node, .observeGradient, gradient: first, second: second)
         if let second { release(second) }
         complete[node] = .some(first)
@@ -258,15 +262,16 @@ private struct BackwardPlanner {
         }
         let entry = nodes[node]
         let layer = entry.layer
-        if layer.keepsOutputGradient, let gradient { kept.insert(gradient) }
+        let traits = layer.traits
+        if traits.keepsOutputGradient, let gradient { kept.insert(gradient) }
         let addsBackward = entry.addend != nil && !(layer is any MeetingLayer)
-        let separates = addsBackward && (layer as? any AddingLayer)?.separatesAddend == true
+        let separates = addsBackward && traits.addition == .leavesOutputGradient
         // The layer writes the addend's gradient over this one.
         if separates { gradient = exclusive(gradient, node: node) }
         let needed = entry.input > 0 || needsInputGradient
         var target: Int?
         if needed || (addsBackward && !separates) {
-            if layer.worksInPlace && !separates && isExclusive(gradient) {
+            if traits.worksInPlace && !separates && isExclusive(gradient) {
                 target = gradient
                 holders[gradient, default: 0] += 1
             } else {
@@ -276,11 +281,11 @@ private struct BackwardPlanner {
         } else {
             self.append(node, .backwardWithoutInput, gradient: gradient)
         }
-        if layer.hasWeights {
+        if traits.weights != .none {
             groups.append(
                 GraphPlan.Action(node: node, work: .weights, gradient: gradient), of: layer)
             // Products read it again.
-            if layer.kind == .product, let gradient { read.insert(gradient) }
+            if traits.weights.isProduct, let gradient { read.insert(gradient) }
         }
         if !separates { release(gradient) }
         if addsBackward, let addend = entry.addend {

@@ -1,4 +1,3 @@
-package import Kernels
 public import TensorCore
 
 /// What is computed in a pass over a network.
@@ -184,16 +183,6 @@ extension BatchShape {
     }
 }
 
-/// What a layer's time is counted as.
-public enum LayerKind: Hashable, Sendable {
-    /// Products and convolutions.
-    case product
-    /// Normalisations, with what is fused into them.
-    case normalization
-    /// Everything else.
-    case other
-}
-
 /// A layer of one worker's network.
 ///
 /// A layer is confined to its worker's thread and owns its output and what backward needs; it reads
@@ -209,24 +198,11 @@ public protocol Layer: AnyObject {
     /// Values of one sample's output.
     var outputs: Int { get }
 
-    /// What its time is counted as.
-    var kind: LayerKind { get }
-
     /// What `forward` writes, and what keeps it until the next one: [N, C] or [N·H·W, C].
     var output: Tensor { get }
 
-    /// How many samples a block should have, for layers that work on images; nil for those that
-    /// take all rows at once.
-    var samplesPerBlock: Int? { get }
-
-    /// Whether `backward` may write the input gradient over the output gradient.
-    var worksInPlace: Bool { get }
-
-    /// Whether `backwardWeights` has something to do.
-    var hasWeights: Bool { get }
-
-    /// Whether the output gradient is still read after the whole backward pass.
-    var keepsOutputGradient: Bool { get }
+    /// What a graph plans by.
+    var traits: LayerTraits { get }
 
     /// Computes the output of a block's rows.
     func forward(_ input: Tensor, _ block: Block, _ pass: Pass) throws
@@ -244,39 +220,68 @@ public protocol Layer: AnyObject {
     /// output gradients of all blocks are there.
     func backwardWeights(_ input: Tensor, _ outputGradient: Tensor, _ pass: Pass) throws
 
-    /// Whether several threads may compute blocks at the same time, each by its `Block.member`.
-    var takesBlocksTogether: Bool { get }
+    /// A member's share of that, for a `dividedProduct`.
+    func backwardWeights(
+        _ input: Tensor, _ outputGradient: Tensor, _ pass: Pass, _ share: Share) throws
+
+    /// A second value, of the output's shape, for layers that add one.
+    var addend: Tensor? { get set }
+
+    /// Makes the output a window of `memory`, before anybody else sees it; for recomputable layers.
+    func writeOutput(toWindowOf memory: Tensor)
+
+    /// What brings back an input that was not kept, for layers that restore theirs.
+    var restoredInput: (any RestoredInput)? { get set }
+
+    /// Floats of copies of its weights in other layouts, which passes read; 0 for none.
+    var packedCount: Int { get }
+
+    /// Where the copies lie, aligned to 16 floats: before the first `pack` and the first pass.
+    func place(copies: UnsafeMutablePointer<Float>)
+
+    /// Writes the copies after an update, on thread `member` of the worker's crew; of those that workers
+    /// share one does.
+    func pack(member: Int)
 }
 
 extension Layer {
-    /// Neither a product nor a normalisation.
-    public var kind: LayerKind { .other }
-    /// All rows at once.
-    public var samplesPerBlock: Int? { nil }
-    /// Products have weights.
-    public var hasWeights: Bool { kind == .product }
-    /// The input gradient has a place of its own.
-    public var worksInPlace: Bool { false }
-    /// The output gradient's memory is free when the layers before this one have run backward.
-    public var keepsOutputGradient: Bool { false }
     /// No weights.
     public func backwardWeights(_ input: Tensor, _ outputGradient: Tensor, _ pass: Pass) throws {}
-    /// Block after block.
-    public var takesBlocksTogether: Bool { false }
-}
 
-/// A layer whose weights' gradient several threads may add up together.
-package protocol SharingLayer: Layer {
-    /// A member's share of `backwardWeights`.
-    func backwardWeights(
-        _ input: Tensor, _ outputGradient: Tensor, _ pass: Pass, _ share: Share) throws
-}
-
-extension SharingLayer {
-    /// All of it.
-    public func backwardWeights(_ input: Tensor, _ outputGradient: Tensor, _ pass: Pass) throws {
-        try backwardWeights(input, outputGradient, pass, .whole)
+    /// All of it by one member.
+    public func backwardWeights(
+        _ input: Tensor, _ outputGradient: Tensor, _ pass: Pass, _ share: Share
+    ) throws {
+        if share.member == 0 { try backwardWeights(input, outputGradient, pass) }
     }
+
+    /// It adds none.
+    public var addend: Tensor? {
+        get { nil }
+        set { preconditionFailure("\(name) cannot add") }
+    }
+
+    /// Its output is kept.
+    public func writeOutput(toWindowOf memory: Tensor) {
+        preconditionFailure("\(name) keeps its output")
+    }
+
+    /// Its input is kept.
+    public var restoredInput: (any RestoredInput)? {
+        get { nil }
+        set { preconditionFailure("\(name) needs its input kept") }
+    }
+
+    /// No copies.
+    public var packedCount: Int { 0 }
+    /// No copies.
+    public func place(copies: UnsafeMutablePointer<Float>) {}
+    /// No copies.
+    public func pack(member: Int) {}
+
+    /// Whether each worker has copies of its own: so few take less time to write than to meet, and to
+    /// read from another core.
+    package var packsForItself: Bool { packedCount <= 8192 }
 }
 
 /// A layer that meets the other workers between seeing all of its input and giving any output, and
@@ -313,22 +318,6 @@ public protocol MeetingLayer: Layer {
     var writesObservedGradient: Bool { get }
 }
 
-/// A layer that can compute its output again from its input, with the same bits, until the next pass or
-/// update: where nothing but what follows in the same block reads it, it need not be kept.
-public protocol RecomputedLayer: Layer {
-    /// Whether its own backward pass reads the output.
-    var readsOutputBackward: Bool { get }
-
-    /// Makes the output a window of `memory`, before anybody else sees it.
-    func writeOutput(toWindowOf memory: Tensor)
-}
-
-/// A layer that reads its input again only for its weights' gradient, some shards after the others.
-public protocol ShardwiseLayer: Layer {
-    /// What brings back an input that was not kept.
-    var restoredInput: (any RestoredInput)? { get set }
-}
-
 /// The input of a layer that is not kept, but computed again.
 public protocol RestoredInput: AnyObject {
     /// Samples that can be brought back at a time.
@@ -338,36 +327,3 @@ public protocol RestoredInput: AnyObject {
     /// `forward` found it.
     func restore(shards positions: Range<Int>, _ pass: Pass) throws
 }
-
-/// A layer that adds a second input to its own before its activation: the end of a residual block.
-///
-/// Its gradient with respect to the addend is the one before the activation, which a meeting layer
-/// leaves in the output gradient when it observes it, and any other one when it runs backward: in
-/// the output gradient where `separatesAddend`, else it is the input gradient.
-public protocol AddingLayer: Layer {
-    /// The other summand, of the output's shape.
-    var addend: Tensor? { get set }
-
-    /// Whether the addend's gradient is not the input's, for layers that meet nobody.
-    var separatesAddend: Bool { get }
-
-    /// Whether `backward` reads the addend.
-    var readsAddendBackward: Bool { get }
-}
-
-extension AddingLayer {
-    /// What is added has the gradient of what it is added to.
-    public var separatesAddend: Bool { false }
-    /// The activation's slope may depend on it.
-    public var readsAddendBackward: Bool { true }
-}
-
-/// A layer that ends in an activation: its own, or one that is fused with it.
-package protocol ActivatedLayer: Layer {
-    /// `.identity` for none.
-    var activationKind: ActivationKind { get }
-}
-
-/// How many images of `values` each make a block: what one layer writes and the next reads should
-/// stay in a core's second-level cache, which holds 512 KB or more.
-package func imagesPerBlock(values: Int) -> Int { max(1, 65_536 / values) }

@@ -11,11 +11,11 @@ package protocol LayerCrew: AnyObject {
 }
 
 /// A member's share of a piece of work that divides into units.
-package struct Share {
+public struct Share {
     /// Which thread of the crew it is.
-    package let member: Int
+    public let member: Int
     /// Threads of the crew.
-    package let members: Int
+    public let members: Int
     /// The member's turn: work of few units goes to other members from one layer to the next.
     private let turn: Int
 
@@ -26,13 +26,13 @@ package struct Share {
     }
 
     /// All of it.
-    package static var whole: Share { Share(member: 0, of: 1, layer: 0) }
+    public static var whole: Share { Share(member: 0, of: 1, layer: 0) }
 
     /// Its part of `units`.
-    package func part(of units: Int) -> Range<Int> {
+    public func part(of units: Int) -> Range<Int> {
         turn * units / members..<(turn + 1) * units / members
     }
 
     /// Whether it is the first: that of little more to do, where units are fewer than members.
-    package var isFirst: Bool { turn == 0 }
+    public var isFirst: Bool { turn == 0 }
 }

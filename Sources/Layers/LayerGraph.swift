@@ -18,7 +18,7 @@ public final class LayerGraph {
         public let layer: any Layer
         /// The value it takes.
         public let input: Int
-        /// The value it adds, for an `AddingLayer`.
+        /// The value it adds.
         public let addend: Int?
 
         /// `layer` of value `input`, and perhaps `addend`.
@@ -33,7 +33,7 @@ public final class LayerGraph {
     public let nodes: [Node]
 
     /// Called after each piece of work with what it counts as; for profiles.
-    package var finished: ((LayerKind) -> Void)?
+    package var finished: ((LayerTime) -> Void)?
 
     private let forwardGroups: [Group]
     private let backwardGroups: [Group]
@@ -86,10 +86,8 @@ public final class LayerGraph {
         self.passing = passing
         for node in nodes {
             guard let addend = node.addend else { continue }
-            guard let layer = node.layer as? any AddingLayer, addend > 0 else {
-                preconditionFailure("\(node.layer.name) cannot add")
-            }
-            layer.addend = nodes[addend - 1].layer.output
+            precondition(addend > 0, "\(node.layer.name) adds what a layer gave")
+            node.layer.addend = nodes[addend - 1].layer.output
         }
         let rows = shapes.map(\.rows).max() ?? 0
         self.needsInputGradient = needsInputGradient
@@ -144,7 +142,7 @@ public final class LayerGraph {
             try run(group, pass, gradient: nil)
             for layer in group.meetings {
                 try layer.meet(pass)
-                finished?(layer.kind)
+                finished?(layer.traits.time)
             }
         }
         return nodes[nodes.count - 1].layer.output
@@ -168,7 +166,7 @@ public final class LayerGraph {
             try run(group, pass, gradient: outputGradient, follower: follower)
             for layer in group.meetings {
                 try layer.meetBackward(pass)
-                finished?(layer.kind)
+                finished?(layer.traits.time)
             }
             if let follower {
                 try follower.finished(stage: stage)
@@ -210,7 +208,7 @@ public final class LayerGraph {
         if gradient != nil {
             for layer in group.meetings { try layer.startMeetingBackward(pass) }
         }
-        if let runWeights, group.weights.contains(where: { $0.layer is any SharingLayer }) {
+        if let runWeights, group.dividesWeights {
             try runWeights()
         } else {
             try runWeights(member: 0)
@@ -234,7 +232,7 @@ public final class LayerGraph {
             for value in current.group.passing { value.show(block) }
             for action in current.group.actions {
                 try action.run(current.input, current.gradient, block, current.pass)
-                if member == 0 { finished?(action.layer.kind) }
+                if member == 0 { finished?(action.time) }
             }
             // It sends messages.
             if member == 0 { try current.follower?.worked() }
@@ -248,7 +246,7 @@ public final class LayerGraph {
             let share = Share(member: member, of: members, layer: index)
             try action.runWeights(current.input, current.gradient, current.pass, share)
             guard member == 0 else { continue }
-            finished?(action.layer.kind)
+            finished?(action.time)
             try current.follower?.worked()
         }
     }
@@ -276,6 +274,8 @@ private final class Group {
     let passing: [PassingValue]
     /// Whether the members of a crew may run blocks at the same time.
     let takesBlocksTogether: Bool
+    /// Whether they can divide some weight's gradient.
+    let dividesWeights: Bool
 
     init(
         _ group: GraphPlan.Group, _ binding: Binding, _ shapes: [BatchShape],
@@ -284,7 +284,12 @@ private final class Group {
         passing = group.passing.compactMap { values[$0] }
         takesBlocksTogether =
             group.samplesPerBlock != nil
-            && group.actions.allSatisfy { binding.nodes[$0.node].layer.takesBlocksTogether }
+            && group.actions.allSatisfy {
+                binding.nodes[$0.node].layer.traits.takesBlocksTogether
+            }
+        dividesWeights = group.weights.contains {
+            binding.nodes[$0.node].layer.traits.weights == .dividedProduct
+        }
         blocks = shapes.map { shape in
             group.samplesPerBlock.map { shape.blocks(of: $0) } ?? [Block(shape)]
         }
@@ -305,6 +310,7 @@ private final class Group {
 private final class Action {
     let layer: any Layer
     let meeting: (any MeetingLayer)?
+    let time: LayerTime
     let work: GraphPlan.Work
     /// nil for the graph's own.
     let input: Tensor?
@@ -317,6 +323,7 @@ private final class Action {
         let node = binding.nodes[action.node]
         layer = node.layer
         meeting = node.layer as? any MeetingLayer
+        time = node.layer.traits.time
         work = action.work
         input = node.input == 0 ? nil : binding.nodes[node.input - 1].layer.output
         let value = action.node + 1
@@ -370,11 +377,7 @@ private final class Action {
             preconditionFailure("backward has an output gradient")
         }
         let input = input ?? graphInput
-        if let layer = layer as? any SharingLayer, share.members > 1 {
-            try layer.backwardWeights(input, gradient, pass, share)
-        } else if share.member == 0 {
-            try layer.backwardWeights(input, gradient, pass)
-        }
+        try layer.backwardWeights(input, gradient, pass, share)
     }
 }
 

@@ -2,7 +2,7 @@ import TensorCore
 
 /// The output of a layer that is not kept: a window of memory that moves with the block.
 final class PassingValue: RestoredInput {
-    private let layer: any RecomputedLayer
+    private let layer: any Layer
     /// What the layer takes.
     private let input: Tensor
     private let window: Tensor
@@ -12,7 +12,7 @@ final class PassingValue: RestoredInput {
     /// Those that the memory has room for.
     let samples: Int
 
-    init(_ layer: any RecomputedLayer, input: Tensor, memory: Tensor) {
+    init(_ layer: any Layer, input: Tensor, memory: Tensor) {
         samples = memory.rows
         layer.writeOutput(toWindowOf: memory)
         self.layer = layer
@@ -64,13 +64,12 @@ struct PassingValues {
         let memory = sizes.map { Tensor(rows: samples, columns: $0) }
         for group in plan.forward {
             for (place, node) in group.passing.enumerated() {
-                guard let layer = nodes[node].layer as? any RecomputedLayer else { continue }
                 let value = PassingValue(
-                    layer, input: nodes[nodes[node].input - 1].layer.output,
+                    nodes[node].layer, input: nodes[nodes[node].input - 1].layer.output,
                     memory: memory[place])
                 values[node] = value
                 for consumer in nodes where consumer.input == node + 1 {
-                    (consumer.layer as? any ShardwiseLayer)?.restoredInput = value
+                    consumer.layer.restoredInput = value
                 }
             }
         }

@@ -24,7 +24,7 @@ final class NetworkCopies {
         of layers: LayerGraph, replica: Replica, communicator: Communicator, auditor: Int?
     ) throws {
         self.communicator = communicator
-        let layers = layers.layers.compactMap { $0 as? any PackingLayer }
+        let layers = layers.layers.filter { $0.packedCount > 0 }
             .filter { $0.packedCount > 0 }
         let own = layers.filter(\.packsForItself)
         let shared = layers.filter { !$0.packsForItself }
@@ -67,7 +67,7 @@ final class NetworkCopies {
     // MARK: places
 
     /// Where the copies of each of `layers` begin, and how many floats all have.
-    private static func places(of layers: [any PackingLayer]) -> (starts: [Int], count: Int) {
+    private static func places(of layers: [any Layer]) -> (starts: [Int], count: Int) {
         var count = 0
         let starts = layers.map { layer in
             defer { count += (layer.packedCount + 15) / 16 * 16 }
@@ -76,7 +76,7 @@ final class NetworkCopies {
         return (starts, count)
     }
 
-    private static func place(_ layers: [any PackingLayer], in memory: WeightCopies) {
+    private static func place(_ layers: [any Layer], in memory: WeightCopies) {
         let places = places(of: layers)
         precondition(places.count == memory.count, "networks of a replica have the same copies")
         for (layer, start) in zip(layers, places.starts) {
@@ -118,8 +118,8 @@ final class NetworkCopies {
 
     /// Those of `layers` that this worker copies.
     private static func part(
-        of layers: [any PackingLayer], ranks: [Int], _ communicator: Communicator
-    ) -> [any PackingLayer] {
+        of layers: [any Layer], ranks: [Int], _ communicator: Communicator
+    ) -> [any Layer] {
         if layers.isEmpty { return [] }
         let world = communicator.world
         let threads = world.threadsPerRank
@@ -129,10 +129,10 @@ final class NetworkCopies {
 
     /// Who copies which of `layers`: the largest first, each to whom has least to do.
     private static func divided(
-        _ layers: [any PackingLayer], among count: Int
-    ) -> [[any PackingLayer]] {
+        _ layers: [any Layer], among count: Int
+    ) -> [[any Layer]] {
         var loads = Array(repeating: 0, count: count)
-        var parts: [[any PackingLayer]] = Array(repeating: [], count: count)
+        var parts: [[any Layer]] = Array(repeating: [], count: count)
         for layer in layers.enumerated().sorted(by: {
             ($1.element.packedCount, $0.offset) < ($0.element.packedCount, $1.offset)
         }).map(\.element) {

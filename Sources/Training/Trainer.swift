@@ -178,8 +178,13 @@ public struct Trainer: Sendable {
             }
             if isLast || number % plan.configuration.evaluate.everySteps == 0 {
                 progress.pause()
-                let evaluation = try worker.around(.evaluation, of: step) {
-                    try evaluate(worker, after: report, isLast: isLast, progress: &progress)
+                let evaluation: EvaluationReport
+                do {
+                    evaluation = try worker.around(.evaluation, of: step) {
+                        try evaluate(worker, after: report, isLast: isLast, progress: &progress)
+                    }
+                } catch {
+                    throw step.failure(error)
                 }
                 try observer?.evaluated(evaluation)
                 progress.resume()

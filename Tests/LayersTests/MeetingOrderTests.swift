@@ -18,7 +18,11 @@ struct MeetingOrderTests {
 
         init(_ name: String, _ log: Log) { (self.name, self.log) = (name, log) }
 
-        var hasWeights: Bool { true }
+        var traits: LayerTraits {
+            var traits = LayerTraits()
+            traits.weights = .collected
+            return traits
+        }
         func note(_ work: String) { log.entries.append("\(name) \(work)") }
         func forward(_ input: Tensor, _ block: Block, _ pass: Pass) { note("forward") }
         func backward(
@@ -31,7 +35,7 @@ struct MeetingOrderTests {
     }
 
     final class NotingMeeting: Noting, MeetingLayer {
-        override var hasWeights: Bool { false }
+        override var traits: LayerTraits { LayerTraits() }
         var writesObservedGradient: Bool { false }
         func observes(in blocks: [[Block]]) {}
         func observesGradient(in blocks: [[Block]]) {}

@@ -332,6 +332,24 @@ enum OwnNetworks {
                 try $0.linear("fc", outputs: 3, bias: true)
             }
         ),
+        "values of four readers, normalised and not": (
+            image(4, 5, 4), BatchNormSettings(),
+            {
+                try $0.convolution("conv1", channels: 5, kernel: 3, padding: 1)
+                let plain = $0.value
+                try $0.batchNorm("bn1")
+                let normal = $0.value
+                var sum = normal
+                for (number, source) in [(2, normal), (3, normal), (4, normal), (5, plain)] {
+                    $0.goOn(from: source)
+                    try $0.convolution("conv\(number)", channels: 5, kernel: 3, padding: 1)
+                    try $0.activation("tanh\(number)", .tanh, adding: sum)
+                    sum = $0.value
+                }
+                try $0.activation("tanh", .tanh, adding: plain)
+                try $0.linear("fc", outputs: 3, bias: true)
+            }
+        ),
         "norms in a row": (
             image(3, 3, 6), BatchNormSettings(),
             {

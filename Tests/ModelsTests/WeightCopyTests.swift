@@ -17,7 +17,7 @@ struct WeightCopyTests {
             let network = try Network(
                 specification, replica: replica, communicator: communicator, shards: 4,
                 batches: [(samples: 8, trains: true)])
-            return network.layers.layers.compactMap { $0 as? any PackingLayer }
+            return network.layers.layers.filter { $0.packedCount > 0 }
                 .filter { $0.packedCount > 0 }.map { ($0.packedCount, $0.packsForItself) }
         }
     }

@@ -63,7 +63,7 @@ public struct Activation: Module {
 ///
 /// - input, addend, output [N, C] or [N·H·W, C]
 /// - backward: dx = dy·f′, from the output: y(1 − y), 1 − y², or y > 0; the addend's is the same.
-public final class ActivationLayer: Layer, AddingLayer {
+public final class ActivationLayer: Layer {
     /// The name in messages: `layers.1`.
     public let name: String
 
@@ -76,8 +76,8 @@ public final class ActivationLayer: Layer, AddingLayer {
     /// The other summand, of the input's shape.
     public var addend: Tensor?
 
-    /// How many images a block should have; nil for values without positions.
-    public let samplesPerBlock: Int?
+    /// dx may be written over dy; blocks share nothing.
+    public let traits: LayerTraits
     private let activation: ActivationKind
 
     /// - Parameters:
@@ -91,14 +91,13 @@ public final class ActivationLayer: Layer, AddingLayer {
         self.activation = activation
         outputs = columns * positions
         output = Tensor(rows: rows * positions, columns: columns)
-        samplesPerBlock = positions > 1 ? imagesPerBlock(values: columns * positions) : nil
+        var traits = LayerTraits(imageValues: positions > 1 ? columns * positions : nil)
+        traits.worksInPlace = true
+        traits.takesBlocksTogether = true
+        traits.activation = activation
+        traits.addition = .sharesInputGradient
+        self.traits = traits
     }
-
-    /// dx may be written over dy.
-    public var worksInPlace: Bool { true }
-
-    /// Blocks share nothing.
-    public var takesBlocksTogether: Bool { true }
 
     /// y, of the block's rows.
     public func forward(_ input: Tensor, _ block: Block, _ pass: Pass) {
@@ -125,8 +124,4 @@ public final class ActivationLayer: Layer, AddingLayer {
             count: block.rows.count * outputs, activation: activation,
             inputGradient: inputGradient.pointer + first)
     }
-}
-
-extension ActivationLayer: ActivatedLayer {
-    package var activationKind: ActivationKind { activation }
 }

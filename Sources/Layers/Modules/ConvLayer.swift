@@ -11,7 +11,7 @@ public import TensorCore
 ///
 /// With max pooling right behind it, which `PooledConvolution` knows how to share work with, the output
 /// is the pooled one, [N·H″·W″, K].
-public final class ConvLayer: ShardwiseLayer, SharingLayer, PackingLayer {
+public final class ConvLayer: Layer {
     /// The name in messages and files: `conv1`.
     public let name: String
 
@@ -111,15 +111,14 @@ public final class ConvLayer: ShardwiseLayer, SharingLayer, PackingLayer {
         if case .pooled(_, let maxima) = kernel { maxima.deallocate() }
     }
 
-    /// Time counts as that of products.
-    public var kind: LayerKind { .product }
-
-    /// Each thread has a plan of its own.
-    public var takesBlocksTogether: Bool { true }
-
-    /// So many that input and output stay in the cache.
-    public var samplesPerBlock: Int? {
-        imagesPerBlock(values: max(shape.inputCount, shape.outputCount))
+    /// Each thread has a plan of its own, and images that stay in the cache.
+    public var traits: LayerTraits {
+        var traits = LayerTraits(imageValues: max(shape.inputCount, shape.outputCount))
+        traits.time = .product
+        traits.takesBlocksTogether = true
+        traits.weights = .dividedProduct
+        traits.restoresInput = true
+        return traits
     }
 
     private var plainWeight: UnsafePointer<Float> {
@@ -127,13 +126,13 @@ public final class ConvLayer: ShardwiseLayer, SharingLayer, PackingLayer {
     }
 
     /// Floats of the copies that `pack` writes.
-    package let packedCount: Int
+    public let packedCount: Int
 
     /// Where `pack` writes the copies and passes read them: `packedCount` floats.
-    package func place(copies: UnsafeMutablePointer<Float>) { self.copies = copies }
+    public func place(copies: UnsafeMutablePointer<Float>) { self.copies = copies }
 
     /// Writes the copies of the weight, after an update.
-    package func pack(member: Int) {
+    public func pack(member: Int) {
         let kernel = kernels[member]
         guard let copies else { preconditionFailure("the copies of \(name) have no place") }
         if let forwardCopy {
@@ -189,11 +188,16 @@ public final class ConvLayer: ShardwiseLayer, SharingLayer, PackingLayer {
         }
     }
 
+    /// dW and db of all shards, to the accumulator.
+    public func backwardWeights(_ input: Tensor, _ outputGradient: Tensor, _ pass: Pass) throws {
+        try backwardWeights(input, outputGradient, pass, .whole)
+    }
+
     /// A share of dW and db of all shards, to the accumulator.
     ///
     /// Of a few small shards together a part of the weight each, which stays in the cache while their
     /// contributions to it are added up.
-    package func backwardWeights(
+    public func backwardWeights(
         _ input: Tensor, _ outputGradient: Tensor, _ pass: Pass, _ share: Share
     ) throws {
         let kernel = kernels[share.member]
@@ -310,22 +314,4 @@ public final class ConvLayer: ShardwiseLayer, SharingLayer, PackingLayer {
                 into: destination)
         }
     }
-}
-
-/// A layer that reads copies of its weights in other layouts, made anew after each update.
-package protocol PackingLayer: Layer {
-    /// Floats of its copies; 0 for none.
-    var packedCount: Int { get }
-
-    /// Where they lie, aligned to 16 floats: before the first `pack` and the first pass.
-    func place(copies: UnsafeMutablePointer<Float>)
-
-    /// Writes the copies, on thread `member` of the worker's crew; of those that workers share one does.
-    func pack(member: Int)
-}
-
-extension PackingLayer {
-    /// Whether each worker has copies of its own: so few take less time to write than to meet, and to
-    /// read from another core.
-    package var packsForItself: Bool { packedCount <= 8192 }
 }

@@ -65,8 +65,8 @@ public final class DropoutLayer: Layer {
     /// y, as the input.
     public let output: Tensor
 
-    /// How many images a block should have; nil for values without positions.
-    public let samplesPerBlock: Int?
+    /// dx may be written over dy; blocks share nothing.
+    public let traits: LayerTraits
     private let threshold: UInt32
     private let scale: Float
     private let seed: UInt64
@@ -94,14 +94,11 @@ public final class DropoutLayer: Layer {
         scale = Float(1 / (1 - rate))
         output = Tensor(rows: rows * positions, columns: columns)
         mask = Tensor(rows: rows * positions, columns: columns)
-        samplesPerBlock = positions > 1 ? imagesPerBlock(values: columns * positions) : nil
+        var traits = LayerTraits(imageValues: positions > 1 ? columns * positions : nil)
+        traits.worksInPlace = true
+        traits.takesBlocksTogether = true
+        self.traits = traits
     }
-
-    /// dx may be written over dy.
-    public var worksInPlace: Bool { true }
-
-    /// Blocks share nothing.
-    public var takesBlocksTogether: Bool { true }
 
     /// y, of the block's rows.
     public func forward(_ input: Tensor, _ block: Block, _ pass: Pass) {

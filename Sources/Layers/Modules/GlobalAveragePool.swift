@@ -69,11 +69,12 @@ public final class GlobalAveragePoolLayer: Layer {
         output = Tensor(rows: rows, columns: input.channels)
     }
 
-    /// So many that the input stays in the cache.
-    public var samplesPerBlock: Int? { imagesPerBlock(values: input.count) }
-
-    /// Blocks share nothing.
-    public var takesBlocksTogether: Bool { true }
+    /// Images; blocks share nothing.
+    public var traits: LayerTraits {
+        var traits = LayerTraits(imageValues: input.count)
+        traits.takesBlocksTogether = true
+        return traits
+    }
 
     /// y, of the block's images.
     public func forward(_ input: Tensor, _ block: Block, _ pass: Pass) {

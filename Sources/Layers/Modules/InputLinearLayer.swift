@@ -90,11 +90,8 @@ public final class InputLinearLayer: Layer {
 
     deinit { operands.deallocate() }
 
-    /// Time counts as that of products.
-    public var kind: LayerKind { .product }
-
-    /// Team-mates read it when all of the backward pass is done.
-    public var keepsOutputGradient: Bool { gradients.team != nil }
+    /// Team-mates read the output gradient when all of the backward pass is done.
+    public var traits: LayerTraits { .product(of: gradients.team) }
 
     /// The panels that this worker computes where it computes panels.
     private var myPanels: Range<Int> {

@@ -55,11 +55,8 @@ public final class LinearLayer: Layer {
         number = gradients.team?.join(self) ?? 0
     }
 
-    /// Time counts as that of products.
-    public var kind: LayerKind { .product }
-
-    /// Team-mates read it when all of the backward pass is done.
-    public var keepsOutputGradient: Bool { gradients.team != nil }
+    /// Team-mates read the output gradient when all of the backward pass is done.
+    public var traits: LayerTraits { .product(of: gradients.team) }
 
     /// y, [rows, out], of all rows at once.
     public func forward(_ input: Tensor, _ block: Block, _ pass: Pass) {

@@ -106,8 +106,8 @@ public final class NoiseLayer: Layer {
     /// y, as the input.
     public let output: Tensor
 
-    /// How many images a block should have; nil for values without positions.
-    public let samplesPerBlock: Int?
+    /// dx may be written over dy.
+    public let traits: LayerTraits
     private let distribution: Noise.Distribution
     private let seed: UInt64
     private let ordinal: Int
@@ -142,13 +142,12 @@ public final class NoiseLayer: Layer {
         factor = Tensor(rows: rows * positions, columns: columns)
         moments = alignedAllocation(of: Double.self, count: 2 * columns)
         moments.initialize(repeating: 0, count: 2 * columns)
-        samplesPerBlock = positions > 1 ? imagesPerBlock(values: columns * positions) : nil
+        var traits = LayerTraits(imageValues: positions > 1 ? columns * positions : nil)
+        traits.worksInPlace = true
+        self.traits = traits
     }
 
     deinit { moments.deallocate() }
-
-    /// dx may be written over dy.
-    public var worksInPlace: Bool { true }
 
     /// y, of the block's rows.
     public func forward(_ input: Tensor, _ block: Block, _ pass: Pass) {

@@ -80,8 +80,8 @@ public final class PReLULayer: Layer {
     /// y, as the input.
     public let output: Tensor
 
-    /// How many images a block should have; nil for values without positions.
-    public let samplesPerBlock: Int?
+    /// dx may be written over dy; a has a gradient.
+    public let traits: LayerTraits
 
     private let channels: Int
     private let parameter: Parameter
@@ -100,7 +100,10 @@ public final class PReLULayer: Layer {
         outputs = input.count
         channels = input.channels
         output = Tensor(rows: rows * input.positions, columns: input.channels)
-        samplesPerBlock = input.positions > 1 ? imagesPerBlock(values: input.count) : nil
+        var traits = LayerTraits(imageValues: input.positions > 1 ? input.count : nil)
+        traits.worksInPlace = true
+        traits.weights = .collected
+        self.traits = traits
         parameter = slope
         self.replica = replica
         self.gradients = gradients
@@ -110,12 +113,6 @@ public final class PReLULayer: Layer {
     }
 
     deinit { sums.deallocate() }
-
-    /// a has a gradient.
-    public var hasWeights: Bool { true }
-
-    /// dx may be written over dy.
-    public var worksInPlace: Bool { true }
 
     /// Where the C values of each pixel of some samples begin.
     private func pixels(of rows: Range<Int>) -> StrideTo<Int> {

@@ -101,11 +101,12 @@ public final class PaddedShortcutLayer: Layer {
             width: (input.width + stride - 1) / stride, channels: channels)
     }
 
-    /// So many that input and output stay in the cache.
-    public var samplesPerBlock: Int? { imagesPerBlock(values: max(input.count, outputs)) }
-
-    /// Blocks share nothing.
-    public var takesBlocksTogether: Bool { true }
+    /// Images; blocks share nothing.
+    public var traits: LayerTraits {
+        var traits = LayerTraits(imageValues: max(input.count, outputs))
+        traits.takesBlocksTogether = true
+        return traits
+    }
 
     /// Calls `body` with the offsets, in a sample's output and input, of each output position.
     private func positions(

@@ -168,11 +168,12 @@ public final class PoolLayer: Layer {
             rows: rows * shape.outputHeight * shape.outputWidth, columns: shape.channels)
     }
 
-    /// So many that input and output stay in the cache.
-    public var samplesPerBlock: Int? { imagesPerBlock(values: shape.inputCount) }
-
-    /// Blocks share nothing.
-    public var takesBlocksTogether: Bool { true }
+    /// Images; blocks share nothing.
+    public var traits: LayerTraits {
+        var traits = LayerTraits(imageValues: shape.inputCount)
+        traits.takesBlocksTogether = true
+        return traits
+    }
 
     /// y, of the block's images.
     public func forward(_ input: Tensor, _ block: Block, _ pass: Pass) {

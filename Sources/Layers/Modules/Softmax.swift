@@ -69,7 +69,11 @@ public final class SoftmaxLayer: Layer {
     }
 
     /// dx may be written over dy.
-    public var worksInPlace: Bool { true }
+    public var traits: LayerTraits {
+        var traits = LayerTraits()
+        traits.worksInPlace = true
+        return traits
+    }
 
     /// y, of the block's rows.
     public func forward(_ input: Tensor, _ block: Block, _ pass: Pass) {

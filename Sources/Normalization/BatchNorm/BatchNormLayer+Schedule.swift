@@ -4,19 +4,19 @@ public import TensorCore
 
 // What a graph of layers has to know of the layer, beside its passes.
 extension BatchNormLayer {
-    /// Time counts as that of normalisations.
-    public var kind: LayerKind { .normalization }
-
-    /// Images come block by block.
-    public var samplesPerBlock: Int? {
-        positions > 1 ? imagesPerBlock(values: outputs) : nil
+    /// Images come block by block, and blocks share nothing; dx may be written over dz. dz is the
+    /// addend's gradient, and found from y.
+    public var traits: LayerTraits {
+        var traits = LayerTraits(imageValues: positions > 1 ? outputs : nil)
+        traits.time = .normalization
+        traits.worksInPlace = true
+        traits.takesBlocksTogether = true
+        traits.activation = activation
+        traits.addition = .leavesOutputGradient
+        // Only slopes other than ReLU's, and ReLU's of a sum, are found from the output.
+        traits.isRecomputable = !writesObservedGradient
+        return traits
     }
-
-    /// dx may be written over dz.
-    public var worksInPlace: Bool { true }
-
-    /// Blocks share nothing.
-    public var takesBlocksTogether: Bool { true }
 
     /// y, [N·positions, C].
     public var output: Tensor { ownOutput }
@@ -28,20 +28,14 @@ extension BatchNormLayer {
 
     /// Whether ReLU's slope is found from the input: x is read anyway, y and dz then need not be.
     /// With an addend dz is that one's gradient, and z more than x tells.
-    var findsSlopeAgain: Bool { activationKind == .relu && !adds }
+    var findsSlopeAgain: Bool { activation == .relu && !adds }
 
     /// Whether the worker's rows, 8 MiB or more of each tensor, have left the caches by the time that
     /// a pass comes back to the first. Measured on Zen 4, 1 MiB of cache a core and 32 MiB together.
     var isFar: Bool { rows * outputs >= 1 << 21 }
 
     /// dz is written over dy, but where backward can find it again.
-    public var writesObservedGradient: Bool { activationKind != .identity && !findsSlopeAgain }
-
-    /// Only slopes other than ReLU's, and ReLU's of a sum, are found from the output.
-    public var readsOutputBackward: Bool { writesObservedGradient }
-
-    /// dz is the addend's gradient, and found from y.
-    public var readsAddendBackward: Bool { false }
+    public var writesObservedGradient: Bool { activation != .identity && !findsSlopeAgain }
 
     /// Makes room for the moments of all parts.
     public func observes(in blocks: [[Block]]) { moments.plan(blocks) }

@@ -1,5 +1,5 @@
 import Collectives
-package import Kernels
+import Kernels
 public import Layers
 public import TensorCore
 
@@ -17,7 +17,7 @@ public import TensorCore
 /// the biased variance, as in all frameworks. Where σ² + ε = 0 the output is exactly f(β), and the
 /// input gradient 0. Ioffe, Szegedy, "Batch normalization", 2015; shard statistics are merged by
 /// Chan's formula.
-public final class BatchNormLayer: MeetingLayer, AddingLayer, RecomputedLayer, ActivatedLayer {
+public final class BatchNormLayer: MeetingLayer {
     /// The name in messages and files: `layers.1`.
     public let name: String
     /// Values of one sample's output, C·positions.
@@ -28,7 +28,7 @@ public final class BatchNormLayer: MeetingLayer, AddingLayer, RecomputedLayer, A
     let settings: BatchNormSettings
     let channels: Int
     let positions: Int
-    package let activationKind: ActivationKind
+    let activation: ActivationKind
     let adds: Bool
     let rows: Int
     let replica: Replica
@@ -62,7 +62,7 @@ public final class BatchNormLayer: MeetingLayer, AddingLayer, RecomputedLayer, A
         channels = place.input.channels
         positions = place.input.positions
         self.settings = settings
-        activationKind = place.fusion.activation
+        activation = place.fusion.activation
         adds = place.fusion.adds
         rows = worker.rows
         replica = worker.replica
@@ -130,7 +130,7 @@ public final class BatchNormLayer: MeetingLayer, AddingLayer, RecomputedLayer, A
             normalizeForward(
                 input: input.pointer + first, rows: rows.count * positions, channels: channels,
                 meanHigh: group.meanHigh.pointer, meanLow: group.meanLow.pointer,
-                factor: group.factor.pointer, shift: parameters.shift, activation: activationKind,
+                factor: group.factor.pointer, shift: parameters.shift, activation: activation,
                 output: output.pointer + first,
                 addend: addend.map { UnsafePointer($0.pointer + first) }, isFar: isFar)
         }
@@ -151,7 +151,7 @@ public final class BatchNormLayer: MeetingLayer, AddingLayer, RecomputedLayer, A
                 outputGradient: outputGradient.pointer + first,
                 rows: part.rows.count * positions, channels: channels,
                 meanHigh: group.meanHigh.pointer, meanLow: group.meanLow.pointer,
-                activation: activationKind, sumGradient: sums[part],
+                activation: activation, sumGradient: sums[part],
                 sumProduct: sums[part] + channels,
                 secondGradient: second.map { UnsafePointer($0.pointer + first) },
                 forward: findsSlopeAgain

@@ -1,4 +1,4 @@
-package import Kernels
+import Kernels
 public import Layers
 public import TensorCore
 
@@ -9,7 +9,7 @@ public import TensorCore
 ///     dz = dy·f′(y),  dx = γ/√(σ² + ε)·dz,  dβ = Σdz,  dγ = Σdz(x − μ)/√(σ² + ε)
 ///
 /// - input, output [N·positions, C]; γ, β, μ, σ² [C]
-public final class FrozenBatchNormLayer: AddingLayer, ActivatedLayer {
+public final class FrozenBatchNormLayer: Layer {
     /// The name in messages and files: `layers.1`.
     public let name: String
     /// Values of one sample's output, C·positions.
@@ -19,7 +19,7 @@ public final class FrozenBatchNormLayer: AddingLayer, ActivatedLayer {
     /// The other summand before the activation, [N·positions, C].
     public var addend: Tensor?
 
-    package let activationKind: ActivationKind
+    private let activation: ActivationKind
     private let epsilon: Double
     private let channels: Int
     private let positions: Int
@@ -42,7 +42,7 @@ public final class FrozenBatchNormLayer: AddingLayer, ActivatedLayer {
         channels = place.input.channels
         positions = place.input.positions
         epsilon = settings.epsilon
-        activationKind = place.fusion.activation
+        activation = place.fusion.activation
         output = Tensor(rows: worker.rows * positions, columns: channels)
         replica = worker.replica
         gradients = worker.gradients
@@ -65,22 +65,16 @@ public final class FrozenBatchNormLayer: AddingLayer, ActivatedLayer {
         shardSums.deallocate()
     }
 
-    /// Time counts as that of normalisations.
-    public var kind: LayerKind { .normalization }
-
-    /// Images come block by block.
-    public var samplesPerBlock: Int? {
-        positions > 1 ? imagesPerBlock(values: outputs) : nil
+    /// Images come block by block; dx may be written over dy. dz is the addend's gradient, dx the input's.
+    public var traits: LayerTraits {
+        var traits = LayerTraits(imageValues: positions > 1 ? outputs : nil)
+        traits.time = .normalization
+        traits.worksInPlace = true
+        traits.weights = parameters.scaleRange == nil ? .none : .collected
+        traits.activation = activation
+        traits.addition = .leavesOutputGradient
+        return traits
     }
-
-    /// dx may be written over dy.
-    public var worksInPlace: Bool { true }
-
-    /// dγ and dβ, unless there are none.
-    public var hasWeights: Bool { parameters.scaleRange != nil }
-
-    /// dz is the addend's gradient, dx the input's.
-    public var separatesAddend: Bool { true }
 
     /// y, of the block's rows.
     public func forward(_ input: Tensor, _ block: Block, _ pass: Pass) {
@@ -93,7 +87,7 @@ public final class FrozenBatchNormLayer: AddingLayer, ActivatedLayer {
             input: input.pointer + first, rows: block.rows.count * positions, channels: channels,
             meanHigh: coefficients.meanHigh.pointer, meanLow: coefficients.meanLow.pointer,
             factor: coefficients.factor.pointer, shift: parameters.shift,
-            activation: activationKind, output: output.pointer + first,
+            activation: activation, output: output.pointer + first,
             addend: addend.map { UnsafePointer($0.pointer + first) })
     }
 
@@ -105,7 +99,7 @@ public final class FrozenBatchNormLayer: AddingLayer, ActivatedLayer {
     ) {
         // What the addend's gradient is stays where it was; else dz is needed no longer than here.
         let target =
-            addend != nil || activationKind == .identity
+            addend != nil || activation == .identity
             ? outputGradient : inputGradient ?? gradient
         let (high, low) = (coefficients.meanHigh.pointer, coefficients.meanLow.pointer)
         for part in block.parts(pass) {
@@ -114,7 +108,7 @@ public final class FrozenBatchNormLayer: AddingLayer, ActivatedLayer {
             normalizeBackwardSums(
                 input: x, output: output.pointer + first,
                 outputGradient: outputGradient.pointer + first, rows: rows, channels: channels,
-                meanHigh: high, meanLow: low, activation: activationKind, sumGradient: partSums,
+                meanHigh: high, meanLow: low, activation: activation, sumGradient: partSums,
                 sumProduct: partSums + channels, gradient: dz)
             let total = shardSums + part.shard * 2 * channels
             if part.isFirst {

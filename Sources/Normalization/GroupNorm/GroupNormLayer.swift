@@ -1,4 +1,4 @@
-package import Kernels
+import Kernels
 public import Layers
 public import TensorCore
 
@@ -19,7 +19,7 @@ public import TensorCore
 /// group normalisation (Wu, He, 2018). Training and inference are the same, there are no running
 /// statistics, and no worker has to meet another: dγ and dβ are sums over samples, which travel
 /// with the other gradients. Where σ² + ε = 0 the output is exactly f(β + addend), and dx is 0.
-public final class GroupNormLayer: AddingLayer, ActivatedLayer {
+public final class GroupNormLayer: Layer {
     /// The name in messages and files: `layers.1`.
     public let name: String
 
@@ -36,7 +36,7 @@ public final class GroupNormLayer: AddingLayer, ActivatedLayer {
     private let groups: Int
     private let positions: Int
     private let epsilon: Double
-    package let activationKind: ActivationKind
+    private let activation: ActivationKind
     private let gradients: GradientAccumulator
     private let parameters: AffineParameters
 
@@ -64,7 +64,7 @@ public final class GroupNormLayer: AddingLayer, ActivatedLayer {
         groups = settings.grouping.count(ofChannels: place.input.channels)
         positions = place.input.positions
         epsilon = settings.epsilon
-        activationKind = place.fusion.activation
+        activation = place.fusion.activation
         gradients = worker.gradients
         parameters = AffineParameters(settings.affine, at: place, worker)
         let (rows, channels) = (worker.rows, place.input.channels)
@@ -91,22 +91,16 @@ public final class GroupNormLayer: AddingLayer, ActivatedLayer {
         sums.deallocate()
     }
 
-    /// Time counts as that of normalisations.
-    public var kind: LayerKind { .normalization }
-
-    /// Images come block by block.
-    public var samplesPerBlock: Int? {
-        positions > 1 ? imagesPerBlock(values: outputs) : nil
+    /// Images come block by block; dx may be written over dy. dz is the addend's gradient, dx the input's.
+    public var traits: LayerTraits {
+        var traits = LayerTraits(imageValues: positions > 1 ? outputs : nil)
+        traits.time = .normalization
+        traits.worksInPlace = true
+        traits.weights = parameters.scaleRange == nil ? .none : .collected
+        traits.activation = activation
+        traits.addition = .leavesOutputGradient
+        return traits
     }
-
-    /// dx may be written over dy.
-    public var worksInPlace: Bool { true }
-
-    /// dγ and dβ, unless there are none.
-    public var hasWeights: Bool { parameters.scaleRange != nil }
-
-    /// dz is the addend's gradient, dx the input's.
-    public var separatesAddend: Bool { true }
 
     /// y, of the block's rows.
     public func forward(_ input: Tensor, _ block: Block, _ pass: Pass) {
@@ -122,7 +116,7 @@ public final class GroupNormLayer: AddingLayer, ActivatedLayer {
             normalizeForward(
                 input: input.pointer + first, rows: positions, channels: channels,
                 meanHigh: meanHigh.pointer, meanLow: meanLow.pointer, factor: factor.pointer,
-                shift: parameters.shift, activation: activationKind, output: output.pointer + first,
+                shift: parameters.shift, activation: activation, output: output.pointer + first,
                 addend: addend.map { UnsafePointer($0.pointer + first) })
         }
     }
@@ -158,12 +152,12 @@ public final class GroupNormLayer: AddingLayer, ActivatedLayer {
         let x = UnsafePointer(input.pointer + first)
         let dy = outputGradient.pointer + first
         // What the addend's gradient is stays where it was; else dz is needed no longer than here.
-        let dz = addend != nil || activationKind == .identity ? dy : gradient.pointer
+        let dz = addend != nil || activation == .identity ? dy : gradient.pointer
         setCoefficients(ofSample: sample)
         normalizeBackwardSums(
             input: x, output: output.pointer + first, outputGradient: dy, rows: positions,
             channels: channels, meanHigh: meanHigh.pointer, meanLow: meanLow.pointer,
-            activation: activationKind, sumGradient: sums, sumProduct: sums + channels, gradient: dz
+            activation: activation, sumGradient: sums, sumProduct: sums + channels, gradient: dz
         )
         groupGradientCoefficients(
             sumGradient: sums, sumProduct: sums + channels, scale: parameters.scale,

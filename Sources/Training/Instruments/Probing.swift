@@ -32,7 +32,8 @@ final class Probing: Instrument {
     /// A layer with an activation, and what it takes: nil where that is the network's input.
     private struct Probed {
         let node: Int
-        let layer: any ActivatedLayer
+        let layer: any Layer
+        let activation: ActivationKind
         let input: (any Layer)?
         /// The places of its probed units among a sample's outputs.
         let units: [Int]
@@ -59,8 +60,10 @@ final class Probing: Instrument {
         path = plan.plane.map { PathProbe(worker, plan, $0) }
         let nodes = worker.network.layers.nodes
         layers = nodes.enumerated().compactMap { index, node in
-            guard let layer = node.layer as? any ActivatedLayer, layer.activationKind != .identity
-            else { return nil }
+            let layer = node.layer
+            guard let activation = layer.traits.activation, activation != .identity else {
+                return nil
+            }
             let count = min(Self.mostUnits, layer.outputs)
             var input = node.input
             // Noise stands behind a normalisation: this is what that one takes, as without noise.
@@ -68,7 +71,8 @@ final class Probing: Instrument {
                 input = nodes[nodes[input - 1].input - 1].input
             }
             return Probed(
-                node: index, layer: layer, input: input > 0 ? nodes[input - 1].layer : nil,
+                node: index, layer: layer, activation: activation,
+                input: input > 0 ? nodes[input - 1].layer : nil,
                 units: (0..<count).map { $0 * layer.outputs / count })
         }
         samples = min(Self.mostSamples, plan.configuration.batch.size)
@@ -164,7 +168,7 @@ final class Probing: Instrument {
                 place[0] = Double(
                     saturated(
                         output + values, count: rows.count * probed.layer.outputs,
-                        probed.layer.activationKind))
+                        probed.activation))
                 addInputs(probed, rows, to: place + 1)
                 place += 3
             }
@@ -223,7 +227,7 @@ final class Probing: Instrument {
                 (0..<known).map { place[unit * samples + $0] }
             }
             add(0, Self.percentiles(values.flatMap { $0 }))
-            if let inverse = Self.inverse(of: probed.layer.activationKind) {
+            if let inverse = Self.inverse(of: probed.activation) {
                 add(1, Self.percentiles(values[0].map(inverse)))
             }
             place += probed.units.count * samples

@@ -32,7 +32,7 @@ extension TrainingStep {
 
     /// What an error says to those who watch: where it happened, unless it says so itself or is only
     /// the echo of a team-mate's.
-    fileprivate func failure(_ error: any Error) -> any Error {
+    func failure(_ error: any Error) -> any Error {
         if let error = error as? CollectiveError, error == .peerFailed { return error }
         switch error as? TrainingError {
         case .diverged, .rollback, .shardDiffers: return error
