@@ -156,6 +156,9 @@ public final class GradientAccumulator {
     /// The shard whose own gradients are kept, too; counted from the worker's first.
     package var captured: ShardCapture?
 
+    /// The rank's gradient, for the worker who writes what all know; nil for its team-mates.
+    private let known: UnsafeMutablePointer<Float>?
+
     private let merges: [Int]
     /// Slots in use before each of this worker's shards.
     private let heights: [Int]
@@ -169,10 +172,13 @@ public final class GradientAccumulator {
     ///   - largest: values of the largest parameter that goes through `accumulate`.
     ///   - team: sums up products' gradients together, if there is one.
     ///   - members: threads that add up parts of parameters at the same time.
+    ///   - known: the rank's gradient, on one worker of it.
     package init(
         nodes: [Node], merges: [Int], depth: Int, largest: Int,
-        team: (any GradientTeam)? = nil, members: Int = 1
+        team: (any GradientTeam)? = nil, members: Int = 1,
+        known: UnsafeMutablePointer<Float>? = nil
     ) {
+        self.known = known
         self.nodes = nodes
         self.team = team
         self.merges = merges
@@ -184,6 +190,14 @@ public final class GradientAccumulator {
         scratch = (0..<members).map { _ in
             (nodes.count..<max(depth, nodes.count)).map { _ in Tensor(rows: 1, columns: largest) }
         }
+    }
+
+    /// Gives the values `range` of the gradient, which every worker knows of the whole batch: one worker
+    /// of the rank writes them; the others read them after the meeting that opens the sum of the others.
+    package func give(
+        _ range: Range<Int>, write: (_ destination: UnsafeMutablePointer<Float>) -> Void
+    ) {
+        if let known { write(known + range.lowerBound) }
     }
 
     /// The number of this worker's shards.

@@ -22,7 +22,7 @@ public final class Network {
     public let loss: CrossEntropy
 
     /// The sum of all workers' gradients.
-    package let gradientReduction: GradientReduction
+    private let gradientReduction: GradientReduction
 
     private let buckets: GradientBuckets?
 
@@ -115,7 +115,8 @@ public final class Network {
             }, merges: reduction.merges, depth: reduction.depth,
             largest: layout.parameters.map(\.range).filter {
                 sharesProducts ? $0.lowerBound >= layout.products : true
-            }.map(\.count).max() ?? 0, team: team, members: communicator.crew.members)
+            }.map(\.count).max() ?? 0, team: team, members: communicator.crew.members,
+            known: communicator.thread == 0 ? replica.gradient : nil)
         self.gradients = gradients
         self.shards = shards
         self.team = team
@@ -159,10 +160,20 @@ public final class Network {
 
     /// Gradients of this worker's shards, from those of the outputs (without another, the loss's),
     /// into its nodes of the tree. Between ranks finished parts are summed meanwhile:
-    /// `gradientReduction.sum` must follow.
+    /// `sumGradients` must follow.
     package func backward(_ pass: Pass, from outputGradient: Tensor? = nil) throws {
         team?.fetchBackward()
         try layers.backward(outputGradient ?? loss.outputGradient, pass, follower: buckets)
+    }
+
+    /// Sums up the gradients of all workers.
+    ///
+    /// - Parameter update: gets the parts of the gradient that this worker is to update, as they are there:
+    ///   its slices of the sum, and on one worker of the rank what needed none.
+    package func sumGradients(update: (Range<Int>) -> Void) throws {
+        try gradientReduction.sum(update: update)
+        let layout = replica.layout
+        if communicator.thread == 0 { update(layout.reduced..<layout.length) }
     }
 
     /// Makes the copies of the weights that passes read, after parameters have changed and the team

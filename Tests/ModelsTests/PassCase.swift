@@ -163,7 +163,7 @@ struct PassCase: Sendable {
         } else {
             try network.backward(pass, from: dy)
         }
-        try network.gradientReduction.sum { _ in }
+        try network.sumGradients { _ in }
         if network.sharedStatisticsLength == 0 && communicator.thread == 0 {
             for layer in network.normalizations {
                 layer.commit(shared: nil, samples: samples)

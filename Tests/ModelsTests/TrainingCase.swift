@@ -112,7 +112,7 @@ struct TrainingCase: Sendable {
             part.losses.append(metrics.result(ofGroup: 0)[0] / Double(samples))
             if step == 0 { part.logits = logits.elements }
             try network.backward(pass)
-            try network.gradientReduction.sum { _ in }
+            try network.sumGradients { _ in }
             // Everybody reads the gradients before anybody updates, and the other way round.
             try communicator.teamBarrier()
             if step == 0 {

@@ -139,7 +139,8 @@ struct LayerCase: Sendable {
         let gradients = GradientAccumulator(
             nodes: reduction.nodeShards.indices.map {
                 .init(shards: reduction.nodeShards[$0], values: reduction.node($0))
-            }, merges: reduction.merges, depth: reduction.depth, largest: channels)
+            }, merges: reduction.merges, depth: reduction.depth, largest: channels,
+                known: communicator.thread == 0 ? replica.gradient : nil)
         let layer = BatchNorm(settings).layer(
             at: place,
             WorkerContext(

@@ -56,7 +56,8 @@ struct ScaleInvarianceTests {
             let gradients = GradientAccumulator(
                 nodes: reduction.nodeShards.indices.map {
                     .init(shards: reduction.nodeShards[$0], values: reduction.node($0))
-                }, merges: reduction.merges, depth: reduction.depth, largest: channels)
+                }, merges: reduction.merges, depth: reduction.depth, largest: channels,
+                known: communicator.thread == 0 ? replica.gradient : nil)
             let extent = ImageShape(height: 1, width: 1, channels: channels)
             var place = ModulePlace(name: "bn", input: extent, output: extent, shards: shards)
             place.fusion.activation = .tanh

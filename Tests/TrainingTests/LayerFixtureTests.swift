@@ -113,7 +113,8 @@ private struct LayerPart {
             nodes: reduction.nodeShards.indices.map {
                 GradientAccumulator.Node(
                     shards: reduction.nodeShards[$0], values: reduction.node($0))
-            }, merges: reduction.merges, depth: reduction.depth, largest: fixture.shape.last!)
+            }, merges: reduction.merges, depth: reduction.depth, largest: fixture.shape.last!,
+                known: communicator.thread == 0 ? replica.gradient : nil)
         var layers: [any Layer] = []
         var isFused = false
         for (index, module) in fixture.modules.enumerated() {

@@ -33,7 +33,6 @@ public final class BatchNormLayer: MeetingLayer {
     let rows: Int
     let replica: Replica
     private let gradients: GradientAccumulator
-    private let communicator: Communicator
     let parameters: AffineParameters
     let running: RunningStatistics
 
@@ -67,7 +66,6 @@ public final class BatchNormLayer: MeetingLayer {
         rows = worker.rows
         replica = worker.replica
         gradients = worker.gradients
-        communicator = worker.communicator
         parameters = AffineParameters(settings.affine, at: place, worker)
         running = worker.runningStatistics(of: place)
         let isLiteral = worker.communicator.world.arithmetic == .mpi
@@ -202,7 +200,8 @@ public final class BatchNormLayer: MeetingLayer {
         }
     }
 
-    /// dγ and dβ. A group's count as its first shard's; the other shards contribute zeros.
+    /// dγ and dβ: of the whole batch every worker knows them; else a group's count as its first shard's,
+    /// and the other shards contribute zeros.
     private func addParameterGradients() {
         guard let scale = parameters.scaleRange, let shift = parameters.shiftRange else { return }
         func writeScale(_ group: GroupCoefficients, _ destination: UnsafeMutablePointer<Float>) {
@@ -215,14 +214,6 @@ public final class BatchNormLayer: MeetingLayer {
             let sum = sums.result(ofGroup: group.number).values
             for c in 0..<channels { destination[c] = Float(sum[c]) }
         }
-        guard parameters.isReduced else {
-            // One worker of the rank writes what all of them know; the others read it after the
-            // meeting that opens the gradient's reduction.
-            guard communicator.thread == 0 else { return }
-            writeScale(groups[0], replica.gradient + scale.lowerBound)
-            writeShift(groups[0], replica.gradient + shift.lowerBound)
-            return
-        }
         contribute(scale, writeScale)
         contribute(shift, writeShift)
     }
@@ -230,6 +221,7 @@ public final class BatchNormLayer: MeetingLayer {
     private func contribute(
         _ range: Range<Int>, _ write: (GroupCoefficients, UnsafeMutablePointer<Float>) -> Void
     ) {
+        guard parameters.isReduced else { return gradients.give(range) { write(groups[0], $0) } }
         gradients.accumulate(range) { position, destination in
             let group = group(sums.group(ofShard: position))
             if sums.isFirst(position) && group.count > 0 {

@@ -137,7 +137,7 @@ final class NonFiniteSearch: Instrument {
         defer { network.capture(nil) }
         try worker.computeLoss(of: try worker.forward(pass), pass)
         try worker.around(.repeatedBackward, of: step) { try worker.backward(pass) }
-        try network.gradientReduction.sum { _ in }
+        try network.sumGradients { _ in }
         // Team-mates sum up slices of products.
         try worker.communicator.teamBarrier()
         let mine = worker.firstShard..<worker.firstShard + pass.shardRows.count

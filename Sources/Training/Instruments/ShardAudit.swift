@@ -265,7 +265,7 @@ final class ShardAudit: Instrument {
         let sums = network.loss.forward(logits, labels: labels, shard: 0, pass)
         (again[0], again[1]) = (sums.loss, Double(sums.correct))
         try network.backward(pass)
-        try network.gradientReduction.sum { _ in }
+        try network.sumGradients { _ in }
         hash(again, network.replica.gradient, into: table.mine.count / 2)
     }
 

@@ -70,7 +70,7 @@ final class Landscape {
         try worker.computeLoss(of: try worker.forward(pass), pass)
         guard worker.loss.isFinite else { return false }
         try worker.backward(pass)
-        try worker.network.gradientReduction.sum { _ in }
+        try worker.network.sumGradients { _ in }
         return true
     }
 

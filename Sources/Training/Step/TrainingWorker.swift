@@ -207,12 +207,7 @@ package final class TrainingWorker {
     func sumAndUpdate(at step: StepSettings) throws {
         guard let norms = state.norms else {
             // The collective: the sum over all shards; each worker gets and updates its slice.
-            try network.gradientReduction.sum { range in update(.range(range), at: step) }
-            if communicator.thread == 0 {
-                // γ and β of whole-batch normalisation, which needed no sum.
-                let layout = network.replica.layout
-                update(.range(layout.reduced..<layout.length), at: step)
-            }
+            try network.sumGradients { range in update(.range(range), at: step) }
             return
         }
         try sumAndMeasure(norms)
@@ -224,7 +219,7 @@ package final class TrainingWorker {
 
     /// The gradients' sum, and the norms that a rule needs of all of it.
     private func sumAndMeasure(_ norms: ParameterNorms) throws {
-        try network.gradientReduction.sum { _ in }
+        try network.sumGradients { _ in }
         // Norms are of the whole gradient, which the team has summed in slices.
         try communicator.teamBarrier()
         if let runMeasurement { try runMeasurement() } else { norms.measure(myChunks) }
