@@ -106,7 +106,7 @@ private struct NormalizationLayer: Sendable {
             nodes: reduction.nodeShards.indices.map {
                 .init(shards: reduction.nodeShards[$0], values: reduction.node($0))
             }, merges: reduction.merges, depth: reduction.depth, largest: channels,
-                known: communicator.thread == 0 ? replica.gradient : nil)
+            known: communicator.thread == 0 ? replica.gradient : nil)
         let extent = ImageShape(height: 1, width: positions, channels: channels)
         var place = ModulePlace(name: "norm", input: extent, output: extent, shards: shards)
         place.fusion.activation = activation

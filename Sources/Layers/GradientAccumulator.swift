@@ -205,12 +205,12 @@ public final class GradientAccumulator {
 
     /// Adds up every shard's contribution to the values `range` of the flat gradient.
     ///
-    /// - Parameter write: writes what shard `position` (of this worker's) contributes; a shard
+    /// - Parameter write: writes what shard `shard` (of this worker's) contributes; a shard
     ///   without samples contributes zeros, which it must write.
     @inline(__always)
     package func accumulate(
         _ range: Range<Int>,
-        write: (_ position: Int, _ destination: UnsafeMutablePointer<Float>) throws -> Void
+        write: (_ shard: Int, _ destination: UnsafeMutablePointer<Float>) throws -> Void
     ) rethrows {
         try accumulate(
             range, WeightPart(count: range.count), of: merges.indices, member: 0, write: write)
@@ -222,28 +222,28 @@ public final class GradientAccumulator {
     /// - Parameters:
     ///   - shards: by their positions among this worker's.
     ///   - member: of the worker's crew: members may work at the same time, on different parts.
-    ///   - write: writes that part of what shard `position` contributes; `destination` is the place of
+    ///   - write: writes that part of what shard `shard` contributes; `destination` is the place of
     ///     the first of all values.
     @inline(__always)
     package func accumulate(
         _ range: Range<Int>, _ part: WeightPart, of shards: Range<Int>, member: Int,
-        write: (_ position: Int, _ destination: UnsafeMutablePointer<Float>) throws -> Void
+        write: (_ shard: Int, _ destination: UnsafeMutablePointer<Float>) throws -> Void
     ) rethrows {
         func slot(_ height: Int) -> UnsafeMutablePointer<Float> {
             height < nodes.count
                 ? nodes[height].values + range.lowerBound
                 : scratch[member][height - nodes.count].pointer
         }
-        for position in shards {
-            var height = heights[position]
-            try write(position, slot(height))
-            if let captured, captured.shard == position {
+        for shard in shards {
+            var height = heights[shard]
+            try write(shard, slot(height))
+            if let captured, captured.shard == shard {
                 part.forEachRun {
                     captured.take($0, of: range.lowerBound, from: slot(height))
                 }
             }
             height += 1
-            for _ in 0..<merges[position] {
+            for _ in 0..<merges[shard] {
                 let (left, right) = (slot(height - 2), slot(height - 1))
                 part.forEachRun {
                     add(right + $0.lowerBound, into: left + $0.lowerBound, count: $0.count)

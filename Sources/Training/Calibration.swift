@@ -215,7 +215,7 @@ final class CalibrationWorker {
         for position in pass.shardRows.indices {
             var offset = 0
             for layer in network.normalizations where layer.sharedStatisticsLength > 0 {
-                layer.shareStatistics(position: position, into: shared.leaf + offset)
+                layer.shareStatistics(shard: position, into: shared.leaf + offset)
                 offset += layer.sharedStatisticsLength
             }
             shared.push()

@@ -103,7 +103,7 @@ struct TrainingCase: Sendable {
                     ).loss
                 var offset = 1
                 for layer in network.normalizations where layer.sharedStatisticsLength > 0 {
-                    layer.shareStatistics(position: position, into: metrics.leaf + offset)
+                    layer.shareStatistics(shard: position, into: metrics.leaf + offset)
                     offset += layer.sharedStatisticsLength
                 }
                 metrics.push()

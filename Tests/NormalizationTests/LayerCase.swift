@@ -140,7 +140,7 @@ struct LayerCase: Sendable {
             nodes: reduction.nodeShards.indices.map {
                 .init(shards: reduction.nodeShards[$0], values: reduction.node($0))
             }, merges: reduction.merges, depth: reduction.depth, largest: channels,
-                known: communicator.thread == 0 ? replica.gradient : nil)
+            known: communicator.thread == 0 ? replica.gradient : nil)
         let layer = BatchNorm(settings).layer(
             at: place,
             WorkerContext(
@@ -200,7 +200,7 @@ struct LayerCase: Sendable {
             kind: .metrics, layer: -1)
         metrics.begin(ShardedBatch(samples: samples, shards: shards))
         for position in pass.shardRows.indices {
-            layer.shareStatistics(position: position, into: metrics.leaf)
+            layer.shareStatistics(shard: position, into: metrics.leaf)
             metrics.push()
         }
         try metrics.finish()

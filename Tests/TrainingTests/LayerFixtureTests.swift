@@ -114,7 +114,7 @@ private struct LayerPart {
                 GradientAccumulator.Node(
                     shards: reduction.nodeShards[$0], values: reduction.node($0))
             }, merges: reduction.merges, depth: reduction.depth, largest: fixture.shape.last!,
-                known: communicator.thread == 0 ? replica.gradient : nil)
+            known: communicator.thread == 0 ? replica.gradient : nil)
         var layers: [any Layer] = []
         var isFused = false
         for (index, module) in fixture.modules.enumerated() {

@@ -202,21 +202,21 @@ public final class ConvLayer: Layer {
     ) throws {
         let kernel = kernels[share.member]
         let units = share.part(of: weightUnits)
-        var position = 0
-        while position < pass.shardRows.count && !units.isEmpty {
-            let shards = shards(from: position, pass)
+        var shard = 0
+        while shard < pass.shardRows.count && !units.isEmpty {
+            let shards = shards(from: shard, pass)
             try restoredInput?.restore(shards: shards, pass)
-            let first = pass.shardRows[position].lowerBound
+            let first = pass.shardRows[shard].lowerBound
             let x = UnsafePointer(input.pointer + first * shape.inputCount)
             let dy = UnsafePointer(outputGradient.pointer + first * outputs)
             if shards.count == 1 {
-                addGradient(ofShard: position, kernel, x, dy, units, pass, member: share.member)
+                addGradient(ofShard: shard, kernel, x, dy, units, pass, member: share.member)
             } else {
                 addGradients(
                     ofShards: shards, kernel.convolution, x, dy, units, pass,
                     member: share.member)
             }
-            position = shards.upperBound
+            shard = shards.upperBound
         }
         guard share.isFirst else { return }
         addBiasGradients(outputGradient, pass, member: share.member)
@@ -242,25 +242,25 @@ public final class ConvLayer: Layer {
     private static var cachedValues: Int { 1 << 16 }
 
     /// As many shards as the kernel takes together: 1 at least.
-    private func shards(from position: Int, _ pass: Pass) -> Range<Int> {
-        guard case .plain(let kernel) = kernel else { return position..<position + 1 }
+    private func shards(from shard: Int, _ pass: Pass) -> Range<Int> {
+        guard case .plain(let kernel) = kernel else { return shard..<shard + 1 }
         let most = min(kernel.imagesAtOnce, restoredInput?.samples ?? Int.max)
-        let first = pass.shardRows[position].lowerBound
-        var end = position + 1
+        let first = pass.shardRows[shard].lowerBound
+        var end = shard + 1
         while end < pass.shardRows.count, pass.shardRows[end].upperBound - first <= most {
             end += 1
         }
-        return position..<end
+        return shard..<end
     }
 
     /// Adds a shard's contribution.
     private func addGradient(
-        ofShard position: Int, _ kernel: Kernel, _ x: UnsafePointer<Float>,
+        ofShard shard: Int, _ kernel: Kernel, _ x: UnsafePointer<Float>,
         _ dy: UnsafePointer<Float>, _ units: Range<Int>, _ pass: Pass, member: Int
     ) {
-        let images = pass.shardRows[position].count
+        let images = pass.shardRows[shard].count
         gradients.accumulate(
-            weight, weightPart(units), of: position..<position + 1, member: member
+            weight, weightPart(units), of: shard..<shard + 1, member: member
         ) { _, destination in
             switch kernel {
             case .plain(let kernel):
@@ -270,7 +270,7 @@ public final class ConvLayer: Layer {
             case .pooled(let kernel, let maxima):
                 kernel.backwardWeights(
                     images: images, input: x, outputGradient: dy,
-                    maxima: maxima + pass.shardRows[position].lowerBound * outputs,
+                    maxima: maxima + pass.shardRows[shard].lowerBound * outputs,
                     weightGradient: destination, biasGradient: nil)
             }
         }
@@ -282,8 +282,8 @@ public final class ConvLayer: Layer {
         _ dy: UnsafePointer<Float>, _ units: Range<Int>, _ pass: Pass, member: Int
     ) {
         let first = pass.shardRows[shards.lowerBound].lowerBound
-        func images(_ position: Int) -> Range<Int> {
-            let rows = pass.shardRows[position]
+        func images(_ shard: Int) -> Range<Int> {
+            let rows = pass.shardRows[shard]
             return rows.lowerBound - first..<rows.upperBound - first
         }
         convolution.load(
@@ -293,9 +293,9 @@ public final class ConvLayer: Layer {
             let part = unit..<min(unit + step, units.upperBound)
             gradients.accumulate(
                 weight, weightPart(part), of: shards, member: member
-            ) { position, destination in
+            ) { shard, destination in
                 convolution.backwardWeights(
-                    loaded: images(position), input: x, outputGradient: dy, units: part,
+                    loaded: images(shard), input: x, outputGradient: dy, units: part,
                     weightGradient: destination)
             }
         }
@@ -306,8 +306,8 @@ public final class ConvLayer: Layer {
         guard let bias else { return }
         gradients.accumulate(
             bias, WeightPart(count: bias.count), of: pass.shardRows.indices, member: member
-        ) { position, destination in
-            let rows = pass.shardRows[position]
+        ) { shard, destination in
+            let rows = pass.shardRows[shard]
             columnSums(
                 outputGradient.pointer + rows.lowerBound * outputs,
                 rows: rows.count * (outputs / bias.count), columns: bias.count,

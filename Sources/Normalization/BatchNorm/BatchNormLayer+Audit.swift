@@ -6,11 +6,11 @@ extension BatchNormLayer {
     /// Float64 values that a shard contributes: mean and M2, then Σdz and Σdz(x − μ).
     package var contributionLength: Int { 4 * channels }
 
-    /// From here on keeps what the shard at `position` among this worker's contributes in `values`,
+    /// From here on keeps what shard `shard` of this worker contributes in `values`,
     /// [contributionLength]; nil: no longer.
-    package func capture(_ position: Int?, into values: UnsafeMutablePointer<Double>) {
-        moments.capture(position, into: values)
-        sums.capture(position, into: values + 2 * channels)
+    package func capture(_ shard: Int?, into values: UnsafeMutablePointer<Double>) {
+        moments.capture(shard, into: values)
+        sums.capture(shard, into: values + 2 * channels)
     }
 
     /// The statistics group of shard `shard` of the batch.

@@ -10,13 +10,13 @@ extension BatchNormLayer {
         moments.isWhole ? 0 : 2 * channels
     }
 
-    /// Writes what shard `position` contributes to the count-weighted sums over groups of means
+    /// Writes what shard `shard` contributes to the count-weighted sums over groups of means
     /// and variances: its group's, if it is the group's first.
     package func shareStatistics(
-        position: Int, into sums: UnsafeMutablePointer<Double>
+        shard: Int, into sums: UnsafeMutablePointer<Double>
     ) {
-        let group = group(moments.group(ofShard: position))
-        let weight = moments.isFirst(position) ? Double(group.count) : 0
+        let group = group(moments.group(ofShard: shard))
+        let weight = moments.isFirst(shard) ? Double(group.count) : 0
         let correction = correction(count: group.count)
         for c in 0..<channels {
             sums[c] = weight == 0 ? 0 : weight * group.mean[c]

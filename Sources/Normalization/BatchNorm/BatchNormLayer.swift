@@ -222,9 +222,9 @@ public final class BatchNormLayer: MeetingLayer {
         _ range: Range<Int>, _ write: (GroupCoefficients, UnsafeMutablePointer<Float>) -> Void
     ) {
         guard parameters.isReduced else { return gradients.give(range) { write(groups[0], $0) } }
-        gradients.accumulate(range) { position, destination in
-            let group = group(sums.group(ofShard: position))
-            if sums.isFirst(position) && group.count > 0 {
+        gradients.accumulate(range) { shard, destination in
+            let group = group(sums.group(ofShard: shard))
+            if sums.isFirst(shard) && group.count > 0 {
                 write(group, destination)
             } else {
                 destination.update(repeating: 0, count: channels)

@@ -129,14 +129,14 @@ public final class FrozenBatchNormLayer: Layer {
     /// dγ and dβ of every shard, to the accumulator.
     public func backwardWeights(_ input: Tensor, _ outputGradient: Tensor, _ pass: Pass) {
         guard let scale = parameters.scaleRange, let shift = parameters.shiftRange else { return }
-        gradients.accumulate(scale) { position, destination in
-            let product = shardSums + (2 * position + 1) * channels
+        gradients.accumulate(scale) { shard, destination in
+            let product = shardSums + (2 * shard + 1) * channels
             for c in 0..<channels {
                 destination[c] = Float(product[c] * coefficients.inverseDeviation[c])
             }
         }
-        gradients.accumulate(shift) { position, destination in
-            let gradient = shardSums + 2 * position * channels
+        gradients.accumulate(shift) { shard, destination in
+            let gradient = shardSums + 2 * shard * channels
             for c in 0..<channels { destination[c] = Float(gradient[c]) }
         }
     }

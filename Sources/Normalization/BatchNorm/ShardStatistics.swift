@@ -87,16 +87,16 @@ final class ShardStatistics {
         return group(ofBatchShard: mine.lowerBound)...group(ofBatchShard: mine.upperBound - 1)
     }
 
-    /// The group of shard `shard` of the batch, or of this worker's shard `position`.
+    /// The group of a shard of the batch, or of one of this worker's.
     func group(ofBatchShard shard: Int) -> Int { reduction.group(ofShard: shard) }
-    func group(ofShard position: Int) -> Int {
-        group(ofBatchShard: reduction.shards.lowerBound + position)
+    func group(ofShard shard: Int) -> Int {
+        group(ofBatchShard: reduction.shards.lowerBound + shard)
     }
 
-    /// Whether this worker's shard `position` is the first of its group, and speaks for it.
-    func isFirst(_ position: Int) -> Bool {
-        reduction.shards(ofGroup: group(ofShard: position)).lowerBound
-            == reduction.shards.lowerBound + position
+    /// Whether this worker's shard `shard` is the first of its group, and speaks for it.
+    func isFirst(_ shard: Int) -> Bool {
+        reduction.shards(ofGroup: group(ofShard: shard)).lowerBound
+            == reduction.shards.lowerBound + shard
     }
 
     /// Whether one group is the whole batch.
@@ -110,9 +110,9 @@ final class ShardStatistics {
             .lowerBound..<pass.shardRows[mine.upperBound - 1 - first].upperBound
     }
 
-    /// From here on keeps what this worker's shard `position` contributes in `values`, [2·C]; nil: no
+    /// From here on keeps what this worker's shard `shard` contributes in `values`, [2·C]; nil: no
     /// longer.
-    func capture(_ position: Int?, into values: UnsafeMutablePointer<Double>) {
-        reduction.captured = position.map { ($0, values) }
+    func capture(_ shard: Int?, into values: UnsafeMutablePointer<Double>) {
+        reduction.captured = shard.map { ($0, values) }
     }
 }

@@ -180,8 +180,8 @@ public final class GroupNormLayer: Layer {
 
     private func contribute(_ range: Range<Int>?, from sums: UnsafePointer<Double>) {
         guard let range else { return }
-        gradients.accumulate(range) { position, destination in
-            let values = sums + 2 * position * channels
+        gradients.accumulate(range) { shard, destination in
+            let values = sums + 2 * shard * channels
             for c in 0..<channels { destination[c] = Float(values[c]) }
         }
     }

@@ -184,7 +184,7 @@ package final class TrainingWorker {
             leaf[3] = position == 0 && wantsToSave ? 1 : 0
             var offset = Self.ownMetrics
             for layer in network.normalizations where layer.sharedStatisticsLength > 0 {
-                layer.shareStatistics(position: position, into: leaf + offset)
+                layer.shareStatistics(shard: position, into: leaf + offset)
                 offset += layer.sharedStatisticsLength
             }
             metrics.push()
