@@ -123,18 +123,4 @@ struct FoldPlan: Hashable, Sendable {
         self.results = stack
         self.depth = depth
     }
-
-    /// Calls `merge(depth, left, right)` with the number of nodes below the left one, for what is
-    /// due after input `index` was pushed on a stack that then holds `stack` nodes; returns the
-    /// height after.
-    func mergesAfterPush(
-        _ index: Int, height: Int, merge: (_ below: Int, _ merge: Merge) -> Void
-    ) -> Int {
-        var height = height
-        for due in merges[index] {
-            merge(height - 2, due)
-            height -= 1
-        }
-        return height
-    }
 }
