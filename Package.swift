@@ -97,6 +97,9 @@ let package = Package(
             name: "TestSupport", dependencies: ["TensorCore", "Collectives", "MPICollectives"],
             path: "Tests/TestSupport", exclude: ["Fixtures"], swiftSettings: settings),
         .target(
+            name: "KernelReferences", dependencies: ["Kernels"], path: "Tests/KernelReferences",
+            swiftSettings: settings),
+        .target(
             name: "FaultInjection",
             dependencies: ["TensorCore", "Collectives", "Layers", "Models", "Training"],
             path: "Tests/FaultInjection", swiftSettings: settings),
@@ -106,20 +109,21 @@ let package = Package(
         tests("TensorCoreTests", ["TensorCore"]),
         tests("CollectivesTests", ["Collectives", "TensorCore"]),
         tests("MPICollectivesTests", ["MPICollectives", "Collectives", "TensorCore"]),
-        tests("KernelsTests", ["Kernels", "TensorCore"]),
-        tests("LayersTests", ["Layers", "Kernels", "TensorCore"]),
+        tests("KernelsTests", ["Kernels", "KernelReferences", "TensorCore"]),
+        tests("LayersTests", ["Layers", "Kernels", "KernelReferences", "TensorCore"]),
         tests(
             "NormalizationTests",
             [
-                "Normalization", "Layers", "Kernels", "Collectives", "MPICollectives", "TensorCore",
+                "Normalization", "Layers", "Kernels", "KernelReferences", "Collectives",
+                "MPICollectives", "TensorCore",
             ]),
         tests(
             "ModelsTests",
             [
-                "Models", "Normalization", "Layers", "Kernels", "Collectives", "MPICollectives",
-                "TensorCore",
+                "Models", "Normalization", "Layers", "Kernels", "KernelReferences", "Collectives",
+                "MPICollectives", "TensorCore",
             ]),
-        tests("OptimizationTests", ["Optimization", "Kernels", "TensorCore"]),
+        tests("OptimizationTests", ["Optimization", "Kernels", "KernelReferences", "TensorCore"]),
         tests("DatasetsTests", ["Datasets", "TensorCore", "CZlib"]),
         tests("ConfigurationTests", ["Configuration"]),
         tests(

@@ -1,3 +1,4 @@
+import KernelReferences
 import TensorCore
 import TestSupport
 import Testing

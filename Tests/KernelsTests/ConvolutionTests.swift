@@ -1,5 +1,7 @@
+import KernelReferences
 import Kernels
 import TensorCore
+import TestSupport
 import Testing
 
 struct ConvolutionCase: CustomTestStringConvertible, Sendable {
@@ -276,8 +278,7 @@ struct ConvolutionTests {
     @Test("every value has a place of its own in memory", arguments: cases)
     func places(test: ConvolutionCase) throws {
         let layout = Convolution.weightLayout(test.shape)
-        let places = (0..<layout.fileCount).map(layout.offset(ofFileIndex:))
-        #expect(layout.fileCount == test.shape.weightCount)
+        let places = (0..<test.shape.weightCount).map(layout.offset(ofFileIndex:))
         #expect(Set(places).count == places.count)
         #expect(places.allSatisfy { (0..<layout.count).contains($0) })
     }

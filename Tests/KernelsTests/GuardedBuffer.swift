@@ -1,5 +1,4 @@
 import Glibc
-import TensorCore
 
 /// Memory with a page behind it, and one before it, that nobody may touch: a kernel that reads or
 /// writes there ends the process, whoever generated its code. What lies between the pages and the
@@ -57,40 +56,6 @@ final class GuardedBuffer<Scalar: BinaryFloatingPoint & BitwiseCopyable> {
             && all[(first + count)...].allSatisfy { $0 == guardValue }
     }
 }
-
-/// `count` values of nearly the normal distribution.
-func normals(_ count: Int, mean: Double = 0, deviation: Double = 1, index: UInt64) -> [Float] {
-    let random = CounterRandom(seed: 3, purpose: .benchmark, index: index)
-    return (0..<count).map { i in
-        // The sum of twelve uniform numbers, less six: near enough, and without a logarithm.
-        let sum = (0..<12).reduce(0.0) { $0 + random.uniform(at: 12 * i + $1) }
-        return Float(mean + deviation * (sum - 6))
-    }
-}
-
-/// max|a − b| / max|b|, or over a `magnitude` larger than that: of the terms that cancelled.
-///
-/// 0 for nothing at all. NaN anywhere gives infinity.
-func largestDifference(
-    _ a: [some BinaryFloatingPoint], _ b: [Double], magnitude: Double = 0
-) -> Double {
-    guard a.count == b.count else { return .infinity }
-    var difference = 0.0
-    var magnitude = magnitude
-    for (x, y) in zip(a, b) {
-        let d = abs(Double(x) - y)
-        if d.isNaN { return .infinity }
-        difference = max(difference, d)
-        magnitude = max(magnitude, abs(y))
-    }
-    return difference == 0 ? 0 : difference / magnitude
-}
-
-func bits(_ values: [Float]) -> [UInt32] { values.map(\.bitPattern) }
-
-func bits(_ values: [Double]) -> [UInt64] { values.map(\.bitPattern) }
-
-func doubles(_ values: [Float]) -> [Double] { values.map(Double.init) }
 
 /// The shapes every per-channel kernel is tested with: around the width of a vector, and none.
 let channelShapes: [(rows: Int, channels: Int)] = [0, 1, 2, 7, 8, 15, 30, 33].flatMap { rows in

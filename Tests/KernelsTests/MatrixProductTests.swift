@@ -1,4 +1,6 @@
+import KernelReferences
 import TensorCore
+import TestSupport
 import Testing
 
 @testable import Kernels

@@ -1,3 +1,6 @@
+import KernelReferences
+import TestSupport
+
 @testable import Kernels
 
 /// One statistics group of one shard, run through the kernels and through the references: what

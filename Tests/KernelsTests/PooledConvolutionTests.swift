@@ -1,4 +1,6 @@
+import KernelReferences
 import Kernels
+import TestSupport
 import Testing
 
 /// Five kernel rows and more of them, rows of one to four vectors, odd extents whose last row or

@@ -1,4 +1,6 @@
+import KernelReferences
 import Kernels
+import TestSupport
 import Testing
 
 /// [H, W, C], kernel, stride, padding.

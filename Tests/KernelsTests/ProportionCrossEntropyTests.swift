@@ -1,4 +1,6 @@
 import Foundation
+import KernelReferences
+import TestSupport
 import Testing
 
 @testable import Kernels

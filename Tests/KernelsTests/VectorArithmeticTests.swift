@@ -1,3 +1,5 @@
+import KernelReferences
+import TestSupport
 import Testing
 
 @testable import Kernels

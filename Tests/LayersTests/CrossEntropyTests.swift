@@ -1,4 +1,5 @@
 import Foundation
+import KernelReferences
 import Kernels
 import TensorCore
 import TestSupport

@@ -1,4 +1,5 @@
 import Collectives
+import KernelReferences
 import Kernels
 import Layers
 import Normalization

@@ -1,3 +1,4 @@
+import KernelReferences
 import Kernels
 import TensorCore
 import Testing

@@ -1,5 +1,3 @@
-import Foundation
-
 /// The activation functions that kernels fuse with their neighbours.
 ///
 /// | kind | y | y′ from y |
@@ -160,27 +158,5 @@ private func activateBackward<Activation: VectorActivation>(
             loadLanes(outputGradient + i, lanes), output: loadLanes(output + i, lanes))
         storeLanes(gradient, inputGradient + i, lanes)
         i &+= laneCount
-    }
-}
-
-/// One value of `activate`, in Float64.
-public func activateReference(_ z: Double, _ activation: ActivationKind) -> Double {
-    switch activation {
-    case .identity: z
-    case .sigmoid: 1 / (1 + exp(-z))
-    case .tanh: Foundation.tanh(z)
-    case .relu: z < 0 ? 0 : z
-    }
-}
-
-/// One value of `activateBackward`, in Float64.
-public func activateBackwardReference(
-    output: Double, outputGradient: Double, _ activation: ActivationKind
-) -> Double {
-    switch activation {
-    case .identity: outputGradient
-    case .sigmoid: outputGradient * output * (1 - output)
-    case .tanh: outputGradient * (1 - output * output)
-    case .relu: output <= 0 ? 0 : outputGradient
     }
 }

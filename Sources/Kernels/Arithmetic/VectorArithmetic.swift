@@ -128,13 +128,3 @@ public func anyNonFinite(values: UnsafePointer<Float>, count: Int) -> Bool {
     let sum = (a + b) + (c + d)
     return any(sum .!= sum)
 }
-
-/// `sum` in its readable form.
-public func sumReference(_ left: [Double], _ right: [Double]) -> [Double] {
-    zip(left, right).map { $0 + $1 }
-}
-
-/// `anyNonFinite` in its readable form.
-public func anyNonFiniteReference(_ values: [Float]) -> Bool {
-    values.contains { !$0.isFinite }
-}

@@ -32,9 +32,6 @@ public struct WeightLayout: Hashable, Sendable {
         self.count = count
     }
 
-    /// Values without padding: how many a file holds.
-    public var fileCount: Int { dims.reduce(1, *) }
-
     /// The place in memory of the value at `index` of the file's order.
     public func offset(ofFileIndex index: Int) -> Int {
         var offset = 0

@@ -1,4 +1,3 @@
-import Foundation
 import TensorCore
 
 /// The bounds that Keras keeps probabilities in before it takes their logarithm: 1e-7 … 1 − 1e-7.
@@ -93,26 +92,4 @@ public func proportionProbabilities(
 private func bounded(_ p: Double) -> Double {
     if p < probabilityBounds.lowerBound { return probabilityBounds.lowerBound }
     return p > probabilityBounds.upperBound ? probabilityBounds.upperBound : p
-}
-
-/// `proportionCrossEntropy` in its readable form, for one row.
-///
-/// - Parameter outputs: [classes]
-/// - Returns: the loss, and its gradient with respect to the outputs, [classes].
-public func proportionCrossEntropyReference(
-    outputs: [Double], label: Int, labelSmoothing: Double = 0
-) -> (loss: Double, gradient: [Double]) {
-    let sum = outputs.reduce(0, +)
-    let targets = outputs.indices.map {
-        labelSmoothing / Double(outputs.count) + ($0 == label ? 1 - labelSmoothing : 0)
-    }
-    let shares = outputs.map { $0 / sum }
-    let clipped = shares.map {
-        min(max($0, probabilityBounds.lowerBound), probabilityBounds.upperBound)
-    }
-    let loss = zip(targets, clipped).reduce(0) { $0 - $1.0 * log($1.1) }
-    // ∂loss/∂share, and through share_k = x_k / Σx: ∂share_k/∂x_j = (δ_kj − share_k) / Σx.
-    let slopes = shares.indices.map { clipped[$0] == shares[$0] ? -targets[$0] / shares[$0] : 0 }
-    let mean = zip(slopes, shares).reduce(0) { $0 + $1.0 * $1.1 }
-    return (loss, slopes.map { ($0 - mean) / sum })
 }

@@ -1,4 +1,3 @@
-import Foundation
 import TensorCore
 
 /// Softmax cross-entropy of a shard, forward and backward in one pass over its rows:
@@ -178,23 +177,4 @@ func rowSum(_ x: UnsafePointer<Float>, _ classes: Int) -> Double {
         c &+= laneCount
     }
     return laneSum(sum)
-}
-
-/// `softmaxCrossEntropy` in its readable form, for one row.
-///
-/// - Parameter logits: [classes]
-/// - Returns: the loss, and p [classes], of which the gradient is (p − q)·gradientScale.
-public func softmaxCrossEntropyReference(
-    logits: [Double], label: Int, labelSmoothing: Double = 0
-) -> (loss: Double, probabilities: [Double]) {
-    let maximum = logits.max() ?? 0
-    let exponentials = logits.map { exp($0 - maximum) }
-    let sum = exponentials.reduce(0, +)
-    // −log p of each class.
-    let losses = logits.map { log(sum) + maximum - $0 }
-    let mean = losses.reduce(0, +) / Double(logits.count)
-    return (
-        (1 - labelSmoothing) * losses[label] + labelSmoothing * mean,
-        exponentials.map { $0 / sum }
-    )
 }

@@ -148,26 +148,3 @@ private func normalizeBlock<Activation: VectorActivation>(
         offset &+= shard.channels
     }
 }
-
-/// `normalizationCoefficients` and `normalizeForward` in their readable form:
-///
-///     y = activation(γ·(x − μ) / √(σ² + ε) + β),  and activation(β) where σ² + ε is 0
-///
-/// - Parameters:
-///   - input: [rows, channels]
-///   - mean: μ, [channels]
-///   - variance: σ², [channels]
-///   - scale: γ, [channels]
-///   - shift: β, [channels]
-/// - Returns: y, [rows, channels]
-public func normalizeForwardReference(
-    input: [Double], channels: Int, mean: [Double], variance: [Double], epsilon: Double,
-    scale: [Double], shift: [Double], activation: ActivationKind
-) -> [Double] {
-    input.enumerated().map { i, x in
-        let c = i % channels
-        let sum = variance[c] + epsilon
-        let normalized = sum == 0 ? 0 : (x - mean[c]) / sum.squareRoot()
-        return activateReference(scale[c] * normalized + shift[c], activation)
-    }
-}

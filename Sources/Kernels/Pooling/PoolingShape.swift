@@ -71,7 +71,7 @@ public struct PoolingShape: Hashable, Sendable {
 
     /// The rows of the image under the windows of output row `y`.
     @inline(__always)
-    func rows(_ y: Int) -> Range<Int> {
+    package func rows(_ y: Int) -> Range<Int> {
         let start = y &* strideHeight &- paddingHeight
         return Range(
             uncheckedBounds: (max(start, 0), min(start &+ kernelHeight, inputHeight)))
@@ -79,7 +79,7 @@ public struct PoolingShape: Hashable, Sendable {
 
     /// The columns of the image under the windows of output column `x`.
     @inline(__always)
-    func columns(_ x: Int) -> Range<Int> {
+    package func columns(_ x: Int) -> Range<Int> {
         let start = x &* strideWidth &- paddingWidth
         return Range(uncheckedBounds: (max(start, 0), min(start &+ kernelWidth, inputWidth)))
     }

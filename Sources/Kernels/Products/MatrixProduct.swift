@@ -167,14 +167,6 @@ package func panelProduct(
     }
 }
 
-/// `panelProduct` in its readable form.
-package func panelProductReference(
-    _ a: [Double], rows: Int, inner: Int, panel b: [Double], bias: [Double]?
-) -> [Double] {
-    innerProductReference(
-        input: a, weight: b, bias: bias, rows: rows, inputs: inner, outputs: panelWidth)
-}
-
 /// Values of B at a time: 28 KB of it.
 private let blockValues = 112 * panelWidth
 

@@ -80,30 +80,6 @@ public func adamUpdate(
     }
 }
 
-/// `adamUpdate` in its readable form.
-///
-/// - Parameters:
-///   - parameters: w, [count]
-///   - gradient: [count]
-///   - firstMoment: m, [count], zeros before step 1.
-///   - secondMoment: v, [count], zeros before step 1.
-///   - step: t, from 1 on.
-public func adamUpdateReference(
-    parameters: inout [Double], gradient: [Double], firstMoment: inout [Double],
-    secondMoment: inout [Double], step: Int, learningRate: Double, beta1: Double, beta2: Double,
-    epsilon: Double, weightDecay: Double, decoupled: Bool
-) {
-    for i in parameters.indices {
-        let g = gradient[i] + (decoupled ? 0 : weightDecay * parameters[i])
-        if decoupled { parameters[i] -= learningRate * weightDecay * parameters[i] }
-        firstMoment[i] = beta1 * firstMoment[i] + (1 - beta1) * g
-        secondMoment[i] = beta2 * secondMoment[i] + (1 - beta2) * g * g
-        let mean = firstMoment[i] / (1 - power(beta1, step))
-        let square = secondMoment[i] / (1 - power(beta2, step))
-        parameters[i] -= learningRate * mean / (square.squareRoot() + epsilon)
-    }
-}
-
 /// baseᵉˣᵖᵒⁿᵉⁿᵗ by squaring.
 private func power(_ base: Double, _ exponent: Int) -> Double {
     var (result, factor, rest) = (1.0, base, exponent)

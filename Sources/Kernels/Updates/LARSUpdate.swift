@@ -47,25 +47,3 @@ public func larsLocalRate(
     return trustCoefficient * parameterNorm
         / (gradientNorm + weightDecay * parameterNorm + epsilon)
 }
-
-/// `larsUpdate` and `larsLocalRate` in their readable form, for one whole tensor.
-///
-/// - Parameters:
-///   - parameters: w, [count]
-///   - gradient: [count]
-///   - velocity: v, [count], zeros before the first step.
-public func larsUpdateReference(
-    parameters: inout [Double], gradient: [Double], velocity: inout [Double],
-    learningRate: Double, momentum: Double, trustCoefficient: Double, weightDecay: Double,
-    epsilon: Double
-) {
-    func norm(_ values: [Double]) -> Double { values.reduce(0) { $0 + $1 * $1 }.squareRoot() }
-    let (w, g) = (norm(parameters), norm(gradient))
-    let local = w == 0 || g == 0 ? 1 : trustCoefficient * w / (g + weightDecay * w + epsilon)
-    for i in parameters.indices {
-        velocity[i] =
-            momentum * velocity[i]
-            + learningRate * local * (gradient[i] + weightDecay * parameters[i])
-        parameters[i] -= velocity[i]
-    }
-}

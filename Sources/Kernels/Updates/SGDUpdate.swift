@@ -54,23 +54,3 @@ public func sgdUpdate(
     case (true, true): update(nesterov: true, isFirstStep: true)
     }
 }
-
-/// `sgdUpdate` in its readable form.
-///
-/// - Parameters:
-///   - parameters: w, [count]
-///   - gradient: [count]
-///   - velocity: v, [count]; nil before the first step, and afterwards if momentum is 0.
-public func sgdUpdateReference(
-    parameters: inout [Double], gradient: [Double], velocity: inout [Double]?,
-    learningRate: Double, momentum: Double, nesterov: Bool, weightDecay: Double
-) {
-    let g = zip(gradient, parameters).map { $0 + weightDecay * $1 }
-    var direction = g
-    if momentum != 0 {
-        let v = velocity.map { zip($0, g).map { momentum * $0 + $1 } } ?? g
-        direction = nesterov ? zip(g, v).map { $0 + momentum * $1 } : v
-        velocity = v
-    }
-    for i in parameters.indices { parameters[i] -= learningRate * direction[i] }
-}

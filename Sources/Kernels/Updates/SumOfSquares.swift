@@ -34,8 +34,3 @@ public func scale(_ values: UnsafeMutablePointer<Float>, by factor: Float, count
         i &+= laneCount
     }
 }
-
-/// `sumOfSquares` in its readable form.
-public func sumOfSquaresReference(_ values: [Float]) -> Double {
-    values.reduce(0) { $0 + Double($1) * Double($1) }
-}

@@ -1,5 +1,7 @@
+package import Kernels
+
 /// `Convolution` in its readable form: NHWC images, the weight in the file's order.
-public enum ConvolutionReference {
+package enum ConvolutionReference {
     /// One multiply-add of the convolution, as indices into its operands.
     private struct Term {
         var input: Int
@@ -50,7 +52,7 @@ public enum ConvolutionReference {
     }
 
     /// output, [images, H′, W′, K].
-    public static func forward(
+    package static func forward(
         _ shape: ConvolutionShape, images: Int, input: [Double], weight: [Double], bias: [Double]
     ) -> [Double] {
         var output = (0..<images * shape.outputCount).map { bias[$0 % shape.outputChannels] }
@@ -61,7 +63,7 @@ public enum ConvolutionReference {
     }
 
     /// The gradients of input [images, H, W, C], weight (the file's order) and bias [K].
-    public static func backward(
+    package static func backward(
         _ shape: ConvolutionShape, images: Int, input: [Double], weight: [Double],
         outputGradient: [Double]
     ) -> (input: [Double], weight: [Double], bias: [Double]) {

@@ -1,3 +1,5 @@
+import Kernels
+
 /// output = input · weight + bias in Float64, as in the textbook.
 ///
 /// - Parameters:
@@ -43,4 +45,12 @@ package func innerProductReferenceBackward(
         }
     }
     return (inputGradient, weightGradient, biasGradient)
+}
+
+/// `panelProduct` in its readable form.
+package func panelProductReference(
+    _ a: [Double], rows: Int, inner: Int, panel b: [Double], bias: [Double]?
+) -> [Double] {
+    innerProductReference(
+        input: a, weight: b, bias: bias, rows: rows, inputs: inner, outputs: panelWidth)
 }

@@ -1,5 +1,7 @@
+package import Kernels
+
 /// Pooling in its readable form, NHWC. Global average pooling is `average` with one window.
-public enum PoolingReference {
+package enum PoolingReference {
     /// Calls `body` for every window with the indices of its values, in row-major order, and of its
     /// output.
     private static func forEachWindow(
@@ -27,7 +29,7 @@ public enum PoolingReference {
 
     /// The largest of every window, and with `outputGradient` the gradient, which goes to the
     /// first of the largest.
-    public static func maximum(
+    package static func maximum(
         _ shape: PoolingShape, images: Int, input: [Double], outputGradient: [Double]
     ) -> (output: [Double], inputGradient: [Double]) {
         var output = outputGradient
@@ -44,7 +46,7 @@ public enum PoolingReference {
     }
 
     /// The sum of every window over R·S, and the gradient.
-    public static func average(
+    package static func average(
         _ shape: PoolingShape, images: Int, input: [Double], outputGradient: [Double]
     ) -> (output: [Double], inputGradient: [Double]) {
         var output = outputGradient
