@@ -136,8 +136,8 @@ let package = Package(
         tests(
             "BNTrainCommandTests",
             [
-                "BNTrainCommand", "Training", "Configuration", "Datasets", "Kernels", "Collectives",
-                "MPICollectives", "Reports", "FaultInjection",
+                "BNTrainCommand", "Training", "Configuration", "Datasets", "Models", "Kernels",
+                "Collectives", "MPICollectives", "Reports", "TensorCore", "FaultInjection",
             ]),
         tests("ArchitectureTests", ["Configuration"]),
     ]

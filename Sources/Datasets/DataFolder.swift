@@ -36,36 +36,32 @@ struct DataFolder {
         return nil
     }
 
-    /// What is in it, for a message about files of `origin`: "it holds a, b/ and 3 more".
-    func content(for origin: DataOrigin) -> String {
-        if isEmpty { return "it is empty" }
+    /// What is in it, for a message about files of `origin`, which may be `elsewhere` in it.
+    func content(for origin: DataOrigin, elsewhere: String? = nil) -> FolderContent {
         let shown = names.filter { !$0.hasPrefix(".") }
         let few = shown.prefix(5).map { isDirectory(joined(path, $0)) ? $0 + "/" : $0 }
-        return "it holds " + few.joined(separator: ", ")
-            + (shown.count > few.count ? " and \(shown.count - few.count) more" : "")
-            + (kind(besides: origin).map { " (\($0))" } ?? "")
+        return FolderContent(
+            names: few.joined(separator: ", ")
+                + (shown.count > few.count ? " and \(shown.count - few.count) more" : ""),
+            isEmpty: isEmpty, kind: isEmpty ? nil : kind(besides: origin), elsewhere: elsewhere)
     }
 
     /// What its files are, where that is known and not what was asked for.
-    private func kind(besides origin: DataOrigin) -> String? {
+    private func kind(besides origin: DataOrigin) -> FolderContent.Kind? {
         func has(_ endings: String...) -> Bool {
             names.contains { name in endings.contains { name.lowercased().hasSuffix($0) } }
         }
         if origin != .cifar10, has("data_batch_1.bin", "cifar-10-binary.tar.gz") {
-            return "CIFAR-10's binary version: data.name \"cifar10\""
+            return .of(.cifar10)
         }
-        if origin != .cifar100, has("cifar-100-binary.tar.gz") {
-            return "CIFAR-100's binary version: data.name \"cifar100\""
-        }
+        if origin != .cifar100, has("cifar-100-binary.tar.gz") { return .of(.cifar100) }
         if has("data_batch_1", "cifar-10-python.tar.gz", "cifar-100-python.tar.gz") {
-            return "CIFAR's Python version, which is not read"
+            return .notRead("CIFAR's Python version, which is not read")
         }
-        if origin != .idx, has("-idx3-ubyte", "-idx3-ubyte.gz", ".idx3-ubyte") {
-            return "IDX files: data.name \"idx\""
-        }
-        if has(".npz", ".npy") { return "NumPy arrays, which are not read" }
-        if has(".parquet", ".csv") { return "tables, which are not read" }
-        if has(".png", ".jpg", ".jpeg") { return "single images, which are not read" }
+        if origin != .idx, has("-idx3-ubyte", "-idx3-ubyte.gz", ".idx3-ubyte") { return .of(.idx) }
+        if has(".npz", ".npy") { return .notRead("NumPy arrays, which are not read") }
+        if has(".parquet", ".csv") { return .notRead("tables, which are not read") }
+        if has(".png", ".jpg", ".jpeg") { return .notRead("single images, which are not read") }
         return nil
     }
 
@@ -81,6 +77,42 @@ struct DataFolder {
 
     /// Whether there is nothing that a download would stand beside.
     var isEmpty: Bool { names.allSatisfy { $0.hasPrefix(".") } }
+}
+
+/// What is in a folder that lacks a file of a data set.
+public struct FolderContent: Equatable, Sendable, CustomStringConvertible {
+    /// What files are that are not those that were asked for.
+    enum Kind: Equatable, Sendable {
+        /// Files of another data set.
+        case of(DataOrigin)
+        /// Others, in words.
+        case notRead(String)
+    }
+
+    /// "a, b/ and 3 more"
+    let names: String
+
+    /// Whether there is nothing that a download would stand beside.
+    package let isEmpty: Bool
+
+    /// Nil where that is not known.
+    let kind: Kind?
+
+    /// The folder in it that has the files; nil without one.
+    package let elsewhere: String?
+
+    /// "it holds a, b/ and 3 more (IDX files)"
+    public var description: String { text(\.title) }
+
+    /// The description with `title` for files of another data set.
+    package func text(_ title: (DataOrigin) -> String) -> String {
+        if isEmpty { return "it is empty" }
+        switch kind {
+        case nil: return "it holds \(names)"
+        case .of(let origin): return "it holds \(names) (\(title(origin)))"
+        case .notRead(let words): return "it holds \(names) (\(words))"
+        }
+    }
 }
 
 /// Whether `path` is a regular file, perhaps by a link.

@@ -15,10 +15,7 @@ public enum DatasetError: Error, Equatable, Sendable {
     /// There is no such directory, or it is something else.
     case directoryMissing(path: String, DataOrigin)
     /// None of the names under which a file may appear exists.
-    /// `content` says what is there, and `elsewhere` in which folder of it they are.
-    case fileMissing(
-        directory: String, tried: [String], DataOrigin, content: String, isEmpty: Bool,
-        elsewhere: String?)
+    case fileMissing(directory: String, tried: [String], DataOrigin, FolderContent)
     /// Files of several data sets, whose names begin differently.
     case severalDataSets(directory: String, beginnings: [String])
     /// The system refused to open or read.
@@ -102,19 +99,13 @@ public enum DatasetError: Error, Equatable, Sendable {
 }
 
 extension DatasetError: CustomStringConvertible {
-    /// One line: what, where, what to do.
+    /// One line: what and where. A program adds which of its settings or commands mends it.
     public var description: String {
         switch self {
-        case .directoryMissing(let path, let origin):
-            "there is no data directory \(path): "
-                + (origin.fetching(into: path).map { "\($0), or " } ?? "")
-                + "set data.directory to the folder that holds \(origin.files)"
-        case .fileMissing(
-            let directory, let tried, let origin, let content, let isEmpty, let elsewhere):
-            "\(directory) holds none of \(tried.joined(separator: ", ")); \(content): "
-                + (elsewhere.map { "set data.directory to \($0), which holds such files" }
-                    ?? (isEmpty ? origin.fetching(into: directory).map { "\($0), or " } ?? "" : "")
-                        + "set data.directory to the folder that holds \(origin.files)")
+        case .directoryMissing(let path, _):
+            "there is no data directory \(path)"
+        case .fileMissing(let directory, let tried, _, let content):
+            "\(directory) holds none of \(tried.joined(separator: ", ")); \(content)"
         case .severalDataSets(let directory, let beginnings):
             "\(directory) holds the files of several data sets "
                 + "(\(beginnings.map { "\($0)…" }.joined(separator: ", "))): put the four of one "
@@ -173,32 +164,30 @@ extension DatasetError: CustomStringConvertible {
             "\(training) has images of \(product(trainingSize)), but \(test) of "
                 + "\(product(testSize)): the files do not belong together"
         case .otherContent(let expected, let found):
-            "the data are not those that data.sha256 names (\(expected.prefix(12))…), but others "
-                + "(\(found.prefix(12))…): give data.directory the ones that it was written for, or "
-                + "set data.sha256 to null"
+            "the data have the SHA-256 \(found.prefix(12))…, not \(expected.prefix(12))…"
         case .limitOutOfRange(let limit, let available):
-            "data.limit is \(limit), but there are \(counted(available, "training sample")): "
-                + "give 1…\(available), or null for all"
+            "limit is \(limit), but there are \(counted(available, "training sample")): "
+                + "give 1…\(available)"
         case .validationOutOfRange(let validation, let used):
-            "data.validation is \(validation), but \(counted(used, "training sample")) "
+            "validation is \(validation), but \(counted(used, "training sample")) "
                 + "\(used == 1 ? "is" : "are") in use: give 0…\(used - 1)"
         case .noFullBatch(let batch, let samples):
-            "batch.size is \(batch), but there are \(counted(samples, "training sample")), and "
-                + "data.dropLast leaves no batch: give at most \(samples), or dropLast: false"
+            "a batch has \(counted(batch, "sample")), but there are "
+                + "\(counted(samples, "training sample")): without the short batch none is left"
         case .scalingChannels(let means, let deviations, let channels):
-            "data.scaling has \(counted(means, "mean")) and \(counted(deviations, "deviation")), "
+            "scaling has \(counted(means, "mean")) and \(counted(deviations, "deviation")), "
                 + "but the images have \(counted(channels, "channel")): give one of each a channel"
         case .scalingValue(let channel, let mean, let deviation):
-            "data.scaling has mean \(mean) and deviation \(deviation) for channel \(channel): "
+            "scaling has mean \(mean) and deviation \(deviation) for channel \(channel): "
                 + "give finite numbers, and a deviation above 0"
         case .constantChannel(let channel, let value):
-            "data.scaling cannot standardize channel \(channel): all values are \(value) in the "
-                + "training samples in use; use \"unit\" or more samples"
+            "scaling cannot standardize channel \(channel): all values are \(value) in the "
+                + "training samples in use"
         case .noEigenvectors(let features, let status):
-            "data.scaling cannot whiten \(counted(features, "feature")): LAPACK's dsyevd ends with "
-                + "status \(status); use \"standardizeFeatures\""
+            "scaling cannot whiten \(counted(features, "feature")): LAPACK's dsyevd ends with "
+                + "status \(status)"
         case .augmentationOutOfRange(let key, let value, let range, let size):
-            "data.augment has \(key) \(value), but the images are \(product(size)): give "
+            "augment has \(key) \(value), but the images are \(product(size)): give "
                 + "\(range.lowerBound)…\(range.upperBound)"
         }
     }

@@ -28,14 +28,16 @@ extension DatasetPair {
             for (name, path) in zip(names, paths) where path == nil {
                 throw .fileMissing(
                     directory: folder.path, tried: [name, name + ".gz"], origin,
-                    content: folder.content(for: origin), isEmpty: false, elsewhere: nil)
+                    folder.content(for: origin))
             }
         }
         throw .fileMissing(
             directory: directory,
             tried: [names[0], names[0] + ".gz", joined(variant.folder, names[0]), variant.archive],
-            origin, content: folders[0].content(for: origin), isEmpty: folders[0].isEmpty,
-            elsewhere: folders[0].inner { inner in inner.file([names[0]]) != nil })
+            origin,
+            folders[0].content(
+                for: origin,
+                elsewhere: folders[0].inner { inner in inner.file([names[0]]) != nil }))
     }
 
     /// From the files of the names, in their order; the last holds the test samples.

@@ -92,8 +92,9 @@ private struct IDXFiles {
             guard let path = folder.file(spellings) else {
                 throw .fileMissing(
                     directory: folder.path, tried: [spellings[0], spellings[0] + ".gz"],
-                    .idx, content: folder.content(for: .idx),
-                    isEmpty: folder.isEmpty, elsewhere: Self.elsewhere(folder, imageEndings))
+                    .idx,
+                    folder.content(
+                        for: .idx, elsewhere: Self.elsewhere(folder, imageEndings)))
             }
             return path
         }

@@ -23,29 +23,27 @@ public enum ModelError: Error, Hashable, Sendable, CustomStringConvertible {
     /// No parameter has the entry that a probe is to follow; `parameters` have these names and shapes.
     case noWeight(coordinate: String, parameters: [String])
 
-    /// One line: what, where, what to do.
+    /// One line: what and where. A program adds which of its settings mends it.
     public var description: String {
         switch self {
         case .nothingToFreeze(let prefix, let names):
-            "freeze: no parameter's name begins with \"\(prefix)\"; those of this network begin with "
+            "no parameter's name begins with \"\(prefix)\"; those of this network begin with "
                 + names.joined(separator: ", ")
         case .noWeight(let coordinate, let parameters):
-            "probes.path: the network has no weight \"\(coordinate)\"; its parameters are "
+            "the network has no weight \"\(coordinate)\"; its parameters are "
                 + parameters.joined(separator: ", ")
         case .imageTooSmall(let model, let layer, let input, let reaching):
             "\(model) needs larger images: of \(input) only \(reaching) reach \(layer), less than "
-                + "its window; choose another model.name or data set"
+                + "its window"
         case .channelsDoNotDivide(let layer, let input, let output, let groups):
             "\(layer) convolves \(input) into \(output) channels in \(groups) groups; "
                 + "both must divide by the groups"
-        case .groupsDoNotDivide(let layer, let channels, let groups, let largest):
-            "\(layer) has \(channels) channels, which do not divide into \(groups) groups; set "
-                + "model.normalization.groups to \(largest)"
+        case .groupsDoNotDivide(let layer, let channels, let groups, _):
+            "\(layer) has \(channels) channels, which do not divide into \(groups) groups"
         case .singleValueGroup(let layer, let groups):
             "\(layer) has one value in \(groups == 1 ? "the group" : "each of its \(groups) groups") "
                 + "of a sample, and would give its shift whatever that is: instance normalisation needs images (H·W > 1), group "
-                + "normalisation fewer groups; set model.normalization.kind to \"layer\" or "
-                + "\"batch\""
+                + "normalisation fewer groups"
         }
     }
 }

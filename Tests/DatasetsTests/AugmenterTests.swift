@@ -148,7 +148,7 @@ import Testing
             (.cutout(size: 6), "cutout size 6, but the images are 9 × 5: give 1…5"),
             (.cutout(size: 0), "cutout size 0, but the images are 9 × 5: give 1…5"),
         ] as [(Augmentation, String)] {
-            expectError("data.augment has " + text, .settings) {
+            expectError("augment has " + text, .settings) {
                 _ = try Augmenter([.flip, step], seed: 1, for: dataset)
             }
         }

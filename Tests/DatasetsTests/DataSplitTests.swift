@@ -114,21 +114,20 @@ import Testing
     @Test("a limit that no samples can satisfy is an error", arguments: [0, -3, 21])
     func limitOutOfRange(limit: Int) {
         expectError(
-            "data.limit is \(limit), but there are 20 training samples: give 1…20, or null for all",
-            .settings
+            "limit is \(limit), but there are 20 training samples: give 1…20", .settings
         ) { _ = try DataSplit(pair, limit: limit) }
     }
 
     @Test("a validation set that leaves nothing to train on is an error")
     func validationOutOfRange() {
         expectError(
-            "data.validation is 20, but 20 training samples are in use: give 0…19", .settings
+            "validation is 20, but 20 training samples are in use: give 0…19", .settings
         ) { _ = try DataSplit(pair, validation: 20) }
         expectError(
-            "data.validation is -1, but 5 training samples are in use: give 0…4", .settings
+            "validation is -1, but 5 training samples are in use: give 0…4", .settings
         ) { _ = try DataSplit(pair, limit: 5, validation: -1) }
         expectError(
-            "data.validation is 1, but 1 training sample is in use: give 0…0", .settings
+            "validation is 1, but 1 training sample is in use: give 0…0", .settings
         ) { _ = try DataSplit(pair, limit: 1, validation: 1) }
     }
 

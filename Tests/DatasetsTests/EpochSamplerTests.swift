@@ -60,8 +60,8 @@ import Testing
         #expect(error?.category == .settings)
         #expect(
             error?.description
-                == "batch.size is 6, but there are 5 training samples, and data.dropLast leaves no "
-                + "batch: give at most 5, or dropLast: false")
+                == "a batch has 6 samples, but there are 5 training samples: without the short "
+                + "batch none is left")
     }
 
     @Test("an order depends on seed and epoch, not on what was asked before")

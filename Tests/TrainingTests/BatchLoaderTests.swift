@@ -91,7 +91,7 @@ import Testing
         }
         #expect(
             error?.description
-                == "data.augment has cutout size 29, but the images are 28 × 28: give 1…28")
+                == "augment has cutout size 29, but the images are 28 × 28: give 1…28")
         #expect(error?.category == .settings)
     }
 }

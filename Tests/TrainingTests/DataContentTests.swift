@@ -99,9 +99,7 @@ struct DataContentTests {
             try plan(other)
         } throws: { error in
             "\(error)"
-                == "the data are not those that data.sha256 names (000000000000…), but others "
-                + "(\(digest.prefix(12))…): give data.directory the ones that it was written for, or "
-                + "set data.sha256 to null"
+                == "the data have the SHA-256 \(digest.prefix(12))…, not 000000000000…"
         }
     }
 }

@@ -99,8 +99,8 @@ struct FineTuningTests {
                 _ = try SmallRun.plan(
                     shards: 6, scope: "\"global\"", more: ["freeze=['layers.1', 'stem']"])
             }
-                == "freeze: no parameter's name begins with \"stem\"; those of this network begin "
-                + "with layers.0, layers.1, layers.3")
+                == "no parameter's name begins with \"stem\"; those of this network begin with "
+                + "layers.0, layers.1, layers.3")
     }
 
     @Test("a model for other classes gives all but its last layer")

@@ -143,7 +143,7 @@ struct PathProbeTests {
         }
         #expect(
             error?.description
-                == "probes.path: the network has no weight \"layers.0.weight[2,0]\"; its parameters "
+                == "the network has no weight \"layers.0.weight[2,0]\"; its parameters "
                 + "are layers.0.weight [2, 2], layers.0.bias [2]")
     }
 }

@@ -115,8 +115,8 @@ private struct Finding {
             case .missingFile, .missingSweep: self.init(error.description, .missingFile)
             default: self.init(error.description, .usage)
             }
-        case let error as ModelError: self.init(error.description, .usage)
-        case let error as DatasetError: self.init(error.description, error.category.exitCode)
+        case let error as ModelError: self.init(error.message, .usage)
+        case let error as DatasetError: self.init(error.message, error.category.exitCode)
         case let error as CheckpointError:
             if case .missingFile = error {
                 self.init(error.description, .missingFile)
