@@ -72,15 +72,9 @@ struct StoredRun {
     /// The leaves of the configuration by their key paths; a key's own object is one leaf.
     private static func settings(_ value: JSONValue) -> [RunRecord.Setting] {
         let keys = Set(RunConfiguration.documentation.map(\.key))
-        func leaves(_ value: JSONValue, _ path: String) -> [RunRecord.Setting] {
-            guard !keys.contains(path), let object = value.object else {
-                return [RunRecord.Setting(path, value.string ?? value.text)]
-            }
-            return object.members.flatMap {
-                leaves($0.value, path.isEmpty ? $0.name : "\(path).\($0.name)")
-            }
+        return value.leaves(whole: keys).map {
+            RunRecord.Setting($0.path, $0.value.string ?? $0.value.text)
         }
-        return leaves(value, "")
     }
 
     // MARK: metrics.jsonl

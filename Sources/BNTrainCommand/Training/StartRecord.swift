@@ -125,20 +125,9 @@ struct StartRecord: Codable, Equatable {
         _ left: String, _ right: String
     ) -> (key: String, left: String, right: String) {
         func leaves(_ text: String) -> [String: String] {
-            var found: [String: String] = [:]
-            func visit(_ value: Any, _ path: String) {
-                if let object = value as? [String: Any] {
-                    for (key, child) in object {
-                        visit(child, path.isEmpty ? key : "\(path).\(key)")
-                    }
-                } else {
-                    found[path] = "\(value)"
-                }
-            }
-            if let value = try? JSONSerialization.jsonObject(with: Data(text.utf8)) {
-                visit(value, "")
-            }
-            return found
+            let found = (try? JSONValue(parsing: text))?.leaves() ?? []
+            return Dictionary(
+                found.map { ($0.path, $0.value.string ?? $0.value.text) }, uniquingKeysWith: { $1 })
         }
         let (mine, theirs) = (leaves(left), leaves(right))
         for key in Set(mine.keys).union(theirs.keys).sorted() where mine[key] != theirs[key] {

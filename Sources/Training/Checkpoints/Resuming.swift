@@ -71,18 +71,8 @@ public struct ConfigurationChange: Equatable, Sendable {
 
     private static func leaves(_ configuration: RunConfiguration) -> [(key: String, value: String)]
     {
-        var leaves: [(key: String, value: String)] = []
-        func visit(_ value: JSONValue, _ path: String) {
-            guard let object = value.object else {
-                leaves.append((path, value.text))
-                return
-            }
-            for member in object.members {
-                visit(member.value, path.isEmpty ? member.name : "\(path).\(member.name)")
-            }
-        }
-        if let value = try? JSONValue(parsing: configuration.canonicalJSON) { visit(value, "") }
-        return leaves
+        let value = try? JSONValue(parsing: configuration.canonicalJSON)
+        return (value?.leaves() ?? []).map { ($0.path, $0.value.text) }
     }
 
     /// Whether the rest of the run computes the same: when and where it reports and saves, where

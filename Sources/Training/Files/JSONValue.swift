@@ -154,6 +154,18 @@ extension JSONValue {
         }
     }
 
+    /// What is no object, in order, by the names that lead to it: "batch.size".
+    ///
+    /// - Parameter whole: paths of objects that are not taken apart.
+    package func leaves(
+        whole: Set<String> = [], under path: String = ""
+    ) -> [(path: String, value: JSONValue)] {
+        guard !whole.contains(path), let object else { return [(path, self)] }
+        return object.members.flatMap {
+            $0.value.leaves(whole: whole, under: path.isEmpty ? $0.name : "\(path).\($0.name)")
+        }
+    }
+
     /// The truth value, if this is one.
     public var bool: Bool? {
         if case .bool(let value) = self { value } else { nil }
