@@ -1,3 +1,4 @@
+import Kernels
 import Layers
 import TensorCore
 
@@ -31,5 +32,20 @@ struct AffineParameters {
     /// Whether gradients of γ and β are summed over the tree, like a weight's.
     var isReduced: Bool {
         scaleRange.map { $0.upperBound <= replica.layout.reduced } ?? false
+    }
+}
+
+extension LayerTraits {
+    /// Those of a normalisation: images come block by block; dx may be written over dy, and dz is what
+    /// an addend's gradient is.
+    static func normalization(
+        _ input: (values: Int, positions: Int), _ activation: ActivationKind
+    ) -> LayerTraits {
+        var traits = LayerTraits(imageValues: input.positions > 1 ? input.values : nil)
+        traits.time = .normalization
+        traits.worksInPlace = true
+        traits.activation = activation
+        traits.addition = .leavesOutputGradient
+        return traits
     }
 }

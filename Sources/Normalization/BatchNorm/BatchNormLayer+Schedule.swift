@@ -7,12 +7,8 @@ extension BatchNormLayer {
     /// Images come block by block, and blocks share nothing; dx may be written over dz. dz is the
     /// addend's gradient, and found from y.
     public var traits: LayerTraits {
-        var traits = LayerTraits(imageValues: positions > 1 ? outputs : nil)
-        traits.time = .normalization
-        traits.worksInPlace = true
+        var traits = LayerTraits.normalization((outputs, positions), activation)
         traits.takesBlocksTogether = true
-        traits.activation = activation
-        traits.addition = .leavesOutputGradient
         // Only slopes other than ReLU's, and ReLU's of a sum, are found from the output.
         traits.isRecomputable = !writesObservedGradient
         return traits

@@ -13,10 +13,10 @@ public import TensorCore
 /// - input, output [N·positions, C]: [N, C], or [N, H, W, C] with positions = H·W
 /// - γ, β, running mean and variance [C]
 ///
-/// Forward and backward each meet the other workers once: this is the only layer that does. σ² is
-/// the biased variance, as in all frameworks. Where σ² + ε = 0 the output is exactly f(β), and the
-/// input gradient 0. Ioffe, Szegedy, "Batch normalization", 2015; shard statistics are merged by
-/// Chan's formula.
+/// Forward and backward each meet the other workers once: no other layer's values depend on their
+/// samples (an `InputLinearLayer` meets its team, for speed alone). σ² is the biased variance, as in
+/// all frameworks. Where σ² + ε = 0 the output is exactly f(β), and the input gradient 0. Ioffe,
+/// Szegedy, "Batch normalization", 2015; shard statistics are merged by Chan's formula.
 public final class BatchNormLayer: MeetingLayer {
     /// The name in messages and files: `layers.1`.
     public let name: String

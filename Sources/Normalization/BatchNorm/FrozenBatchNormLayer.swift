@@ -67,12 +67,8 @@ public final class FrozenBatchNormLayer: Layer {
 
     /// Images come block by block; dx may be written over dy. dz is the addend's gradient, dx the input's.
     public var traits: LayerTraits {
-        var traits = LayerTraits(imageValues: positions > 1 ? outputs : nil)
-        traits.time = .normalization
-        traits.worksInPlace = true
+        var traits = LayerTraits.normalization((outputs, positions), activation)
         traits.weights = parameters.scaleRange == nil ? .none : .collected
-        traits.activation = activation
-        traits.addition = .leavesOutputGradient
         return traits
     }
 
